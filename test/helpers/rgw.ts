@@ -1,0 +1,134 @@
+// The real S3 server of the tests: Ceph RGW, one for a whole run of scripts/test, else one for this process.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import {
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import type { Test } from 'tap';
+import { z } from 'zod';
+
+/** What `requires` must find before `startRgw`. */
+export const RGW_TOOLS = ['radosgw', 'radosgw-admin', 'ceph-mon', 'ceph-osd', 'ceph', 'setpriv'] as const;
+
+const CONNECTION = z.strictObject({
+  endpoint: z.url(),
+  region: z.string(),
+  accessKey: z.string(),
+  secretKey: z.string(),
+});
+
+export type RgwConnection = z.infer<typeof CONNECTION>;
+
+export interface Rgw extends RgwConnection {
+  /** The SDK's client with the right keys, path style, no checksums of its own making. */
+  readonly client: S3Client;
+  /** The environment that gives a child process the right keys. */
+  readonly env: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string };
+  /** Makes a bucket, of a new name when none is given; emptied and removed when the test ends. */
+  createBucket(name?: string): Promise<string>;
+  /** Stores one object. */
+  put(bucket: string, key: string, body: string | Uint8Array): Promise<void>;
+  /** Stores every file under `folder` as `<prefix><path in the folder>`. */
+  putFolder(bucket: string, folder: string, prefix?: string): Promise<void>;
+}
+
+/**
+ * The server, started (in about 13 s) if scripts/test has not done so. It ends with this process, also when that is
+ * killed. Buckets made through what this returns end with `t`.
+ */
+export async function startRgw(t: Test): Promise<Rgw> {
+  const connection = await connect();
+  const client = new S3Client({
+    endpoint: connection.endpoint,
+    region: connection.region,
+    forcePathStyle: true,
+    credentials: { accessKeyId: connection.accessKey, secretAccessKey: connection.secretKey },
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+  });
+  const made: string[] = [];
+  t.teardown(async () => {
+    for (const bucket of made) await removeBucket(client, bucket);
+    client.destroy();
+  });
+  const rgw: Rgw = {
+    ...connection,
+    client,
+    env: { AWS_ACCESS_KEY_ID: connection.accessKey, AWS_SECRET_ACCESS_KEY: connection.secretKey },
+    createBucket: async (name = `test-${crypto.randomUUID()}`) => {
+      await client.send(new CreateBucketCommand({ Bucket: name }));
+      made.push(name);
+      return name;
+    },
+    put: async (bucket, key, body) => {
+      await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+    },
+    putFolder: (bucket, folder, prefix = '') => putFolder(client, { bucket, folder, prefix }),
+  };
+  return rgw;
+}
+
+let started: Promise<RgwConnection> | undefined;
+
+function connect(): Promise<RgwConnection> {
+  const shared = process.env.KUBEVIRT_DM_TEST_RGW;
+  if (shared !== undefined && shared !== '') return Promise.resolve(CONNECTION.parse(JSON.parse(shared)));
+  started ??= launch();
+  return started;
+}
+
+/** scripts/rgw serves until its standard input ends, which it does when this process is gone, however it went. */
+async function launch(): Promise<RgwConnection> {
+  const script = fileURLToPath(new URL('../../scripts/rgw', import.meta.url));
+  const child = spawn(script, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  const said = text(child.stderr);
+  for await (const line of createInterface({ input: child.stdout })) {
+    letGo(child);
+    return CONNECTION.parse(JSON.parse(line));
+  }
+  throw new Error(`the S3 server did not start: ${await said}`);
+}
+
+/** The server must not keep this process alive. */
+function letGo(child: ChildProcess): void {
+  child.unref();
+  for (const stream of child.stdio) {
+    if (stream !== null && stream !== undefined && 'unref' in stream && typeof stream.unref === 'function') {
+      stream.unref();
+    }
+  }
+}
+
+async function putFolder(
+  client: S3Client,
+  { bucket, folder, prefix }: { readonly bucket: string; readonly folder: string; readonly prefix: string },
+): Promise<void> {
+  for (const name of await readdir(folder, { recursive: true })) {
+    const path = join(folder, name);
+    const info = await stat(path);
+    if (!info.isFile()) continue;
+    const body = createReadStream(path);
+    const input = { Bucket: bucket, Key: `${prefix}${name}`, Body: body, ContentLength: info.size };
+    await client.send(new PutObjectCommand(input));
+  }
+}
+
+async function removeBucket(client: S3Client, bucket: string): Promise<void> {
+  for (;;) {
+    const page = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
+    const keys = (page.Contents ?? []).flatMap(({ Key }) => (Key === undefined ? [] : [{ Key }]));
+    if (keys.length === 0) break;
+    await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: keys, Quiet: true } }));
+  }
+  await client.send(new DeleteBucketCommand({ Bucket: bucket }));
+}
