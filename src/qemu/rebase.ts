@@ -1,0 +1,40 @@
+// `qemu-img rebase -u`: writes a parent's name into a layer's header, and nothing else.
+import { basename, dirname } from 'node:path';
+import { DatamoverError } from '../errors.ts';
+import { explain, runTool } from './run.ts';
+
+export interface RebaseOptions {
+  /** Absolute path of the layer, a file of ours. */
+  readonly image: string;
+  /** Absolute path of its parent, in the same folder. */
+  readonly backing: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Makes `backing` the parent of `image`. Opens no backing file, neither the old nor the new one. The parent is recorded
+ * by its bare file name, since a cluster of 512 bytes has no room for more.
+ * @throws DatamoverError IMAGE_CORRUPT when qemu-img cannot open the layer, SCRATCH_FULL, QEMU_FAILED.
+ */
+export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): Promise<void> {
+  const name = basename(backing);
+  if (dirname(backing) !== dirname(image) || !/^[\w.-]+$/.test(name)) {
+    throw new TypeError(`a parent must lie beside its layer under a plain name: ${backing}`);
+  }
+  const args = ['rebase', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', name, image];
+  const { exitCode, stderr } = await runTool('qemu-img', args, { signal, timeoutMs: TIME_LIMIT_MS });
+  if (exitCode === 0) return;
+  const message = `cannot rebase ${image} onto ${name}${explain(stderr)}`;
+  if (stderr.includes('No space left on device')) {
+    throw new DatamoverError('SCRATCH_FULL', message, {
+      hint: 'free some space in scratch; if there is enough, the header of this layer has no room for a name',
+    });
+  }
+  if (stderr.includes('Could not open')) {
+    throw new DatamoverError('IMAGE_CORRUPT', message, { hint: 'the layer is damaged: take another copy of it' });
+  }
+  throw new DatamoverError('QEMU_FAILED', message, { hint: 'look at the scratch volume, then try again' });
+}
+
+/** It rewrites one cluster; a dirty image is repaired on the way, which reads its tables. */
+const TIME_LIMIT_MS = 10 * 60_000;

@@ -1,0 +1,145 @@
+// Runs one of QEMU's tools as a child that dies with us. The program's only way to start qemu.
+import { execa } from 'execa';
+import { DatamoverError } from '../errors.ts';
+import { formatBytes, formatDuration, GiB, MiB } from '../units.ts';
+
+export type QemuTool = 'qemu-img' | 'qemu-io' | 'qemu-nbd';
+
+export interface StartOptions {
+  /** Ends the child: SIGTERM, after `KILL_DELAY_MS` SIGKILL. */
+  readonly signal: AbortSignal;
+  /** Milliseconds after which the child is ended as with `signal`; none by default. */
+  readonly timeoutMs?: number;
+  /** The most that the child may allocate, bytes (RLIMIT_DATA); `MEMORY_BYTES` by default. */
+  readonly memoryBytes?: number;
+}
+
+export interface RunOptions extends StartOptions {
+  /** Sees stdout as it comes. Must not throw. */
+  readonly onStdout?: (piece: string) => void;
+}
+
+export interface RunResult {
+  readonly exitCode: number;
+  /** The last MiB of it. */
+  readonly stdout: string;
+  /** The last MiB of it. */
+  readonly stderr: string;
+}
+
+/**
+ * Runs a tool to its end. Exit statuses other than 0 are the caller's to judge.
+ * @throws DatamoverError QEMU_MISSING when the tool (or util-linux) is not there; QEMU_FAILED when it was killed or
+ * took longer than `timeoutMs`. The signal's reason when that was aborted. In every case the child has ended.
+ */
+export async function runTool(tool: QemuTool, args: readonly string[], options: RunOptions): Promise<RunResult> {
+  const child = startTool(tool, args, options);
+  const stdout = new Tail();
+  child.stdout.setEncoding('utf8').on('data', (piece: string) => {
+    stdout.add(piece);
+    options.onStdout?.(piece);
+  });
+  const end = await child.ended;
+  return { exitCode: end.exitCode, stdout: stdout.text, stderr: end.stderr };
+}
+
+/** A child whose stdout the caller reads to its end (or destroys). */
+export interface RunningTool {
+  readonly stdout: NodeJS.ReadableStream & { setEncoding(encoding: 'utf8'): NodeJS.ReadableStream };
+  /** Settles after the child ended, with what `runTool` gives or rejects with; must be awaited. */
+  readonly ended: Promise<{ readonly exitCode: number; readonly stderr: string }>;
+}
+
+/** Starts a tool; see `runTool`. Throws the signal's reason when it is aborted already. */
+export function startTool(tool: QemuTool, args: readonly string[], options: StartOptions): RunningTool {
+  options.signal.throwIfAborted();
+  const { memoryBytes = MEMORY_BYTES, timeoutMs = 0 } = options;
+  const limits = [`--data=${memoryBytes}`, '--core=0'];
+  const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', 'prlimit', ...limits, '--', tool, ...args], {
+    cancelSignal: options.signal,
+    timeout: timeoutMs,
+    forceKillAfterDelay: KILL_DELAY_MS,
+    env: { LC_ALL: 'C' },
+    stdin: 'ignore',
+    buffer: false,
+    reject: false,
+  });
+  const stderr = new Tail();
+  child.stderr.setEncoding('utf8').on('data', (piece: string) => stderr.add(piece));
+  const ended = child.then((end) => judgeEnd(tool, { ...end, stderr: stderr.text }, options));
+  return { stdout: child.stdout, ended };
+}
+
+/** Long enough for a tool that is waiting for a slow device, short enough for a pod's grace (design section 8: 10 s). */
+const KILL_DELAY_MS = 3000;
+
+/**
+ * A convert of 200 layers was content with 0.5 GiB, most of it the stacks of its 64 I/O threads. RLIMIT_DATA, since
+ * RLIMIT_AS counts what is merely reserved: there the same convert wanted 2 GiB.
+ */
+const MEMORY_BYTES = 4 * GiB;
+
+interface ChildEnd {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly code?: string | undefined;
+  readonly isCanceled: boolean;
+  readonly timedOut: boolean;
+  readonly stderr: string;
+}
+
+function judgeEnd(tool: QemuTool, end: ChildEnd, options: StartOptions): { exitCode: number; stderr: string } {
+  if (end.isCanceled) options.signal.throwIfAborted();
+  if (end.timedOut) {
+    const limit = formatDuration((options.timeoutMs ?? 0) / 1000);
+    throw new DatamoverError('QEMU_FAILED', `${tool} was ended after its time limit of ${limit}`, {
+      hint: 'the image or the storage under it makes it this slow: look at the storage, then try again',
+    });
+  }
+  if (end.code === 'ENOENT') throw missing('setpriv');
+  const { exitCode, signal, stderr } = end;
+  if (exitCode === 126 || exitCode === 127) {
+    const program = /^(?:setpriv|prlimit): failed to execute (\S+): /m.exec(stderr)?.[1];
+    if (program !== undefined) throw missing(program);
+  }
+  if (exitCode === undefined) {
+    throw new DatamoverError(
+      'QEMU_FAILED',
+      `${tool} was killed${signal === undefined ? '' : ` by ${signal}`}${explain(stderr)}`,
+      {
+        hint: `somebody killed it, or it ran out of memory (its own limit is ${formatBytes(options.memoryBytes ?? MEMORY_BYTES)}): look at the pod's or the kernel's log, then try again`,
+      },
+    );
+  }
+  return { exitCode, stderr };
+}
+
+function missing(program: string): DatamoverError {
+  const ofUtilLinux = program === 'setpriv' || program === 'prlimit';
+  return new DatamoverError('QEMU_MISSING', `${program} is not there, or cannot be run`, {
+    hint: `install it: apt-get install ${ofUtilLinux ? 'util-linux qemu-utils' : 'qemu-utils'} (or put it on PATH)`,
+  });
+}
+
+/** What a tool said last on stderr, as the end of a message: `: why`, or nothing. */
+export function explain(stderr: string): string {
+  const line = stderr.trim().split('\n').at(-1)?.trim() ?? '';
+  const text = line.replace(/^qemu-(?:img|io|nbd): /, '');
+  if (text === '') return '';
+  // The reason stands at the end, behind file names that may be graphs of many KiB.
+  return `: ${text.length > 300 ? `…${text.slice(-300)}` : text}`;
+}
+
+/** The end of a stream's text, bounded. */
+class Tail {
+  #text = '';
+
+  add(piece: string): void {
+    this.#text += piece;
+    if (this.#text.length > 2 * MiB) this.#text = this.#text.slice(-MiB);
+  }
+
+  get text(): string {
+    return this.#text.slice(-MiB);
+  }
+}
