@@ -1,0 +1,120 @@
+// What a made backup looks like: the knobs of makeBackup, and what it gives back.
+
+export type LayerType = 'full' | 'incremental';
+
+/** What one step writes. Places and bytes follow from seed, disk and checkpoint alone. */
+export interface Writes {
+  /** Bytes of data written, rounded up to whole units of the pattern. */
+  readonly bytes: number;
+  /** Single 64 KiB units all over the disk, or runs of 1 MiB. Default: `scattered`. */
+  readonly pattern?: 'scattered' | 'runs';
+  /** Bytes overwritten with zeroes after that. */
+  readonly zero?: number;
+  /** Bytes discarded after that. */
+  readonly discard?: number;
+  /** Only between these two offsets. Default: the whole disk. */
+  readonly region?: readonly [number, number];
+}
+
+/** How qemu-img is told to lay a layer out; what is absent is as KubeVirt has it (64 KiB, 1.1, plain). */
+export interface LayerFormat {
+  /** 512 … 2 MiB, a power of two. */
+  readonly clusterSize?: number;
+  /** `0.10` is qcow2 version 2. */
+  readonly compat?: '0.10' | '1.1';
+  /** Needs clusters of at least 16 KiB. */
+  readonly extendedL2?: boolean;
+  readonly compressed?: boolean;
+  /** Recorded as the backing file of an incremental, as some writers do; nothing looks whether it exists. */
+  readonly backing?: string;
+}
+
+export interface DiskShape extends LayerFormat {
+  readonly name: string;
+  /** Bytes at its first checkpoint, a multiple of 512. */
+  readonly size: number;
+  /** The PVC's name in the index. Default: the disk's. */
+  readonly pvc?: string;
+  /** The checkpoint, counted from 1, at which the disk appears, with a full layer. Default: 1. */
+  readonly from?: number;
+  /** New sizes, by checkpoint. */
+  readonly resize?: Readonly<Record<number, number>>;
+  /** The first state. Default: a quarter of the disk, 16 MiB at most. Its first and last 64 KiB are always written. */
+  readonly initial?: Writes;
+  /** Every later step. Default: a 32nd of the disk, 2 MiB at most. */
+  readonly changes?: Writes;
+  /** What these steps write instead, by checkpoint; `nothing` makes an empty incremental. */
+  readonly at?: Readonly<Record<number, Writes | 'nothing'>>;
+  /** What differs in single layers, by checkpoint. */
+  readonly formats?: Readonly<Record<number, LayerFormat>>;
+  /** An ext4 file system whose files change at every checkpoint, in place of `initial`, `changes` and `at`. */
+  readonly fileSystem?: boolean;
+}
+
+export interface BackupShape {
+  readonly disks: readonly [DiskShape, ...DiskShape[]];
+  /** How many checkpoints, ≥ 1. Default: 4. */
+  readonly checkpoints?: number;
+  /** Every Nth checkpoint is a full one. Default: only the first. */
+  readonly fullEvery?: number;
+  /** Default: `demo`. */
+  readonly namespace?: string;
+  /** Default: `web`. */
+  readonly vm?: string;
+  /** The folder in the bucket that holds checkpoints/ and manifests/. Default: none. */
+  readonly prefix?: string;
+  /** Default: `1`. */
+  readonly seed?: string;
+  /** The two shapes of `files` in the index. Default: `objects`. */
+  readonly files?: 'objects' | 'names';
+  /** `diskName` in those objects: whole, cut as older uploaders did (`datadisk-1` → `1`), or left out. Default: `whole`. */
+  readonly diskNames?: 'whole' | 'cut' | 'absent';
+  /** How the per-VM manifest is named. Default: `namespace-vm`. */
+  readonly manifestName?: 'namespace-vm' | 'vm';
+}
+
+export interface MadeLayer {
+  readonly disk: string;
+  readonly pvc: string;
+  readonly checkpoint: string;
+  readonly type: LayerType;
+  /** Key relative to the prefix. */
+  readonly object: string;
+  /** The layer in the bucket folder. */
+  readonly path: string;
+  /** Bytes of the object. */
+  readonly size: number;
+  readonly virtualSize: number;
+  /** The true disk at this checkpoint: a sparse raw file. */
+  readonly truth: string;
+}
+
+export interface MadeCheckpoint {
+  /** The backup that was taken of it: `backup-001`. */
+  readonly backup: string;
+  /** `cp-001` */
+  readonly id: string;
+  /** The VirtualMachineBackup's name, with which the layers' names begin: `vmb-001`. */
+  readonly vmBackup: string;
+  readonly type: LayerType;
+  readonly parent?: string;
+  /** RFC 3339. */
+  readonly timestamp: string;
+  /** Checkpoint ids, full first, this one last. */
+  readonly chain: readonly string[];
+  /** In the order of the disks. */
+  readonly layers: readonly MadeLayer[];
+}
+
+export interface MadeBackup {
+  readonly namespace: string;
+  readonly vm: string;
+  /** The folder that stands for the bucket. */
+  readonly bucket: string;
+  /** '' or as the shape says. */
+  readonly prefix: string;
+  /** The folder in it that holds checkpoints/ and manifests/. */
+  readonly directory: string;
+  /** Oldest first. */
+  readonly checkpoints: readonly MadeCheckpoint[];
+}
