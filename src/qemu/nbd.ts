@@ -1,0 +1,136 @@
+// `qemu-nbd`: shows what a graph holds as a read-only NBD export with the empty name.
+import { randomBytes } from 'node:crypto';
+import { link, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import { sleep } from '../concurrency.ts';
+import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { type BlockGraph, toFilename } from './graph.ts';
+import { explain, startTool } from './run.ts';
+
+/** Where it listens: a Unix socket that does not exist yet, or a port of the loopback address. */
+export type Listen = { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly port: number };
+
+export interface QemuNbdOptions {
+  readonly source: BlockGraph;
+  readonly listen: Listen;
+  /** Clients at the same time; 16 by default. */
+  readonly clients?: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs `work` while the export is served; it is given a URI that answers already, and a signal that is aborted when
+ * `signal` is or when qemu-nbd ends by itself. Returns what `work` does, after qemu-nbd ended and its socket is gone.
+ * @throws DatamoverError LISTEN_FAILED when it cannot listen there, QEMU_FAILED when it ends by itself. The signal's
+ * reason when that was aborted.
+ */
+export async function withQemuNbd<T>(
+  options: QemuNbdOptions,
+  work: (uri: string, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { source, listen, clients = 16, signal } = options;
+  const hidden = hiddenPlace(listen);
+  const stop = new AbortController();
+  const where = hidden.kind === 'unix' ? ['-k', hidden.path] : ['-b', '127.0.0.1', '-p', `${hidden.port}`];
+  const args = ['-r', '-t', '-e', `${clients}`, ...where, toFilename(source)];
+  const child = startTool('qemu-nbd', args, { signal: AbortSignal.any([signal, stop.signal]) });
+  child.stdout.resume();
+  const died = new AbortController();
+  const ended = child.ended.then(
+    ({ exitCode, stderr }) => died.abort(judgeEnd(listen, exitCode, stderr)),
+    // The signal's reason, or ours when we stop it; for `work` it is the end in either case.
+    (error: unknown) => died.abort(error),
+  );
+  let shown: string | undefined;
+  try {
+    await untilItAnswers(hidden, died.signal);
+    shown = await show(hidden, listen);
+    return await work(uriOf(listen), died.signal);
+  } catch (error) {
+    // What ended the server is the cause of whatever the work ran into.
+    died.signal.throwIfAborted();
+    throw error;
+  } finally {
+    stop.abort();
+    await ended;
+    if (shown !== undefined) await rm(shown, { force: true });
+  }
+}
+
+/** sockaddr_un's sun_path, without its closing NUL. */
+const MAX_SOCKET_PATH = 107;
+
+/**
+ * A socket exists a moment before it answers, and qemu-nbd replaces whatever has its name: it gets another one beside,
+ * and `show` gives it its own when it answers.
+ */
+function hiddenPlace(listen: Listen): Listen {
+  if (listen.kind === 'tcp') return listen;
+  const path = join(dirname(listen.path), `.${randomBytes(3).toString('hex')}`);
+  if (Math.max(Buffer.byteLength(path), Buffer.byteLength(listen.path)) <= MAX_SOCKET_PATH)
+    return { kind: 'unix', path };
+  throw new DatamoverError(
+    'LISTEN_FAILED',
+    `cannot listen on ${listen.path}: a socket's path has at most ${MAX_SOCKET_PATH} bytes`,
+    { hint: LISTEN_HINT },
+  );
+}
+
+/** Returns the path to remove at the end. */
+async function show(hidden: Listen, listen: Listen): Promise<string | undefined> {
+  if (hidden.kind === 'tcp' || listen.kind === 'tcp') return undefined;
+  try {
+    await link(hidden.path, listen.path);
+  } catch (error) {
+    const exists = systemCode(error) === 'EEXIST';
+    throw new DatamoverError(
+      'LISTEN_FAILED',
+      `cannot listen on ${listen.path}${exists ? ': it exists already' : `: ${messageOf(error)}`}`,
+      {
+        hint: exists ? `if nothing uses it, remove it: rm ${listen.path}` : LISTEN_HINT,
+        cause: error,
+      },
+    );
+  } finally {
+    await rm(hidden.path, { force: true });
+  }
+  return listen.path;
+}
+
+/** `nbd:` URIs as nbdinfo, nbdcopy, qemu-img and the others take them. */
+function uriOf(listen: Listen): string {
+  if (listen.kind === 'tcp') return `nbd://127.0.0.1:${listen.port}`;
+  return `nbd+unix:///?socket=${encodeURIComponent(listen.path).replaceAll('%2F', '/')}`;
+}
+
+const LISTEN_HINT = 'give another place with --socket or --port';
+
+function judgeEnd(listen: Listen, exitCode: number, stderr: string): DatamoverError {
+  const place = listen.kind === 'unix' ? listen.path : `port ${listen.port}`;
+  if (/Failed to bind|Failed to listen|Address already in use|too long/.test(stderr)) {
+    return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}${explain(stderr)}`, { hint: LISTEN_HINT });
+  }
+  return new DatamoverError('QEMU_FAILED', `qemu-nbd ended with status ${exitCode}${explain(stderr)}`, {
+    hint: 'run again with --log-level debug',
+  });
+}
+
+const POLL_MS = 20;
+
+/** It says nothing when it is ready, and its socket exists a moment before it listens. */
+async function untilItAnswers(listen: Listen, died: AbortSignal): Promise<void> {
+  while (!(await answers(listen))) await sleep(POLL_MS, died);
+}
+
+function answers(listen: Listen): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = listen.kind === 'unix' ? connect(listen.path) : connect(listen.port, '127.0.0.1');
+    const settle = (answer: boolean) => () => {
+      socket.destroy();
+      resolve(answer);
+    };
+    // The server speaks first (NBDMAGIC), so that one byte proves that it serves.
+    socket.once('data', settle(true)).once('error', settle(false)).once('close', settle(false));
+  });
+}
