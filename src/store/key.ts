@@ -1,0 +1,40 @@
+// Object keys: relative to the source's prefix, '/'-separated, never absolute, never climbing.
+import { DatamoverError } from '../errors.ts';
+
+/** Refuses a key that no object of a backup can have: PLAN_INVALID. The same rule for every store. */
+export function checkKey(key: string): void {
+  const why = whyNoKey(key);
+  if (why === undefined) return;
+  throw new DatamoverError('PLAN_INVALID', `object key ${JSON.stringify(key)} ${why}`, {
+    hint: 'object keys are relative to the source, as in checkpoints/<namespace>/<vm>/<checkpoint>/<file>.qcow2',
+  });
+}
+
+/** As `checkKey`, for what is listed under: '' or a key followed by one '/'. */
+export function checkPrefix(prefix: string): void {
+  if (prefix === '') return;
+  if (prefix.endsWith('/')) {
+    checkKey(prefix.slice(0, -1));
+    return;
+  }
+  throw new DatamoverError('PLAN_INVALID', `prefix ${JSON.stringify(prefix)} does not end in '/'`, {
+    hint: 'a prefix is empty or names a folder, as in manifests/',
+  });
+}
+
+/** Whether a key that a listing gave may be handed on. */
+export function isKey(key: string): boolean {
+  return whyNoKey(key) === undefined;
+}
+
+function whyNoKey(key: string): string | undefined {
+  if (key === '') return 'is empty';
+  if (key.includes('\0')) return 'holds a NUL';
+  if (key.startsWith('/')) return 'is absolute';
+  if (key.endsWith('/')) return "ends in '/'";
+  const segments = key.split('/');
+  if (segments.includes('..')) return "climbs ('..')";
+  if (segments.includes('.')) return "holds the segment '.'";
+  if (segments.includes('')) return 'holds an empty segment';
+  return undefined;
+}

@@ -1,0 +1,62 @@
+// How patient a store is, and the failures that may pass.
+import type { DatamoverError } from '../errors.ts';
+
+export interface RetryPolicy {
+  /** Attempts that every request gets at least, where they fit into the times below. */
+  readonly attempts: number;
+  /** Upper bound of the first wait; it doubles with every failure in a row, and the wait is drawn below it. */
+  readonly baseMs: number;
+  /** No wait of our own is longer. */
+  readonly maxWaitMs: number;
+  /** No wait that the server asks for (Retry-After) is longer. */
+  readonly maxRetryAfterMs: number;
+  /** One attempt is given up when it waited so long for a byte. */
+  readonly stallMs: number;
+  /** The request is given up when no new byte came for so long. */
+  readonly silentMs: number;
+  /** The same while the source never answered anything at all. */
+  readonly unansweredMs: number;
+  /** One connection may take so long to be made. */
+  readonly connectMs: number;
+}
+
+/** Six attempts take under 8 s of waits (0.25 + 0.5 + 1 + 2 + 4 at most), so that they fit into `unansweredMs`. */
+export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+  attempts: 6,
+  baseMs: 250,
+  maxWaitMs: 4_900,
+  maxRetryAfterMs: 30_000,
+  stallMs: 30_000,
+  silentMs: 60_000,
+  unansweredMs: 15_000,
+  connectMs: 5_000,
+};
+
+export interface TransientOptions {
+  /** What the server asked for. */
+  readonly retryAfterMs?: number | undefined;
+  /** Another attempt needs no wait: what failed is mended already. */
+  readonly mended?: boolean;
+  /** Unlikely to pass by waiting: given up after `attempts` failures in a row. */
+  readonly unlikely?: boolean;
+  /** What it is given up with, instead of SOURCE_UNREACHABLE. */
+  readonly finally?: DatamoverError;
+  readonly cause?: unknown;
+}
+
+/** A failure that may pass. Its message is the reason that people read; it holds no credential. */
+export class TransientError extends Error {
+  override readonly name = 'TransientError';
+  readonly options: TransientOptions;
+
+  constructor(reason: string, options: TransientOptions = {}) {
+    super(reason, options.cause === undefined ? undefined : { cause: options.cause });
+    this.options = options;
+  }
+}
+
+/** What is known of a source over all its requests. */
+export interface SourceState {
+  /** It answered something, whatever it was. */
+  answered: boolean;
+}
