@@ -35,7 +35,7 @@ export async function virtualSizeOf(source: BlockGraph, { signal }: { readonly s
 export async function dataEndOf(layer: BlockGraph, { signal }: { readonly signal: AbortSignal }): Promise<number> {
   let end = 0;
   for await (const run of mapImage({ source: layer, timeoutMs: MAP_TIME_LIMIT_MS, signal })) {
-    if (run.offset !== undefined) end = Math.max(end, run.offset + run.length);
+    if (run.data && run.offset !== undefined) end = Math.max(end, run.offset + run.length);
   }
   return end;
 }
