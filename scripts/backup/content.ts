@@ -18,7 +18,7 @@ export interface Step {
 }
 
 /** The writes of one step, in order: data, then zeroes, then discards, each by offset. */
-export function* stepWrites(step: Step, writes: Writes): Generator<NbdWrite> {
+export function* stepWrites(step: Step, writes: Writes & { readonly bytes: number }): Generator<NbdWrite> {
   const unit = UNIT[writes.pattern ?? 'scattered'];
   const random = randomNumbers(step.key);
   const data = new Set(choose(random, { ...step, ...writes, unit }));
@@ -46,7 +46,8 @@ function bytesAt({ key, compressible }: Step, offset: number, length: number): U
   return bytes;
 }
 
-interface Choice extends Pick<Writes, 'bytes' | 'region'> {
+interface Choice extends Pick<Writes, 'region'> {
+  readonly bytes: number;
   readonly size: number;
   readonly unit: number;
 }

@@ -51,11 +51,10 @@ export function filesAt(checkpoint: number, seed: string): Map<string, Buffer> {
     ['/etc/version', Buffer.from(`1.${checkpoint}\n`)],
     ['/srv/www/index.html', Buffer.from(`<h1>Welcome</h1>\n<p>Release 1.${checkpoint}</p>\n`)],
     ['/var/log/visits.log', Buffer.from(visits(checkpoint * 40))],
-    [`/srv/www/picture-${checkpoint}.bin`, randomBytes(`${seed} picture ${checkpoint}`, 24 * KiB)],
   ]);
-  // The one before is kept, older ones are deleted: blocks are freed, and used again by other files.
-  if (checkpoint > 1) {
-    files.set(`/srv/www/picture-${checkpoint - 1}.bin`, randomBytes(`${seed} picture ${checkpoint - 1}`, 24 * KiB));
+  // One is deleted and one added at each step: blocks are freed, and used again by other files.
+  for (let number = checkpoint; number < checkpoint + 4; number += 1) {
+    files.set(`/srv/www/picture-${number}.bin`, randomBytes(`${seed} picture ${number}`, 128 * KiB));
   }
   return files;
 }

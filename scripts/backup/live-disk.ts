@@ -96,11 +96,11 @@ function formatAt(shape: DiskShape, checkpoint: number): LayerFormat {
   return { ...shape, ...shape.formats?.[checkpoint] };
 }
 
-function writesAt(shape: DiskShape, checkpoint: number, size: number): Writes | 'nothing' {
-  const own = shape.at?.[checkpoint];
-  if (own !== undefined) return own;
-  if (checkpoint === (shape.from ?? 1)) return shape.initial ?? { bytes: Math.min(size / 4, 16 * MiB) };
-  return shape.changes ?? { bytes: Math.min(size / 32, 2 * MiB) };
+function writesAt(shape: DiskShape, checkpoint: number, size: number): (Writes & { bytes: number }) | 'nothing' {
+  const isFirst = checkpoint === (shape.from ?? 1);
+  const bytes = isFirst ? Math.min(size / 4, 16 * MiB) : Math.min(size / 32, 2 * MiB);
+  const writes = shape.at?.[checkpoint] ?? (isFirst ? shape.initial : shape.changes);
+  return writes === 'nothing' ? writes : { bytes, ...writes };
 }
 
 interface NextState {

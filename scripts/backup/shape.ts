@@ -4,8 +4,8 @@ export type LayerType = 'full' | 'incremental';
 
 /** What one step writes. Places and bytes follow from seed, disk and checkpoint alone. */
 export interface Writes {
-  /** Bytes of data written, rounded up to whole units of the pattern. */
-  readonly bytes: number;
+  /** Bytes of data written, rounded up to whole units of the pattern. Default: as the disk's size suggests. */
+  readonly bytes?: number;
   /** Single 64 KiB units all over the disk, or runs of 1 MiB. Default: `scattered`. */
   readonly pattern?: 'scattered' | 'runs';
   /** Bytes overwritten with zeroes after that. */
@@ -39,9 +39,9 @@ export interface DiskShape extends LayerFormat {
   readonly from?: number;
   /** New sizes, by checkpoint. */
   readonly resize?: Readonly<Record<number, number>>;
-  /** The first state. Default: a quarter of the disk, 16 MiB at most. Its first and last 64 KiB are always written. */
+  /** The first state; `bytes` is a quarter of the disk by default, 16 MiB at most. The first and last unit are always written. */
   readonly initial?: Writes;
-  /** Every later step. Default: a 32nd of the disk, 2 MiB at most. */
+  /** Every later step; `bytes` is a 32nd of the disk by default, 2 MiB at most. */
   readonly changes?: Writes;
   /** What these steps write instead, by checkpoint; `nothing` makes an empty incremental. */
   readonly at?: Readonly<Record<number, Writes | 'nothing'>>;
