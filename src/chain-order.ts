@@ -1,0 +1,91 @@
+// Is a chain in order? One full without a parent, then incrementals, each with the one before as its parent. The same
+// proof for a chain that a plan writes out and for one that the bucket's catalog gives.
+
+export interface ChainLink {
+  readonly checkpoint: string;
+  readonly type: 'full' | 'incremental';
+  readonly parent?: string | undefined;
+}
+
+export interface ChainFlaw {
+  /** Which link, from 0. */
+  readonly index: number;
+  /** What is wrong with it, beginning with its checkpoint. */
+  readonly message: string;
+  readonly hint: string;
+}
+
+/**
+ * The first flaw in the order of `links`, or undefined when there is none. `parents: 'optional'` takes an incremental
+ * that names no parent (plans may leave it out); a parent that is named must always be the checkpoint of the link before.
+ */
+export function findChainFlaw(
+  links: readonly ChainLink[],
+  { parents }: { readonly parents: 'required' | 'optional' },
+): ChainFlaw | undefined {
+  const seen = new Map<string, number>();
+  for (const [index, link] of links.entries()) {
+    const before = links[index - 1];
+    const flaw = twiceFlaw(link, seen) ?? typeFlaw(links, link, before) ?? parentFlaw(link, before, parents);
+    if (flaw !== undefined) return { index, ...flaw };
+    seen.set(link.checkpoint, index);
+  }
+  return undefined;
+}
+
+type Flaw = Omit<ChainFlaw, 'index'>;
+
+function twiceFlaw({ checkpoint }: ChainLink, seen: ReadonlyMap<string, number>): Flaw | undefined {
+  if (!seen.has(checkpoint)) return undefined;
+  return {
+    message: `checkpoint ${checkpoint} is in the chain twice`,
+    hint: 'a chain names each checkpoint once, the full first, then the incrementals in the order they were taken',
+  };
+}
+
+function typeFlaw(links: readonly ChainLink[], link: ChainLink, before: ChainLink | undefined): Flaw | undefined {
+  const { checkpoint, type } = link;
+  if (before === undefined && type === 'incremental') {
+    const full = links.find((other) => other.type === 'full');
+    return {
+      message: `checkpoint ${checkpoint} is first in the chain, but it is incremental: what it builds on is missing`,
+      hint:
+        full === undefined
+          ? 'a chain begins with a full; put the full that this incremental builds on, and all between, before it'
+          : `a chain begins with a full: ${full.checkpoint} is one; put the layers into the order they were taken`,
+    };
+  }
+  if (before !== undefined && type === 'full') {
+    const last = links.findLast((other) => other.type === 'full')?.checkpoint ?? checkpoint;
+    return {
+      message: `checkpoint ${checkpoint} is full, in the middle of the chain: it does not build on ${before.checkpoint}`,
+      hint: `the chain really starts at ${last}; if that is the state you want, leave out every layer before ${last}`,
+    };
+  }
+  return undefined;
+}
+
+function parentFlaw(
+  { checkpoint, parent }: ChainLink,
+  before: ChainLink | undefined,
+  parents: 'required' | 'optional',
+): Flaw | undefined {
+  if (before === undefined) {
+    if (parent === undefined) return undefined;
+    return {
+      message: `checkpoint ${checkpoint} is the chain's full, but it names a parent, ${parent}`,
+      hint: 'a full has no parent; if it is an incremental, the chain begins earlier',
+    };
+  }
+  if (parent === before.checkpoint || (parent === undefined && parents === 'optional')) return undefined;
+  if (parent === undefined) {
+    return {
+      message: `checkpoint ${checkpoint} is incremental, but names no parent`,
+      hint: `it cannot be proven that it builds on ${before.checkpoint}; choose a backup from before it`,
+    };
+  }
+  return {
+    message: `checkpoint ${checkpoint} builds on ${parent}, but the one before it in the chain is ${before.checkpoint}`,
+    hint: `put the layers into the order they were taken; between ${before.checkpoint} and ${checkpoint} belongs ${parent}`,
+  };
+}

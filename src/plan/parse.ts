@@ -1,0 +1,165 @@
+// A plan's text → a `Plan`, or all that is wrong with it at once. Pure.
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { type PlanDocument, planDocument } from './document.ts';
+import { placeOf, problemAt, problemOf, sayIssue } from './problems.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource } from './schema.ts';
+import { type ReadText, readText, type TextFlaw } from './yaml-text.ts';
+
+export interface ParseOptions {
+  /** Names the plan in messages: its path, or `standard input`. */
+  readonly where: string;
+  /** Absolute; what relative paths in the plan count from. */
+  readonly folder: string;
+}
+
+/**
+ * Throws PLAN_INVALID with every problem found, each with its place, line and column; CHAIN_BROKEN when the order of
+ * written chains is all that is wrong.
+ */
+export function parsePlan(text: string, { where, folder }: ParseOptions): Plan {
+  const nul = text.indexOf('\0');
+  if (nul !== -1) throw binary(where, nul);
+  const read = readText(text);
+  if (read.flaws.length > 0) throw DatamoverError.fromProblems(flawProblems(read.flaws, where));
+  if (read.data === undefined || read.data === null) throw empty(where);
+  const { data: document, error } = planDocument.safeParse(read.data, { error: sayIssue });
+  const problems = [
+    ...inTextOrder(error?.issues ?? [], read).map((issue) => problemOf(issue, read, where)),
+    ...twiceProblems(read, { where, folder }),
+    ...(document === undefined ? [] : lookUpProblems(document, read, where)),
+  ];
+  if (document === undefined || problems.length > 0) throw together(problems);
+  return toPlan(document, folder);
+}
+
+function inTextOrder(issues: readonly z.core.$ZodIssue[], text: ReadText): readonly z.core.$ZodIssue[] {
+  const placed = issues.map((issue) => ({ issue, ...text.locate(placeOf(issue)) }));
+  return placed.sort((a, b) => a.line - b.line || a.column - b.column).map(({ issue }) => issue);
+}
+
+/** PLAN_INVALID before CHAIN_BROKEN: the call is wrong before the backup is. */
+function together(problems: readonly Problem[]): DatamoverError {
+  const invalid = problems.filter(({ code }) => code === 'PLAN_INVALID');
+  const others = problems.filter(({ code }) => code !== 'PLAN_INVALID');
+  return DatamoverError.fromProblems([...invalid, ...others]);
+}
+
+/** A text that is no YAML at all may have a flaw in every byte. */
+const MAX_FLAWS = 10;
+
+function flawProblems(flaws: readonly TextFlaw[], where: string): Problem[] {
+  return flaws
+    .toSorted((a, b) => a.line - b.line || a.column - b.column)
+    .slice(0, MAX_FLAWS)
+    .map(({ message, hint, line, column }) => ({
+      code: 'PLAN_INVALID',
+      message: `${where}: line ${line}, column ${column}: ${message}`,
+      hint,
+    }));
+}
+
+function binary(where: string, offset: number): DatamoverError {
+  return new DatamoverError('PLAN_INVALID', `${where} is no text: it holds a NUL at offset ${offset}`, {
+    hint: 'a plan is YAML or JSON in UTF-8',
+  });
+}
+
+function empty(where: string): DatamoverError {
+  return new DatamoverError('PLAN_INVALID', `${where} is empty`, {
+    hint: '`kubevirt-datamover plan` writes a plan to start from',
+  });
+}
+
+/** Just names and targets, of any document, so that these rules are checked beside others that it breaks. */
+const namesAndTargets = z
+  .object({
+    pvcs: z.array(
+      z.object({ name: z.string().exactOptional().catch(''), target: z.string().exactOptional().catch('') }).catch({}),
+    ),
+  })
+  .catch({ pvcs: [] });
+
+function twiceProblems(text: ReadText, { where, folder }: ParseOptions): Problem[] {
+  const { pvcs } = namesAndTargets.parse(text.data);
+  const names = new Map<string, number>();
+  const targets = new Map<string, number>();
+  const problems: Problem[] = [];
+  for (const [index, { name, target }] of pvcs.entries()) {
+    const sameName = name ? firstOf(names, name, index) : undefined;
+    const sameTarget = target ? firstOf(targets, resolve(folder, target), index) : undefined;
+    if (sameName !== undefined) {
+      const hint = 'a plan names each PVC once; to restore one disk twice, use two plans';
+      const place = ['pvcs', index, 'name'];
+      problems.push(
+        problemAt(`pvcs[${index}].name: ${name} is the name of pvcs[${sameName}] too`, { place, text, where, hint }),
+      );
+    }
+    if (sameTarget !== undefined) {
+      const hint = 'each PVC needs a target of its own';
+      const place = ['pvcs', index, 'target'];
+      problems.push(
+        problemAt(`pvcs[${index}].target: ${target} is the target of pvcs[${sameTarget}] too`, {
+          place,
+          text,
+          where,
+          hint,
+        }),
+      );
+    }
+  }
+  return problems;
+}
+
+function firstOf(seen: Map<string, number>, value: string, index: number): number | undefined {
+  const first = seen.get(value);
+  if (first === undefined) seen.set(value, index);
+  return first;
+}
+
+/** `backup` and `vm` are where chains are looked up: each needs the other, and a PVC without a chain needs both. */
+function lookUpProblems({ backup, vm, pvcs }: PlanDocument, text: ReadText, where: string): Problem[] {
+  if (backup !== undefined && vm === undefined) {
+    const hint = 'add `vm: namespace/name`, the VM whose backup it is';
+    return [problemAt('backup: without `vm` it names no chain', { place: ['backup'], text, where, hint })];
+  }
+  if (backup !== undefined) return [];
+  const hint = 'write the chain out, or give `backup` and `vm` to have it looked up in the bucket';
+  return pvcs.flatMap(({ chain }, index) => {
+    if (chain !== undefined) return [];
+    const place = ['pvcs', index];
+    return [
+      problemAt(`pvcs[${index}]: has no chain, and the plan no backup to look it up in`, { place, text, where, hint }),
+    ];
+  });
+}
+
+function toPlan({ source, scratch, ...rest }: PlanDocument, folder: string): Plan {
+  const { path, headroomPercent = DEFAULT_HEADROOM_PERCENT } = scratch ?? {};
+  const [first, ...others] = rest.pvcs;
+  const absolute = <T extends { readonly target: string }>(pvc: T): T => ({
+    ...pvc,
+    target: resolve(folder, pvc.target),
+  });
+  return {
+    ...rest,
+    source: toSource(source, folder),
+    ...(scratch === undefined
+      ? {}
+      : { scratch: { ...(path === undefined ? {} : { path: resolve(folder, path) }), headroomPercent } }),
+    pvcs: [absolute(first), ...others.map(absolute)],
+  };
+}
+
+function toSource({ s3, directory }: PlanDocument['source'], folder: string): PlanSource {
+  if (s3 === undefined) return { kind: 'directory', directory: resolve(folder, directory ?? '.') };
+  const { credentialsFile, caFile, sseCustomerKeyFile, ...rest } = s3;
+  return {
+    kind: 's3',
+    ...rest,
+    ...(credentialsFile === undefined ? {} : { credentialsFile: resolve(folder, credentialsFile) }),
+    ...(caFile === undefined ? {} : { caFile: resolve(folder, caFile) }),
+    ...(sseCustomerKeyFile === undefined ? {} : { sseCustomerKeyFile: resolve(folder, sseCustomerKeyFile) }),
+  };
+}

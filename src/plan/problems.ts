@@ -1,0 +1,97 @@
+// What is wrong with a plan, said with its place: `pvcs[1].chain[0].size`.
+import type { z } from 'zod';
+import type { Problem } from '../errors.ts';
+import type { IssueParams } from './document.ts';
+import type { Place, ReadText } from './yaml-text.ts';
+
+/** The words for what zod finds by itself; the document's own rules bring their words with them. */
+export function sayIssue(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_type') {
+    if (issue.input === undefined) return 'is missing';
+    if (issue.input === null) return 'has no value';
+    const quote = issue.expected === 'string' ? '; put it in quotes' : '';
+    return `should be ${TYPES.get(issue.expected) ?? issue.expected}, but is ${typeOf(issue.input)}${quote}`;
+  }
+  if (issue.code === 'invalid_value') {
+    if (issue.input === undefined) return 'is missing';
+    return `should be ${issue.values.map(String).join(' or ')}, but is ${show(issue.input)}`;
+  }
+  if (issue.code === 'too_small' && issue.origin === 'array') return 'is empty';
+  return undefined;
+}
+
+/** One problem for an issue; `where` names the plan. */
+export function problemOf(issue: z.core.$ZodIssue, text: ReadText, where: string): Problem {
+  const params: IssueParams = issue.code === 'custom' ? (issue.params ?? {}) : {};
+  const path = pathOf(issue);
+  const named = path.length === 0 ? '' : `${showPlace(path)}: `;
+  return problemAt(`${named}${issue.message}`, { ...params, place: placeOf(issue), text, where });
+}
+
+/** Where an issue is in the text: an unknown key is at its own place, not at the map that holds it. */
+export function placeOf(issue: z.core.$ZodIssue): Place {
+  const [key] = issue.code === 'unrecognized_keys' ? issue.keys : [];
+  return key === undefined ? pathOf(issue) : [...pathOf(issue), key];
+}
+
+function pathOf(issue: z.core.$ZodIssue): Place {
+  return issue.path.filter((step) => typeof step !== 'symbol');
+}
+
+export interface ProblemAt {
+  readonly place: Place;
+  readonly text: ReadText;
+  readonly where: string;
+  readonly code?: Problem['code'];
+  readonly hint?: string | undefined;
+}
+
+export function problemAt(message: string, { place, text, where, code = 'PLAN_INVALID', hint }: ProblemAt): Problem {
+  const { line, column } = text.locate(place);
+  return {
+    ...pvcOf(place, text.data),
+    code,
+    message: `${where}: ${message} (line ${line}, column ${column})`,
+    hint: hint ?? 'correct the plan; docs/usage.md describes its keys',
+  };
+}
+
+export function showPlace(place: Place): string {
+  return place
+    .map((step, index) => (typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`))
+    .join('');
+}
+
+const TYPES: ReadonlyMap<string, string> = new Map([
+  ['string', 'text'],
+  ['number', 'a number'],
+  ['boolean', 'true or false'],
+  ['object', 'a map of keys'],
+  ['array', 'a list'],
+  ['tuple', 'a list'],
+]);
+
+function typeOf(value: unknown): string {
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map of keys';
+  if (typeof value === 'string') return `the text ${show(value)}`;
+  return `the ${typeof value} ${show(value)}`;
+}
+
+function show(value: unknown): string {
+  const shown = JSON.stringify(value) ?? String(value);
+  return shown.length <= 60 ? shown : `${shown.slice(0, 57)}…`;
+}
+
+/** The name of the PVC that a place is in, when the plan gives it one. */
+function pvcOf([top, index]: Place, data: unknown): { readonly pvc?: string } {
+  if (top !== 'pvcs' || typeof index !== 'number') return {};
+  const pvcs = property(data, 'pvcs');
+  const name = Array.isArray(pvcs) ? property(pvcs[index], 'name') : undefined;
+  return typeof name === 'string' ? { pvc: name } : {};
+}
+
+function property(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.getOwnPropertyDescriptor(value, key)?.value;
+}

@@ -1,0 +1,127 @@
+// Reads a plan from a file or from text that was piped in.
+import { open, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { DatamoverError, messageOf, type Problem, systemCode } from '../errors.ts';
+import { MiB } from '../units.ts';
+import { parsePlan } from './parse.ts';
+import type { Plan } from './schema.ts';
+
+/** More than any plan holds: 200 layers take 50 KiB. */
+export const MAX_PLAN_BYTES = MiB;
+
+export type PlanInput =
+  /** A file; paths in the plan count from its folder (from `cwd` when it is a pipe). */
+  | { readonly path: string; readonly cwd: string }
+  /** Standard input's text; paths in it count from `cwd`. */
+  | { readonly text: string; readonly cwd: string };
+
+/**
+ * Reads, checks and normalises a plan; all paths in it are absolute afterwards. Throws PLAN_INVALID with all problems at
+ * once (a file that is missing, unreadable, over 1 MiB or no text too), or CHAIN_BROKEN when written chains are in disorder.
+ */
+export async function readPlan(input: PlanInput): Promise<Plan> {
+  const { text, ...options } = 'text' in input ? fromText(input) : await fromFile(input);
+  const plan = parsePlan(text, options);
+  const problems = await sameTargetProblems(plan, options.where);
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+  return plan;
+}
+
+interface Source {
+  readonly text: string;
+  readonly where: string;
+  readonly folder: string;
+}
+
+function fromText({ text, cwd }: { readonly text: string; readonly cwd: string }): Source {
+  const where = 'standard input';
+  if (Buffer.byteLength(text) > MAX_PLAN_BYTES) throw tooLong(where);
+  // What was no UTF-8 was decoded to this: better refused than looked up in a bucket.
+  if (text.includes('\uFFFD')) throw noText(where);
+  return { text, where, folder: cwd };
+}
+
+async function fromFile({ path, cwd }: { readonly path: string; readonly cwd: string }): Promise<Source> {
+  const absolute = resolve(cwd, path);
+  const { bytes, isFile } = await readBounded(absolute, path);
+  if (bytes.length > MAX_PLAN_BYTES) throw tooLong(path);
+  return { text: decode(bytes, path), where: path, folder: isFile ? dirname(absolute) : cwd };
+}
+
+/** Reads no further than one byte past the limit, from a pipe too, whose size nobody knows. */
+async function readBounded(absolute: string, path: string): Promise<{ bytes: Uint8Array; isFile: boolean }> {
+  try {
+    await using file = await open(absolute, 'r');
+    const isFile = (await file.stat()).isFile();
+    const buffer = Buffer.allocUnsafe(MAX_PLAN_BYTES + 1);
+    let length = 0;
+    while (length < buffer.length) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length, null);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return { bytes: buffer.subarray(0, length), isFile };
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, error: unknown): DatamoverError {
+  const code = systemCode(error);
+  const why = code === 'ENOENT' ? 'is not there' : code === 'EISDIR' ? 'is a folder' : 'cannot be read';
+  return new DatamoverError('PLAN_INVALID', `the plan ${path} ${why} (${code ?? messageOf(error)})`, {
+    hint: 'name the plan file, or - for standard input; `kubevirt-datamover plan` writes one',
+    cause: error,
+  });
+}
+
+function decode(bytes: Uint8Array, where: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw noText(where, error);
+  }
+}
+
+function noText(where: string, cause?: unknown): DatamoverError {
+  return new DatamoverError('PLAN_INVALID', `${where} is no text in UTF-8`, {
+    hint: 'a plan is YAML or JSON in UTF-8',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+function tooLong(where: string): DatamoverError {
+  return new DatamoverError('PLAN_INVALID', `${where} is over 1 MiB: this is no plan`, {
+    hint: 'name the plan file, not a disk image or an index of the bucket',
+  });
+}
+
+/** Targets that differ in name but not in place, once links are resolved. */
+async function sameTargetProblems({ pvcs }: Plan, where: string): Promise<Problem[]> {
+  const seen = new Map<string, string>();
+  const problems: Problem[] = [];
+  for (const { name, target } of pvcs) {
+    const real = await realTarget(target);
+    const other = seen.get(real);
+    if (other === undefined) seen.set(real, name);
+    else {
+      problems.push({
+        pvc: name,
+        code: 'PLAN_INVALID',
+        message: `${where}: the targets of PVCs ${other} and ${name} are the same: ${target} is ${real}`,
+        hint: 'each PVC needs a target of its own',
+      });
+    }
+  }
+  return problems;
+}
+
+/** `target` with its links resolved as far as it exists. What is wrong with it is for the target's check to say. */
+async function realTarget(target: string): Promise<string> {
+  try {
+    return await realpath(target);
+  } catch {
+    const parent = dirname(target);
+    return parent === target ? target : join(await realTarget(parent), basename(target));
+  }
+}

@@ -1,0 +1,142 @@
+// YAML or JSON text → plain data, with the line of everything in it. The text may be anything at all, so the library's own
+// conversion is not used: its duplicate check is quadratic (60,000 keys took 88 s) and keys that are maps are printed
+// in exponential time. What a plan needs is little: maps with text keys, lists, scalars, few levels.
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+} from 'yaml';
+
+export interface TextFlaw {
+  readonly message: string;
+  readonly hint: string;
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+}
+
+export type Place = readonly (string | number)[];
+
+export interface ReadText {
+  readonly data: unknown;
+  /** Everything that is no YAML, or more than plain data; when there is any, `data` must not be used. */
+  readonly flaws: readonly TextFlaw[];
+  /** The line and column of a value, or of the nearest thing around it. */
+  locate(place: Place): { readonly line: number; readonly column: number };
+}
+
+/** Reads one document. Never throws; time is bounded by the text's length, however it nests. */
+export function readText(text: string): ReadText {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: false,
+    logLevel: 'silent',
+  });
+  const at = (offset: number): Pick<TextFlaw, 'line' | 'column'> => {
+    const { line, col } = lines.linePos(Math.min(offset, text.length));
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const [document, second] = 'empty' in documents ? [] : documents;
+  if (document === undefined) return { data: undefined, flaws: [], locate: () => at(0) };
+  const reader: Reader = { document, at, flaws: [], nodes: 0, aliases: 0, places: new Map() };
+  for (const { code, message, pos } of document.errors) {
+    reader.flaws.push({ ...inOurWords(code, message), ...at(pos[0]) });
+  }
+  if (second !== undefined) {
+    reader.flaws.push({ message: 'a second document begins', hint: 'a plan is one document', ...at(second.range[0]) });
+  }
+  const data = reader.flaws.length > 0 ? undefined : toData(reader, document.contents, []);
+  return { data, flaws: reader.flaws, locate: (place) => nearestPlace(reader, place) };
+}
+
+interface Reader {
+  readonly document: Document.Parsed;
+  readonly at: (offset: number) => Pick<TextFlaw, 'line' | 'column'>;
+  readonly flaws: TextFlaw[];
+  readonly places: Map<string, number>;
+  nodes: number;
+  aliases: number;
+}
+
+/** A plan has 6 levels; deeper ones need no conversion to be refused, and recursion must end. */
+const MAX_DEPTH = 20;
+
+/** More than 1 MiB of text holds without aliases; with them a few lines could stand for billions. */
+const MAX_NODES = 1_000_000;
+
+function toData(reader: Reader, node: Node | null, place: Place): unknown {
+  const offset = node?.range?.[0];
+  if (offset !== undefined) reader.places.set(JSON.stringify(place), offset);
+  reader.nodes += 1;
+  if (reader.nodes > MAX_NODES) return tooMuch(reader, node, 'aliases make it endless');
+  if (place.length > MAX_DEPTH) return tooMuch(reader, node, 'it nests too deep');
+  if (isAlias(node)) return aliased(reader, node, place);
+  if (isSeq<Node>(node)) return node.items.map((item, index) => toData(reader, item, [...place, index]));
+  if (isMap<Node, Node | null>(node)) {
+    const entries = new Map<string, unknown>();
+    for (const { key, value } of node.items) {
+      const name = keyOf(reader, key, entries);
+      if (name !== undefined) entries.set(name, toData(reader, value, [...place, name]));
+    }
+    return Object.fromEntries(entries);
+  }
+  return isScalar(node) ? node.value : null;
+}
+
+/** Resolving walks the whole document, so that many aliases would take quadratic time. */
+const MAX_ALIASES = 100;
+
+function aliased(reader: Reader, alias: Alias, place: Place): unknown {
+  reader.aliases += 1;
+  if (reader.aliases > MAX_ALIASES) return tooMuch(reader, alias, `it holds more than ${MAX_ALIASES} aliases`);
+  return toData(reader, alias.resolve(reader.document) ?? null, place);
+}
+
+function keyOf(reader: Reader, key: Node, before: ReadonlyMap<string, unknown>): string | undefined {
+  const place = reader.at(key.range?.[0] ?? 0);
+  if (!isScalar(key)) {
+    reader.flaws.push({ message: 'a key is not text', hint: 'keys are words, as in `pvcs:`', ...place });
+    return undefined;
+  }
+  const name = String(key.value);
+  if (!before.has(name)) return name;
+  reader.flaws.push({
+    message: `the key ${JSON.stringify(name)} is there twice`,
+    hint: 'leave one of them out',
+    ...place,
+  });
+  return undefined;
+}
+
+function tooMuch(reader: Reader, node: Node | null, message: string): undefined {
+  if (reader.flaws.every((flaw) => flaw.message !== message)) {
+    reader.flaws.push({ message, hint: 'this is no plan', ...reader.at(node?.range?.[0] ?? 0) });
+  }
+  return undefined;
+}
+
+function nearestPlace({ places, at }: Reader, place: Place): Pick<TextFlaw, 'line' | 'column'> {
+  for (let length = place.length; length >= 0; length -= 1) {
+    const offset = places.get(JSON.stringify(place.slice(0, length)));
+    if (offset !== undefined) return at(offset);
+  }
+  return at(0);
+}
+
+function inOurWords(code: string, message: string): Pick<TextFlaw, 'message' | 'hint'> {
+  if (code === 'RESOURCE_EXHAUSTION') return { message: 'it nests too deep', hint: 'this is no plan' };
+  if (code === 'TAB_AS_INDENT') return { message: 'a tab indents this line', hint: 'indent YAML with spaces' };
+  return {
+    message: `no YAML or JSON: ${message}`,
+    hint: 'correct the text; `kubevirt-datamover plan` writes a plan to start from',
+  };
+}
