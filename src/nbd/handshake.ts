@@ -35,6 +35,8 @@ const MAX_OPTION_DATA = 64 * 1024;
 const MAX_SKIPPED = 32 * 1024 * 1024;
 const DEFAULT_PREFERRED = 4096;
 
+const NO_SUCH_EXPORT = 'no export has this name';
+
 /** What the client has set so far. */
 interface Haggling {
   readonly zeroes: boolean;
@@ -129,7 +131,7 @@ async function describe(reply: OptionReply, state: Haggling, data: Buffer, optio
   const choice = wire.decodeExportChoice(data);
   if (choice === undefined) return await reply.refuse(REPLY.ERR_INVALID, 'malformed choice of an export');
   const found = state.exports.get(choice.name);
-  if (found === undefined) return await reply.refuse(REPLY.ERR_UNKNOWN, `no export is named "${choice.name}"`);
+  if (found === undefined) return await reply.refuse(REPLY.ERR_UNKNOWN, NO_SUCH_EXPORT);
   reply.add(REPLY.INFO, wire.encodeExportInfo(found.size, transmissionFlags(state)));
   if (choice.requests.includes(INFO.NAME)) reply.add(REPLY.INFO, wire.encodeTextInfo(INFO.NAME, found.name));
   if (choice.requests.includes(INFO.DESCRIPTION) && found.description !== undefined) {
@@ -150,7 +152,7 @@ async function metaContexts(reply: OptionReply, state: Haggling, data: Buffer, o
   const asked = wire.decodeMetaContextQuery(data);
   if (asked === undefined) return await reply.refuse(REPLY.ERR_INVALID, 'malformed query of metadata contexts');
   const found = state.exports.get(asked.name);
-  if (found === undefined) return await reply.refuse(REPLY.ERR_UNKNOWN, `no export is named "${asked.name}"`);
+  if (found === undefined) return await reply.refuse(REPLY.ERR_UNKNOWN, NO_SUCH_EXPORT);
   const wanted = asked.queries.includes(ALLOCATION) || (!select && listsAllocation(asked.queries));
   if (wanted && found.extents !== undefined) {
     if (select) state.allocationOf = found.name;
@@ -195,9 +197,7 @@ class OptionReply {
   }
 
   async refuse(type: number, message: string): Promise<'go on'> {
-    await this.#channel.send([
-      wire.encodeOptionReply(this.#option, type, Buffer.from(message).subarray(0, MAX_STRING)),
-    ]);
+    await this.#channel.send([wire.encodeOptionReply(this.#option, type, Buffer.from(message))]);
     return 'go on';
   }
 }

@@ -76,6 +76,7 @@ class Transmission {
       await this.#options.serverBudget.take(charge, this.#channel.ended);
       this.#underWay += 1;
       const done = (): void => this.#finish(charge);
+      if (this.#channel.ended.aborted) return done(); // while it waited
       if ('error' in judged) this.#refuse(request.cookie, judged, done);
       else void this.#answer(judged, done);
     }

@@ -1,4 +1,4 @@
-// Exports for tests: bytes in memory, given out as views in several chunks, and a file read at each request.
+// Exports for tests: bytes in memory, given out as views in several chunks, and a file read at each request; seeded bytes.
 import type { FileHandle } from 'node:fs/promises';
 import type { Export, Extent } from '../../src/nbd/export.ts';
 
@@ -58,4 +58,15 @@ function extentsOf(bytes: Uint8Array, offset: number, length: number): Extent[] 
     at = end;
   }
   return extents;
+}
+
+/** Seeded bytes: 16 KiB without a zero, 16 KiB of zeroes, and so on. */
+export function patternBytes(size: number, seed = 1): Uint8Array {
+  const bytes = new Uint8Array(size);
+  let state = seed * 2654435761;
+  for (let index = 0; index < size; index += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    if (Math.floor(index / 16384) % 2 === 0) bytes[index] = (state >>> 24) | 1;
+  }
+  return bytes;
 }

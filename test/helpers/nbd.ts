@@ -1,4 +1,4 @@
-// For the NBD tests: seeded bytes, a server around a test's work, real clients run, and a client of raw bytes.
+// For the NBD tests: a server around a test's work, real clients run, and a client of raw bytes.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,17 +9,6 @@ import { promisify } from 'node:util';
 import { nbdUri } from '../../src/nbd/address.ts';
 import type { Export } from '../../src/nbd/export.ts';
 import { type NbdServerOptions, withNbdServer } from '../../src/nbd/server.ts';
-
-/** Seeded bytes: 16 KiB without a zero, 16 KiB of zeroes, and so on. */
-export function patternBytes(size: number, seed = 1): Uint8Array {
-  const bytes = new Uint8Array(size);
-  let state = seed * 2654435761;
-  for (let index = 0; index < size; index += 1) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    if (Math.floor(index / 16384) % 2 === 0) bytes[index] = (state >>> 24) | 1;
-  }
-  return bytes;
-}
 
 export interface Served {
   readonly socketPath: string;

@@ -3,8 +3,7 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportContract } from '../contract/export.ts';
-import { fileExport, memoryExport } from '../helpers/memory-export.ts';
-import { patternBytes } from '../helpers/nbd.ts';
+import { fileExport, memoryExport, patternBytes } from '../helpers/memory-export.ts';
 
 const bytes = patternBytes(300_001);
 
