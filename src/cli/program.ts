@@ -1,0 +1,103 @@
+// The command tree, and one run of it: words in, exit status out. Nothing heavy is imported before a command acts.
+import { Command, CommanderError } from 'commander';
+import { type DatamoverError, toDatamoverError } from '../errors.ts';
+import { completionCommand } from './completion.ts';
+import type { Context } from './context.ts';
+import { type GlobalFlags, globalOptions } from './flags.ts';
+import { addHelp } from './help.ts';
+import type { FailureDocument, Outcome } from './outcome.ts';
+import { restoreCommand } from './restore.ts';
+import { type Run, runSession } from './session.ts';
+import { isAnswer, usageError } from './usage.ts';
+import { programVersion } from './version.ts';
+
+/** Commands whose failure document is not the common one. */
+const FAILURE_DOCUMENTS: ReadonlyMap<string, FailureDocument> = new Map();
+
+/** Runs the program. Never rejects: every failure is told on `stderr` (and `stdout`, as JSON) and is an exit status. */
+export async function runProgram(context: Context): Promise<number> {
+  let status = 0;
+  let current: Command | undefined;
+  const program = buildProgram(context, async (command, work) => {
+    status = await runSession(context, command.optsWithGlobals<GlobalFlags>(), work, documentOf(command));
+  });
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride((error) => {
+      current = command;
+      throw error;
+    });
+  }
+  try {
+    await program.parseAsync([...context.argv], { from: 'user' });
+    return status;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return await failProgram(context, toDatamoverError(error, context.signal));
+    if (isAnswer(error)) return 0;
+    const command = current ?? program;
+    return await failProgram(context, usageError(error, command, context), command);
+  }
+}
+
+/** Ends a run that has no session: a call that could not be parsed, or a bug that nothing caught. */
+export async function failProgram(context: Context, error: DatamoverError, command?: Command): Promise<number> {
+  const work = (): Promise<Outcome> => Promise.reject(error);
+  return await runSession(
+    context,
+    guessGlobalFlags(context.argv),
+    work,
+    command === undefined ? {} : documentOf(command),
+  );
+}
+
+/** The tree; `run` is what each command's action calls. */
+export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stderr'>, run: Run): Command {
+  const program = new Command('kubevirt-datamover')
+    .version(`kubevirt-datamover ${programVersion()}`, '--version', 'print the version')
+    .helpOption('--help', 'print this help')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      outputError: () => {},
+      getOutHelpWidth: () => stdout.columns ?? 100,
+      getErrHelpWidth: () => stderr.columns ?? 100,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  for (const option of globalOptions()) program.addOption(option);
+  addHelp(program, {
+    summary: 'restore KubeVirt disks from incremental backups',
+    about:
+      'Restores the disks of KubeVirt virtual machines from incremental qcow2 backups in object storage, or in a folder ' +
+      'that is a copy of it.\nEverything is checked before the first byte is written to any target.',
+    examples: [
+      { says: 'restore every PVC of a plan', command: 'kubevirt-datamover restore plan.yaml' },
+      { says: 'what it would do, writing nothing', command: 'kubevirt-datamover restore plan.yaml --dry-run' },
+    ],
+  });
+  for (const command of [restoreCommand(run), completionCommand(run)]) {
+    program.addCommand(command.copyInheritedSettings(program));
+  }
+  return program;
+}
+
+function documentOf(command: Command): { toDocument?: FailureDocument } {
+  const toDocument = FAILURE_DOCUMENTS.get(command.name());
+  return toDocument === undefined ? {} : { toDocument };
+}
+
+/** The global flags of a call that could not be parsed: a script that asked for JSON gets JSON for this too. */
+function guessGlobalFlags(argv: readonly string[]): GlobalFlags {
+  const wordAfter = (flag: string): string | undefined => {
+    const index = argv.findLastIndex((word) => word === flag || word.startsWith(`${flag}=`));
+    const word = argv[index];
+    return word === flag ? argv[index + 1] : word?.slice(flag.length + 1);
+  };
+  const format = wordAfter('--log-format');
+  return {
+    output: wordAfter('--output') === 'json' ? 'json' : 'text',
+    logLevel: wordAfter('--log-level') === 'debug' ? 'debug' : 'info',
+    logFormat: format === 'json' || format === 'text' ? format : 'auto',
+    progress: !argv.includes('--no-progress'),
+  };
+}

@@ -1,0 +1,69 @@
+// Progress as JSON lines for log collectors. The event names are a promise; docs name each with its keys:
+//   pvc-started    pvc, index, count, target, layers, virtualSize
+//   phase-started  pvc?, phase, total?, detail?
+//   progress       pvc?, phase, bytes, total, rate?, secondsLeft?     (every ten seconds at most)
+//   phase-finished pvc?, phase, bytes?, total?, seconds
+//   retry          key, offset?, attempt, waitSeconds, reason, retries
+//   warning, note  pvc?, message
+//   pvc-finished   pvc, index, count, state, seconds
+// and from log.ts: error (pvc?, code, message, hint), cause (message). Each has time, level and event before these.
+// Bytes are whole numbers, rate is bytes a second.
+import type { ProgressEvent } from '../restore/progress.ts';
+import { isSaid, jsonLine } from './log.ts';
+import type { ProgressOptions, ProgressView } from './progress.ts';
+import { ProgressState, paceOf, type RunningPhase } from './progress-state.ts';
+import { isPhaseEvent, throttle } from './progress-text.ts';
+import { levelOf } from './progress-words.ts';
+
+export function jsonProgress({ stderr, now, level, phases }: ProgressOptions): ProgressView {
+  const state = new ProgressState();
+  const mayTell = throttle();
+  return {
+    report(event) {
+      const at = now();
+      state.add(event, at);
+      const ended = event.type === 'phase-finished' ? state.finish(event) : undefined;
+      if (!isSaid(levelOf(event), level) || (isPhaseEvent(event) && !phases)) return;
+      // Not both at once: a phase that begins holds the first line of bytes back.
+      if (event.type === 'phase-started') mayTell('bytes', at);
+      if (event.type === 'bytes' && !mayTell('bytes', at)) return;
+      const running = event.type === 'bytes' ? state.find(event) : ended;
+      const { name, fields } = lineOf(event, { running, retries: state.retries, at });
+      stderr.write(jsonLine(at, levelOf(event), name, fields));
+    },
+    close() {},
+  };
+}
+
+interface Around {
+  readonly running: RunningPhase | undefined;
+  readonly retries: number;
+  readonly at: number;
+}
+
+function lineOf(
+  event: ProgressEvent,
+  { running, retries, at }: Around,
+): { readonly name: string; readonly fields: object } {
+  if (event.type === 'bytes') {
+    const pace = running === undefined ? undefined : paceOf(running, at);
+    const { pvc, phase, done, total } = event;
+    const fields = { pvc, phase, bytes: done, total, rate: whole(pace?.rate), secondsLeft: whole(pace?.secondsLeft) };
+    return { name: 'progress', fields };
+  }
+  if (event.type === 'phase-finished') {
+    const { pvc, phase, seconds } = event;
+    const bytes = running !== undefined && running.done > 0 ? { bytes: running.done, total: running.total } : {};
+    return { name: event.type, fields: { pvc, phase, ...bytes, seconds } };
+  }
+  if (event.type === 'retry') {
+    const { key, offset, attempt, waitMs, reason } = event;
+    return { name: event.type, fields: { key, offset, attempt, waitSeconds: waitMs / 1000, reason, retries } };
+  }
+  const { type, ...fields } = event;
+  return { name: type, fields };
+}
+
+function whole(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Math.round(value);
+}

@@ -1,0 +1,65 @@
+// What `restore` and `download` share: flags and plan become the engine's options, its result becomes the outcome.
+import type { RestoreOptions } from '../restore/options.ts';
+import type { RestoreResult } from '../restore/result.ts';
+import type { RestoreFlags } from './flags.ts';
+import type { LoadedPlan } from './load-plan.ts';
+import type { Outcome } from './outcome.ts';
+import { withProgress } from './progress.ts';
+import { renderDryRun, renderRestore } from './render-restore.ts';
+import { findScratch } from './scratch.ts';
+import type { Session } from './session.ts';
+import { refuse } from './usage.ts';
+
+/** What the two commands set each in its own way. */
+export type CommandOptions = Pick<RestoreOptions, 'force' | 'pvcs' | 'makeParents' | 'requireBlockDevice'>;
+
+/** Restores, or with `--dry-run` says what would be restored. */
+export async function runRestore(
+  { plan, planPath }: LoadedPlan,
+  flags: RestoreFlags,
+  own: CommandOptions,
+  session: Session,
+): Promise<Outcome> {
+  const scratch = findScratch(flags.scratch, plan, session);
+  return await withProgress(session, flags.metricsPort, async (progress) => {
+    const options: RestoreOptions = {
+      ...own,
+      plan,
+      strategy: flags.strategy,
+      verify: flags.verify,
+      fresh: flags.fresh ?? false,
+      checksums: flags.checksums,
+      env: session.env,
+      progress,
+      signal: session.signal,
+      ...given({ planPath, scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
+    };
+    if (flags.dryRun) {
+      const { dryRun } = await import('../restore/dry-run.ts');
+      return outcomeOf(await dryRun(options), renderDryRun);
+    }
+    const { restore } = await import('../restore/restore.ts');
+    return outcomeOf(await restore(options), renderRestore);
+  });
+}
+
+/** Refuses flags that do not go together; before anything is read. */
+export function refuseConflicts(flags: RestoreFlags): void {
+  if (flags.window !== undefined && flags.strategy !== 'stream') {
+    refuse(
+      `--window is for strategy stream, this is ${flags.strategy}`,
+      'leave --window out, or add --strategy stream',
+    );
+  }
+}
+
+function outcomeOf<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {
+  return { document: result, text: render(result), problems: result.problems ?? [] };
+}
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The values that were given; the engine's options tell absent from undefined. */
+function given<T extends object>(values: T): Given<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>;
+}
