@@ -64,6 +64,7 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
         size = resized;
         await daemon.execute('block_resize', { 'node-name': node, size });
       }
+      refuseLostZeroes(shape, checkpoint, writesAt(shape, checkpoint, size));
       if (shape.fileSystem) {
         const next = await nextState({ shape, folder, node, count: checkpoint - first + 1, seed, signal });
         await write(differences(live, next));
@@ -94,6 +95,17 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
 
 function formatAt(shape: DiskShape, checkpoint: number): LayerFormat {
   return { ...shape, ...shape.formats?.[checkpoint] };
+}
+
+/**
+ * Version 2 has no zero clusters: asked to back zeroes up into an incremental that has no backing file, QEMU leaves the
+ * cluster out, and the parent's bytes come back at a restore (measured with 7.2). Such a history is no backup.
+ */
+function refuseLostZeroes(shape: DiskShape, checkpoint: number, writes: Writes | 'nothing'): void {
+  if (formatAt(shape, checkpoint).compat !== '0.10' || checkpoint === (shape.from ?? 1)) return;
+  const zeroes = writes === 'nothing' ? 0 : (writes.zero ?? 0) + (writes.discard ?? 0);
+  if (!shape.fileSystem && zeroes === 0) return;
+  throw new Error(`${shape.name}: an incremental of compat 0.10 cannot hold zeroes: no zero, discard or fs with it`);
 }
 
 function writesAt(shape: DiskShape, checkpoint: number, size: number): (Writes & { bytes: number }) | 'nothing' {

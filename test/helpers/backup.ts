@@ -9,6 +9,7 @@ import type { Test } from 'tap';
 import { stringify } from 'yaml';
 import { chainOf, makeBackup } from '../../scripts/backup/make.ts';
 import type { BackupShape, MadeBackup } from '../../scripts/backup/shape.ts';
+import { MiB } from '../../src/units.ts';
 import type { Rgw } from './rgw.ts';
 import { tempFolder } from './tmp.ts';
 
@@ -138,6 +139,6 @@ export async function difference(target: string, truth: string): Promise<string 
 /** Lower-case hex. */
 export async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
+  await pipeline(createReadStream(path, { highWaterMark: MiB }), hash);
   return hash.digest('hex');
 }
