@@ -1,28 +1,17 @@
 // A file cut short within its last cluster: found where it loses data, left alone where it is as qemu makes it.
-import { open, stat, truncate } from 'node:fs/promises';
+import { readFile, stat, truncate } from 'node:fs/promises';
 import { type Test, test } from 'tap';
 import { HEADER_READ_BYTES, parseHeader } from '../../src/qcow2/header.ts';
-import { checkImageEnd } from '../../src/qcow2/image-end.ts';
-import { checkImage } from '../../src/qemu/check-image.ts';
-import { fileNode, loneLayer } from '../../src/qemu/graph.ts';
-import { dataEndOf } from '../../src/qemu/info.ts';
+import { examineLayer } from '../../src/restore/examine-layer.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { type ChainShape, makeChain, qemu } from '../helpers/chain.ts';
 import { requires } from '../helpers/requires.ts';
 
 const { signal } = new AbortController();
 
-/** What the engine does with each layer. */
 async function examine(path: string): Promise<void> {
-  await using file = await open(path);
-  const read = async ({ offset, length }: { offset: number; length: number }) => {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, offset);
-    return buffer.subarray(0, bytesRead);
-  };
-  const header = parseHeader(await read({ offset: 0, length: HEADER_READ_BYTES }), path);
-  const { imageEndOffset } = await checkImage({ image: path, signal });
-  const dataEnd = () => dataEndOf(loneLayer(fileNode(path)), { signal });
-  await checkImageEnd(header, { where: path, fileSize: (await file.stat()).size, imageEndOffset, dataEnd, read });
+  const header = parseHeader((await readFile(path)).subarray(0, HEADER_READ_BYTES), path);
+  await examineLayer({ path, header, where: path, signal });
 }
 
 function oneLayer(t: Test, shape: ChainShape): string {
