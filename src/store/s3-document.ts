@@ -1,0 +1,80 @@
+// A whole small object: one plain GET, begun anew when it fails, so that no two versions are ever mixed.
+import type { Attempt } from './attempt.ts';
+import { tooLarge } from './limits.ts';
+import { TransientError } from './policy.ts';
+import type { S3Session } from './s3-session.ts';
+import type { Sink } from './store.ts';
+
+/** One attempt of `ObjectStore.get`. CATALOG_INVALID as soon as it is known that the object is too large. */
+export async function getDocument(
+  session: S3Session,
+  key: string,
+  { maxBytes, attempt }: { readonly maxBytes: number; readonly attempt: Attempt },
+): Promise<Uint8Array> {
+  const where = session.describe(key);
+  const sink = new DocumentSink({ maxBytes, where, attempt });
+  await session.get(
+    key,
+    {},
+    {
+      onHead: ({ status, headers }) => {
+        attempt.answered();
+        if (status < 200 || status > 299) return undefined;
+        if (status !== 200 || headers.etag === undefined) {
+          throw new TransientError('the server sent something else than the object', { unlikely: true });
+        }
+        const length = headers['content-length'];
+        if (length !== undefined) sink.expect(Number(length));
+        return sink;
+      },
+    },
+    attempt.signal,
+  );
+  return sink.bytes();
+}
+
+/** Rooms of a document whose length was not said. */
+const ROOM = 256 * 1024;
+
+class DocumentSink implements Sink {
+  readonly #options: { readonly maxBytes: number; readonly where: string; readonly attempt: Attempt };
+  readonly #full: Uint8Array[] = [];
+  #room = new Uint8Array(0);
+  #used = 0;
+  #total = 0;
+
+  constructor(options: { readonly maxBytes: number; readonly where: string; readonly attempt: Attempt }) {
+    this.#options = options;
+  }
+
+  expect(length: number): void {
+    this.#check(length);
+    this.#room = new Uint8Array(length);
+  }
+
+  room(): Uint8Array {
+    if (this.#used === this.#room.length) {
+      this.#full.push(this.#room);
+      this.#room = new Uint8Array(ROOM);
+      this.#used = 0;
+    }
+    return this.#room.subarray(this.#used);
+  }
+
+  filled(count: number): void {
+    this.#used += count;
+    this.#total += count;
+    this.#options.attempt.progress();
+    this.#check(this.#total);
+  }
+
+  bytes(): Uint8Array {
+    const last = this.#room.subarray(0, this.#used);
+    return this.#full.length === 0 ? last : Buffer.concat([...this.#full, last]);
+  }
+
+  #check(length: number): void {
+    const { maxBytes, where } = this.#options;
+    if (length > maxBytes) throw tooLarge(where, length, maxBytes);
+  }
+}

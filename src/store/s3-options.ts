@@ -1,0 +1,70 @@
+// What a plan says of an S3 source, and the parts of it that are refused before anything is asked.
+import { DatamoverError } from '../errors.ts';
+
+/** The plan's `source.s3`; file names are absolute. */
+export interface S3Options {
+  readonly bucket: string;
+  readonly prefix?: string;
+  /** An http or https URL. */
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly forcePathStyle?: boolean;
+  readonly profile?: string;
+  /** AWS ini format. */
+  readonly credentialsFile?: string;
+  readonly caFile?: string;
+  /** PEM text. */
+  readonly caPem?: string;
+  readonly insecureSkipTLSVerify?: boolean;
+  /** 32 bytes. */
+  readonly sseCustomerKeyFile?: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The endpoint as a URL, or undefined for AWS's own. PLAN_INVALID for one that holds a password or is no http(s) URL. */
+export function checkEndpoint({ endpoint }: S3Options): URL | undefined {
+  if (endpoint === undefined) return undefined;
+  const url = URL.parse(endpoint);
+  const hint = 'write it as https://s3.example.com or http://host:port';
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    // Not quoted: what is no URL may hold anything, a password too.
+    throw new DatamoverError('PLAN_INVALID', 'the S3 endpoint is no http or https URL', { hint });
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${url.host} holds a user name or password`, {
+      hint: 'leave it out of the URL; keys belong into a credentials file or the environment',
+    });
+  }
+  if (url.search !== '' || url.hash !== '') {
+    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${endpoint} holds a query or fragment`, { hint });
+  }
+  return url;
+}
+
+/**
+ * The region to sign for, or undefined to let the SDK look into its configuration files. Servers other than AWS's take any,
+ * so that one is made up rather than asked for when an endpoint is given.
+ */
+export function chooseRegion(options: S3Options, env: Environment): string | undefined {
+  const known = firstSet(options.region, env.AWS_REGION, env.AWS_DEFAULT_REGION);
+  if (known !== undefined) return known;
+  const endpoint = firstSet(options.endpoint, env.AWS_ENDPOINT_URL_S3, env.AWS_ENDPOINT_URL);
+  return endpoint === undefined ? undefined : 'us-east-1';
+}
+
+/** Whether the bucket stands in the path: what nearly every server but AWS's wants, unless the plan says otherwise. */
+export function choosePathStyle(options: S3Options, endpoint: URL | undefined): boolean {
+  if (options.forcePathStyle !== undefined) return options.forcePathStyle;
+  return endpoint !== undefined && !/(^|\.)amazonaws\.com(\.cn)?$/.test(endpoint.hostname);
+}
+
+/** The prefix as the beginning of a key: '' or ending in one '/'. Otherwise it is used as it is. */
+export function normalPrefix({ prefix }: S3Options): string {
+  const bare = (prefix ?? '').replace(/\/+$/, '');
+  return bare === '' ? '' : `${bare}/`;
+}
+
+function firstSet(...values: readonly (string | undefined)[]): string | undefined {
+  return values.find((value) => value !== undefined && value !== '');
+}

@@ -1,0 +1,171 @@
+// The one place where the AWS SDK is called: it signs, finds endpoint and keys, and reads XML. Its retries are off, since
+// they end where bodies begin; failures come out sorted.
+import type * as Sdk from '@aws-sdk/client-s3';
+import { DatamoverError } from '../errors.ts';
+import type { RetryPolicy, SourceState } from './policy.ts';
+import { TransientError } from './policy.ts';
+import { chooseCredentials } from './s3-credentials.ts';
+import { type FailureContext, nameOf, sortFailure } from './s3-errors.ts';
+import type { Receiver } from './s3-exchange.ts';
+import { readSseKey, readTlsOptions } from './s3-files.ts';
+import {
+  checkEndpoint,
+  choosePathStyle,
+  chooseRegion,
+  type Environment,
+  normalPrefix,
+  type S3Options,
+} from './s3-options.ts';
+import { readProxyEnvironment } from './s3-proxy.ts';
+import { GuardedReceiver } from './s3-receiver.ts';
+import { S3Transport, type SendOptions } from './s3-transport.ts';
+
+export interface SessionOptions {
+  readonly concurrency: number;
+  readonly policy: RetryPolicy;
+  readonly source: SourceState;
+  readonly env: Environment;
+}
+
+type Client = Sdk.S3Client;
+
+interface SseHeaders {
+  readonly SSECustomerAlgorithm?: string;
+  readonly SSECustomerKey?: string;
+}
+
+export class S3Session {
+  readonly prefix: string;
+  readonly description: string;
+  readonly #sdk: typeof Sdk;
+  readonly #client: Client;
+  readonly #options: S3Options;
+  readonly #sse: SseHeaders;
+
+  private constructor(sdk: typeof Sdk, client: Client, options: S3Options, sseKey: Uint8Array | undefined) {
+    this.#sdk = sdk;
+    this.#client = client;
+    this.#options = options;
+    this.#sse =
+      sseKey === undefined
+        ? {}
+        : { SSECustomerAlgorithm: 'AES256', SSECustomerKey: Buffer.from(sseKey).toString('base64') };
+    this.prefix = normalPrefix(options);
+    this.description = `s3://${options.bucket}/${this.prefix}`.replace(/\/$/, '');
+  }
+
+  static async open(options: S3Options, { concurrency, policy, source, env }: SessionOptions): Promise<S3Session> {
+    const endpoint = checkEndpoint(options);
+    const region = chooseRegion(options, env);
+    const proxies = readProxyEnvironment(env);
+    const tls = await readTlsOptions(options);
+    const sseKey = await readSseKey(options);
+    const credentials = await chooseCredentials(options, env);
+    const sdk = await import('@aws-sdk/client-s3');
+    const client = new sdk.S3Client({
+      requestHandler: new S3Transport({
+        tls,
+        proxies,
+        keep: concurrency,
+        connectMs: policy.connectMs,
+        onAnswer: () => {
+          source.answered = true;
+        },
+      }),
+      maxAttempts: 1,
+      // Ranged answers may carry the whole object's checksum, and the SDK would compare it with the part.
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      forcePathStyle: choosePathStyle(options, endpoint),
+      logger: SILENT,
+      ...(region === undefined ? {} : { region }),
+      ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+      ...(credentials === undefined ? {} : { credentials }),
+      ...(credentials !== undefined || options.profile === undefined ? {} : { profile: options.profile }),
+    });
+    return new S3Session(sdk, client, options, sseKey);
+  }
+
+  describe(key: string): string {
+    return `s3://${this.#options.bucket}/${this.prefix}${key}`;
+  }
+
+  async head(key: string, signal: AbortSignal): Promise<Sdk.HeadObjectCommandOutput> {
+    const command = new this.#sdk.HeadObjectCommand({ ...this.#object(key), ChecksumMode: 'ENABLED' });
+    return await this.#client.send(command, { abortSignal: signal });
+  }
+
+  /** A GET whose body goes into the receiver's sink; of the range, pinned, where these are given. */
+  async get(
+    key: string,
+    { range, etag }: { readonly range?: string; readonly etag?: string },
+    receiver: Receiver,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const command = new this.#sdk.GetObjectCommand({
+      ...this.#object(key),
+      ...(range === undefined ? {} : { Range: range }),
+      ...(etag === undefined ? {} : { IfMatch: etag }),
+    });
+    const guarded = new GuardedReceiver(receiver);
+    const options: SendOptions = { abortSignal: signal, receiver: guarded };
+    try {
+      await this.#client.send(command, options);
+    } catch (error) {
+      throw guarded.refusal === undefined ? await this.sorted(error, key) : guarded.refusal.error;
+    }
+  }
+
+  /** One page of what lies right under `prefix`, a key with its '/' or ''. */
+  async list(
+    prefix: string,
+    { token, limit }: { readonly token?: string | undefined; readonly limit?: number },
+    signal: AbortSignal,
+  ): Promise<Sdk.ListObjectsV2CommandOutput> {
+    const command = new this.#sdk.ListObjectsV2Command({
+      Bucket: this.#options.bucket,
+      Prefix: `${this.prefix}${prefix}`,
+      Delimiter: '/',
+      ...(token === undefined ? {} : { ContinuationToken: token }),
+      ...(limit === undefined ? {} : { MaxKeys: limit }),
+    });
+    return await this.#client.send(command, { abortSignal: signal });
+  }
+
+  /** What an error of this session means; see `sortFailure`. An expired session token is renewed, if that can be done. */
+  async sorted(error: unknown, key: string): Promise<unknown> {
+    const failure = sortFailure(error, this.context(key));
+    const name = nameOf(error);
+    if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
+    if (!(failure instanceof DatamoverError) || !(await this.#renewKeys())) return failure;
+    return new TransientError('the session token had expired', { mended: true, unlikely: true, finally: failure });
+  }
+
+  context(key: string): FailureContext {
+    const { bucket, endpoint } = this.#options;
+    return {
+      where: this.describe(key),
+      bucket: `bucket "${bucket}"${endpoint === undefined ? '' : ` at ${endpoint}`}`,
+    };
+  }
+
+  /** Ends all connections. */
+  close(): void {
+    this.#client.destroy();
+  }
+
+  /** True when asking again gave other keys. */
+  async #renewKeys(): Promise<boolean> {
+    const { credentials } = this.#client.config;
+    const before = await credentials();
+    const after = await credentials({ forceRefresh: true });
+    return before.accessKeyId !== after.accessKeyId || before.sessionToken !== after.sessionToken;
+  }
+
+  #object(key: string): { Bucket: string; Key: string } & SseHeaders {
+    return { Bucket: this.#options.bucket, Key: `${this.prefix}${key}`, ...this.#sse };
+  }
+}
+
+/** The SDK would warn on the console, which is the progress view's. */
+const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
