@@ -1,0 +1,115 @@
+// The bucket's JSON documents as they come: types checked, keys that we do not know ignored (they are not ours and will
+// grow). Go writes an empty list as null and an absent time as the year 1.
+import { z } from 'zod';
+import { DatamoverError } from '../errors.ts';
+import { whyNoName } from '../object-key.ts';
+import { parseQuantity } from '../units.ts';
+
+const name = z.string().superRefine((value, context) => {
+  const why = whyNoName(value);
+  if (why !== undefined) context.addIssue({ code: 'custom', message: `${JSON.stringify(value.slice(0, 80))} ${why}` });
+});
+
+const optionalText = z
+  .string()
+  .nullish()
+  .transform((value) => value || undefined);
+
+const timestamp = optionalText.transform((value) => (isTime(value) ? value : undefined));
+
+const size = z
+  .number()
+  .refine((value) => Number.isSafeInteger(value) && value >= 0, 'is no size: must be whole bytes from 0 to 2^53-1');
+
+const quantity = z.union([z.string(), z.number()]).transform((value, context) => {
+  const bytes = parseQuantity(String(value));
+  if (bytes !== undefined) return bytes;
+  context.addIssue({ code: 'custom', message: `is no quantity: ${JSON.stringify(value)}` });
+  return z.NEVER;
+});
+
+/** What the uploader writes; the published design has the bare file name. */
+const file = z.union([
+  name.transform((filename) => ({ filename, diskName: undefined, size: undefined, objectPath: undefined })),
+  z.object({
+    filename: name,
+    diskName: optionalText,
+    size: size.nullish().transform((value) => value ?? undefined),
+    objectPath: optionalText,
+  }),
+]);
+
+export const checkpointDocument = z.object({
+  id: name,
+  type: z
+    .string()
+    .transform((value) => value.toLowerCase())
+    .pipe(z.enum(['full', 'incremental'])),
+  parent: optionalText,
+  timestamp,
+  vmBackup: optionalText,
+  files: listOf(file),
+  pvcs: listOf(z.string()),
+  pvcSizes: listOf(quantity),
+  referencedBy: listOf(z.string()),
+});
+
+/** Checkpoints one by one afterwards: what is wrong with one is no harm to those that do not build on it. */
+export const vmIndexDocument = z.object({
+  vmName: optionalText,
+  namespace: optionalText,
+  checkpoints: listOf(z.unknown()),
+});
+
+export const backupDocument = z.object({
+  timestamp,
+  vms: listOf(z.object({ name, namespace: name, checkpointId: optionalText, manifestPath: optionalText })),
+});
+
+export const manifestDocument = z.object({
+  namespace: z.string(),
+  name: z.string(),
+  checkpointChain: z.tuple([name], name, { error: 'is no list of checkpoints' }),
+  timestamp,
+});
+
+export type VmManifest = z.infer<typeof manifestDocument>;
+export type BackupManifest = z.infer<typeof backupDocument>;
+
+/** CATALOG_INVALID, naming the object (`where`) and the place in it, when `data` is no such document. */
+export function parseDocument<Schema extends z.ZodType>(schema: Schema, data: unknown, where: string): z.infer<Schema> {
+  const parsed = schema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  throw new DatamoverError('CATALOG_INVALID', `${where}: ${sayIssues(parsed.error.issues)}`, {
+    hint: 'the document is damaged or not what its name says; compare it with another copy of the bucket',
+  });
+}
+
+/** The first of the issues with its place, and how many more there are. */
+export function sayIssues(issues: readonly z.core.$ZodIssue[]): string {
+  const [first] = issues;
+  if (first === undefined) return 'is invalid';
+  const issue = deepest(first);
+  const place = issue.path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
+  return `${place === '' ? '' : `${place.replace(/^\./, '')}: `}${issue.message}${more}`;
+}
+
+/** Of a union's branches the one that got furthest says what is wrong. */
+function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union') return issue;
+  const branches = issue.errors.flat().map(deepest);
+  const furthest = branches.toSorted((a, b) => b.path.length - a.path.length)[0];
+  return furthest === undefined ? issue : { ...furthest, path: [...issue.path, ...furthest.path] };
+}
+
+function listOf<Item extends z.ZodType>(item: Item) {
+  return z
+    .array(item)
+    .nullish()
+    .transform((value) => value ?? []);
+}
+
+function isTime(value: string | undefined): boolean {
+  return value !== undefined && Date.parse(value) > 0;
+}

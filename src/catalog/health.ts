@@ -1,0 +1,142 @@
+// Which checkpoints of a disk can be restored, and what is lost when one cannot. Pure: what is there, the caller looks up.
+import type { ErrorCode } from '../errors.ts';
+import { listNames } from './names.ts';
+import { type CatalogFile, type Checkpoint, type IndexEntry, soundCheckpoints, type VmIndex } from './vm-index.ts';
+
+export interface Flaw {
+  readonly code: ErrorCode;
+  readonly problem: string;
+}
+
+export type CheckpointState =
+  | { readonly state: 'whole' }
+  /** `root` is the checkpoint that is at fault: this one, or one that it builds on. */
+  | (Flaw & { readonly state: 'broken'; readonly root: string });
+
+/** Every disk that the index knows, in the order in which they first appear. */
+export function disksOf(index: VmIndex): string[] {
+  return [...new Set(soundCheckpoints(index).flatMap(({ files }) => files.map(({ disk }) => disk)))];
+}
+
+/**
+ * The state of each checkpoint that holds `disk`, by id: whole when its layer and every one that it builds on is sound,
+ * in order, and without a flaw by `flawOf` (missing, of another size). Follows every parent once, cycles too.
+ */
+export function diskStates(
+  index: VmIndex,
+  disk: string,
+  flawOf: (file: CatalogFile) => Flaw | undefined,
+): Map<string, CheckpointState> {
+  const states = new Map<string, CheckpointState>();
+  for (const { id, files } of soundCheckpoints(index)) {
+    if (files.some((file) => file.disk === disk)) walk({ index, disk, flawOf, states }, id);
+  }
+  return states;
+}
+
+/** By backup: the newest checkpoint that it references, which is its tip (all others that it references are below that). */
+export function tipsOf(index: VmIndex): Map<string, string> {
+  const tips = new Map<string, string>();
+  for (const { id, referencedBy } of soundCheckpoints(index)) {
+    for (const backup of referencedBy) {
+      // A backup that is named again has its later place in the order of backups, too.
+      tips.delete(backup);
+      tips.set(backup, id);
+    }
+  }
+  return tips;
+}
+
+export interface Loss {
+  /** Backups that need the checkpoint at fault. */
+  readonly lost: readonly string[];
+  /** Backups that hold the disk and can still be restored. */
+  readonly restorable: readonly string[];
+}
+
+/** What is lost of a disk by the fault of checkpoint `root`, and what is not. */
+export function lossOf(
+  root: string,
+  states: ReadonlyMap<string, CheckpointState>,
+  tips: ReadonlyMap<string, string>,
+): Loss {
+  const lost: string[] = [];
+  const restorable: string[] = [];
+  for (const [backup, tip] of tips) {
+    const state = states.get(tip);
+    if (state?.state === 'whole') restorable.push(backup);
+    if (state?.state === 'broken' && state.root === root) lost.push(backup);
+  }
+  return { lost, restorable };
+}
+
+/** A loss in words, for a hint. */
+export function sayLoss(disk: string, { lost, restorable }: Loss): string {
+  const gone = lost.length === 0 ? 'no backup needs it' : `lost with it for disk ${disk}: ${listNames(lost)}`;
+  const left = restorable.length === 0 ? 'none can still be restored' : `still restorable: ${listNames(restorable)}`;
+  return `${gone}; ${left}`;
+}
+
+interface Walk {
+  readonly index: VmIndex;
+  readonly disk: string;
+  readonly flawOf: (file: CatalogFile) => Flaw | undefined;
+  readonly states: Map<string, CheckpointState>;
+}
+
+/** Goes down from `id` to the first checkpoint whose state is known or needs no parent, then settles all above it. */
+function walk(context: Walk, id: string): void {
+  const { index, states } = context;
+  const above: Checkpoint[] = [];
+  const onWay = new Set<string>();
+  let at = id;
+  let settled = states.get(at);
+  while (settled === undefined) {
+    const own = ownState(context, at);
+    if (onWay.has(at))
+      settled = broken(at, 'CHAIN_BROKEN', `the parents of checkpoint ${id} go round in a circle at ${at}`);
+    else if ('settled' in own) {
+      settled = own.settled;
+      if (index.byId.has(at)) states.set(at, settled);
+    } else {
+      onWay.add(at);
+      above.push(own.checkpoint);
+      at = own.parent;
+      settled = states.get(at);
+    }
+  }
+  for (const checkpoint of above.reverse()) states.set(checkpoint.id, settled);
+}
+
+type Own =
+  | { readonly settled: CheckpointState }
+  /** Sound by itself: its parent decides. */
+  | { readonly checkpoint: Checkpoint; readonly parent: string };
+
+function ownState({ index, disk, flawOf }: Walk, id: string): Own {
+  const [entry, second] = index.byId.get(id) ?? [];
+  const fault = (code: ErrorCode, problem: string): Own => ({ settled: broken(id, code, problem) });
+  if (entry === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is not in the index`);
+  if (second !== undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is in the index more than once`);
+  if (isFlawed(entry)) return fault('CATALOG_INVALID', entry.flaw);
+  const files = entry.files.filter((file) => file.disk === disk);
+  const [file] = files;
+  if (file === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} holds no layer of disk ${disk}`);
+  if (files.length > 1) return fault('CHAIN_BROKEN', `checkpoint ${id} holds more than one layer of disk ${disk}`);
+  const flaw = flawOf(file);
+  if (flaw !== undefined) return fault(flaw.code, flaw.problem);
+  const { type, parent } = entry;
+  if (type === 'full' && parent !== undefined)
+    return fault('CHAIN_BROKEN', `checkpoint ${id} is full, but names a parent, ${parent}`);
+  if (type === 'full') return { settled: { state: 'whole' } };
+  if (parent === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is incremental, but names no parent`);
+  return { checkpoint: entry, parent };
+}
+
+function isFlawed(entry: IndexEntry): entry is Extract<IndexEntry, { readonly flaw: string }> {
+  return entry.flaw !== undefined;
+}
+
+function broken(root: string, code: ErrorCode, problem: string): CheckpointState {
+  return { state: 'broken', root, code, problem };
+}

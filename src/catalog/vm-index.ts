@@ -1,0 +1,115 @@
+// A VM's index: its checkpoints, each with its layers, as far as they can be believed.
+import { DatamoverError } from '../errors.ts';
+import { checkpointDocument, parseDocument, sayIssues, vmIndexDocument } from './documents.ts';
+import { layerKey, type VmRef, vmIndexKey, vmText } from './keys.ts';
+
+export interface CatalogFile {
+  /** The disk's name. */
+  readonly disk: string;
+  /** Its PVC's name, where the index tells. */
+  readonly pvc: string | undefined;
+  /** The PVC's size in bytes when the checkpoint was taken. */
+  readonly pvcSize: number | undefined;
+  /** `diskName` as recorded; older uploaders cut it. */
+  readonly recordedName: string | undefined;
+  /** Object key; always in this VM's and checkpoint's own folder. */
+  readonly object: string;
+  /** Declared bytes. */
+  readonly size: number | undefined;
+}
+
+export interface Checkpoint {
+  readonly id: string;
+  readonly type: 'full' | 'incremental';
+  readonly parent: string | undefined;
+  readonly timestamp: string | undefined;
+  readonly files: readonly CatalogFile[];
+  /** The backups that need it: their tips, and every checkpoint below. */
+  readonly referencedBy: readonly string[];
+  readonly flaw?: undefined;
+}
+
+/** An entry of the index that cannot be believed. */
+export interface FlawedCheckpoint {
+  readonly id: string | undefined;
+  /** What is wrong with it, beginning with its place in the index. */
+  readonly flaw: string;
+}
+
+export type IndexEntry = Checkpoint | FlawedCheckpoint;
+
+export interface VmIndex {
+  readonly vm: VmRef;
+  /** The index's own key. */
+  readonly key: string;
+  /** In the index's order: newest last. */
+  readonly entries: readonly IndexEntry[];
+  /** Every entry of an id: more than one is a flaw of the index. */
+  readonly byId: ReadonlyMap<string, readonly IndexEntry[]>;
+}
+
+/** CATALOG_INVALID when it is no index, or another VM's. Flaws of single checkpoints are kept with them. */
+export function parseVmIndex(data: unknown, vm: VmRef): VmIndex {
+  const key = vmIndexKey(vm);
+  const document = parseDocument(vmIndexDocument, data, key);
+  const { namespace = vm.namespace, vmName = vm.name } = document;
+  if (namespace !== vm.namespace || vmName !== vm.name) {
+    throw new DatamoverError('CATALOG_INVALID', `${key} is the index of another VM: ${namespace}/${vmName}`, {
+      hint: `the index of ${vmText(vm)} was replaced; compare it with another copy of the bucket`,
+    });
+  }
+  const entries = document.checkpoints.map((entry, index) => parseEntry(entry, `checkpoints[${index}]`, vm));
+  const byId = Map.groupBy(
+    entries.filter((entry) => entry.id !== undefined),
+    ({ id = '' }) => id,
+  );
+  return { vm, key, entries, byId };
+}
+
+/** The entries that can be believed, in the index's order. */
+export function soundCheckpoints(index: VmIndex): Checkpoint[] {
+  return index.entries.filter((entry): entry is Checkpoint => entry.flaw === undefined);
+}
+
+type CheckpointDocument = ReturnType<(typeof checkpointDocument)['parse']>;
+
+function parseEntry(data: unknown, place: string, vm: VmRef): IndexEntry {
+  const { data: document, error } = checkpointDocument.safeParse(data);
+  if (document === undefined) return { id: readableId(data), flaw: `${place}.${sayIssues(error.issues)}` };
+  const files = document.files.map((_, position) => toFile(document, position, vm));
+  for (const [position, { objectPath }] of document.files.entries()) {
+    const expected = files[position]?.object;
+    if (objectPath !== undefined && objectPath !== expected) {
+      const flaw = `${place}.files[${position}].objectPath: ${JSON.stringify(objectPath)} is not its own place, ${expected}`;
+      return { id: document.id, flaw };
+    }
+  }
+  const { id, type, parent, timestamp, referencedBy } = document;
+  return { id, type, parent, timestamp, files, referencedBy };
+}
+
+function toFile(document: CheckpointDocument, position: number, vm: VmRef): CatalogFile {
+  const { id, files, pvcs, pvcSizes, vmBackup } = document;
+  const { filename, diskName, size } = files[position] ?? { filename: '', diskName: undefined, size: undefined };
+  // PVCs are told apart by position alone: lists of different lengths tell nothing.
+  const pvc = pvcs.length === files.length ? pvcs[position] || undefined : undefined;
+  const pvcSize = pvcSizes.length === files.length ? pvcSizes[position] : undefined;
+  const disk = diskOf(filename, vmBackup) ?? diskName ?? pvc ?? stemOf(filename);
+  return { disk, pvc, pvcSize, recordedName: diskName, object: layerKey(vm, id, filename), size };
+}
+
+/** `<vmBackup>-<disk>.qcow2` → disk; undefined for a file that is not named so. */
+function diskOf(filename: string, vmBackup: string | undefined): string | undefined {
+  const stem = stemOf(filename);
+  if (vmBackup === undefined || !stem.startsWith(`${vmBackup}-`)) return undefined;
+  return stem.slice(vmBackup.length + 1) || undefined;
+}
+
+function stemOf(filename: string): string {
+  return filename.replace(/\.qcow2$/i, '');
+}
+
+function readableId(data: unknown): string | undefined {
+  if (typeof data !== 'object' || data === null || !('id' in data)) return undefined;
+  return typeof data.id === 'string' ? data.id : undefined;
+}
