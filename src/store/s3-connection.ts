@@ -65,7 +65,7 @@ export class Connection {
     return new Promise((resolve, reject) => {
       const kept = this.#exchanges > 0;
       this.#exchanges += 1;
-      const onAbort = (): void => this.#end(signal.reason);
+      const onAbort = (): void => exchange.cancel(signal.reason);
       const settle = (): void => {
         signal.removeEventListener('abort', onAbort);
         this.#exchange = undefined;
@@ -97,7 +97,8 @@ export class Connection {
 
   /** Ends it at once; an exchange under way fails. */
   close(): void {
-    this.#end(new TransientError('the connection was closed'));
+    this.#exchange?.cancel(new TransientError('the connection was closed'));
+    this.#end();
   }
 
   /** Asked by the socket after each callback, for the bytes to come. */

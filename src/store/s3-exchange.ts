@@ -109,6 +109,11 @@ export class Exchange {
     this.#fail(error ?? new TransientError(`the server closed the connection ${where}`));
   }
 
+  /** Ends it at once, also while the sink is busy with the last bytes. */
+  cancel(reason: unknown): void {
+    this.#fail(reason);
+  }
+
   #takeHead(bytes: Uint8Array): Uint8Array | undefined {
     let all = this.#partialHead.length === 0 ? bytes : Buffer.concat([this.#partialHead, bytes]);
     let head = parseResponseHead(all);
@@ -157,7 +162,7 @@ export class Exchange {
 
   /** Copies what waits into the sink, until that is busy; what is left then must outlive the caller's buffer. */
   #drain(): void {
-    while (!this.#busy) {
+    while (!this.#busy && !this.#settled) {
       const piece = this.#queue.shift();
       if (piece === undefined) return;
       if (this.#collected?.full === true) {
@@ -191,8 +196,9 @@ export class Exchange {
     } catch (error) {
       this.#fail(error);
     }
-    this.#finishIfDone();
+    // Before it is handed back: a connection that is kept must not stay paused.
     if (!this.#busy && !this.#settled) this.#control.resume();
+    this.#finishIfDone();
   };
 
   #finishIfDone(): void {

@@ -222,6 +222,16 @@ async function aborts(t: Test, { store, put }: StoreUnderTest): Promise<void> {
     },
   };
   await t.rejects(store.read('object', { ...range, signal: never.signal }, stuck), reason, 'while the sink is busy');
+  const last = new AbortController();
+  const stuckAtTheEnd = {
+    room: () => new Uint8Array(1000),
+    filled: (): Promise<void> => {
+      setImmediate(() => last.abort(reason));
+      return new Promise(() => {});
+    },
+  };
+  const short = { ...range, length: 1000, signal: last.signal };
+  await t.rejects(store.read('object', short, stuckAtTheEnd), reason, 'while the sink is busy with the last bytes');
 }
 
 /** A whole listing. */

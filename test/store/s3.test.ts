@@ -10,7 +10,14 @@ async function makeStore(t: Test): Promise<StoreUnderTest> {
   const rgw = await startRgw(t);
   const bucket = await rgw.createBucket();
   const prefix = 'velero/-kubevirt-datamover';
-  const store = await openS3Store({ bucket, prefix, endpoint: rgw.endpoint }, { concurrency: 4, env: rgw.env });
+  const store = await openS3Store(
+    { bucket, prefix, endpoint: rgw.endpoint },
+    {
+      concurrency: 4,
+      env: rgw.env,
+      onRetry: ({ reason }) => t.fail(`tried again: ${reason}`),
+    },
+  );
   t.teardown(() => store.close());
   return {
     store,
