@@ -54,7 +54,7 @@ export function restoreOptions(): Option[] {
     ...readingOptions(),
     windowOption(),
     new Option('--no-checksums', "do not check the plan's sha256 nor the store's checksums"),
-    new Option('--report <file>', 'write the JSON result to this file as well').argParser(parseText),
+    reportOption(),
     new Option('--metrics-port <port>', 'serve Prometheus metrics on this port').argParser(parsePort),
   ];
 }
@@ -83,6 +83,10 @@ export function readingOptions(): Option[] {
       parseSize({ min: 64 * KiB, max: GiB }),
     ),
   ];
+}
+
+export function reportOption(): Option {
+  return new Option('--report <file>', 'write the JSON result to this file as well').argParser(parseText);
 }
 
 export function pvcOption(description: string): Option {

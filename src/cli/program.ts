@@ -9,6 +9,7 @@ import type { FailureDocument, Outcome } from './outcome.ts';
 import { restoreCommand } from './restore.ts';
 import { type Run, runSession } from './session.ts';
 import { isAnswer, usageError } from './usage.ts';
+import { verifyCommand } from './verify.ts';
 import { programVersion } from './version.ts';
 
 /** Commands whose failure document is not the common one. */
@@ -75,7 +76,7 @@ export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stder
       { says: 'what it would do, writing nothing', command: 'kubevirt-datamover restore plan.yaml --dry-run' },
     ],
   });
-  for (const command of [restoreCommand(run), completionCommand(run)]) {
+  for (const command of [restoreCommand(run), verifyCommand(run), completionCommand(run)]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   return program;

@@ -12,21 +12,22 @@ import type { ProgressEvent } from '../restore/progress.ts';
 import { isSaid, jsonLine } from './log.ts';
 import type { ProgressOptions, ProgressView } from './progress.ts';
 import { ProgressState, paceOf, type RunningPhase } from './progress-state.ts';
-import { isPhaseEvent, throttle } from './progress-text.ts';
+import { isPhaseEvent } from './progress-text.ts';
 import { levelOf } from './progress-words.ts';
+import { Throttle } from './throttle.ts';
 
 export function jsonProgress({ stderr, now, level, phases }: ProgressOptions): ProgressView {
   const state = new ProgressState();
-  const mayTell = throttle();
+  const throttle = new Throttle();
   return {
     report(event) {
       const at = now();
       state.add(event, at);
       const ended = event.type === 'phase-finished' ? state.finish(event) : undefined;
       if (!isSaid(levelOf(event), level) || (isPhaseEvent(event) && !phases)) return;
-      // Not both at once: a phase that begins holds the first line of bytes back.
-      if (event.type === 'phase-started') mayTell('bytes', at);
-      if (event.type === 'bytes' && !mayTell('bytes', at)) return;
+      // A phase that begins holds the first line of its bytes back.
+      if (event.type === 'phase-started') throttle.tell('bytes', at);
+      if (event.type === 'bytes' && !throttle.mayTell('bytes', at)) return;
       const running = event.type === 'bytes' ? state.find(event) : ended;
       const { name, fields } = lineOf(event, { running, retries: state.retries, at });
       stderr.write(jsonLine(at, levelOf(event), name, fields));

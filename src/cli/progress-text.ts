@@ -6,13 +6,11 @@ import type { ProgressOptions, ProgressView } from './progress.ts';
 import type { RunningPhase } from './progress-state.ts';
 import { ProgressState } from './progress-state.ts';
 import { levelOf, progressText } from './progress-words.ts';
-
-/** At most one line of bytes in this time. */
-export const LINE_EVERY_MS = 10_000;
+import { LINE_EVERY_MS, Throttle } from './throttle.ts';
 
 export function textProgress({ stderr, now, level, phases }: ProgressOptions): ProgressView {
   const state = new ProgressState();
-  const mayTell = throttle();
+  const throttle = new Throttle();
   const write = (line: string): void => void stderr.write(`${line}\n`);
   return {
     report(event) {
@@ -21,11 +19,11 @@ export function textProgress({ stderr, now, level, phases }: ProgressOptions): P
       const ended = event.type === 'phase-finished' ? state.finish(event) : undefined;
       if (!isSaid(levelOf(event), level)) return;
       if (isPhaseEvent(event)) {
-        const line = phases ? phaseLine(event, state, ended, at, mayTell) : undefined;
+        const line = phases ? phaseLine(event, { state, ended, now: at, throttle }) : undefined;
         if (line !== undefined) write(line);
         return;
       }
-      if (event.type === 'retry' && !isSaid('debug', level) && !mayTell('retry', at)) return;
+      if (event.type === 'retry' && !isSaid('debug', level) && !throttle.mayTell('retry', at)) return;
       write(eventLine(event, state.retries));
     },
     close() {},
@@ -38,22 +36,26 @@ export function isPhaseEvent(event: ProgressEvent): event is PhaseEvent {
   return event.type === 'phase-started' || event.type === 'bytes' || event.type === 'phase-finished';
 }
 
-function phaseLine(
-  event: PhaseEvent,
-  state: ProgressState,
-  ended: RunningPhase | undefined,
-  now: number,
-  mayTell: (what: string, now: number) => boolean,
-): string | undefined {
+interface Around {
+  readonly state: ProgressState;
+  /** The phase that the event ended. */
+  readonly ended: RunningPhase | undefined;
+  readonly now: number;
+  readonly throttle: Throttle;
+}
+
+function phaseLine(event: PhaseEvent, { state, ended, now, throttle }: Around): string | undefined {
   const head = event.pvc === undefined ? event.phase : `${event.pvc}: ${event.phase}`;
   if (event.type === 'phase-started') {
-    mayTell('bytes', now);
+    throttle.tell('bytes', now);
     const total = event.total === undefined ? '' : ` ${formatBytes(event.total)}`;
     return `${head}${total}${event.detail === undefined ? '' : ` (${event.detail})`}`;
   }
   if (event.type === 'bytes') {
     const running = state.find(event);
-    return running !== undefined && mayTell('bytes', now) ? `${head} ${progressText(running, now)}` : undefined;
+    return running !== undefined && throttle.mayTell('bytes', now)
+      ? `${head} ${progressText(running, now)}`
+      : undefined;
   }
   // A short phase needs no second line.
   if (event.seconds * 1000 < LINE_EVERY_MS) return undefined;
@@ -79,14 +81,4 @@ export function eventLine(event: Exclude<ProgressEvent, PhaseEvent>, retries: nu
   }
   const about = event.pvc === undefined ? '' : `${event.pvc}: `;
   return event.type === 'warning' ? `warning: ${about}${event.message}` : `${about}${event.message}`;
-}
-
-/** Says whether a kind of line may be told now; then not again for ten seconds. */
-export function throttle(): (what: string, now: number) => boolean {
-  const last = new Map<string, number>();
-  return (what, now) => {
-    if (now - (last.get(what) ?? Number.NEGATIVE_INFINITY) < LINE_EVERY_MS) return false;
-    last.set(what, now);
-    return true;
-  };
 }

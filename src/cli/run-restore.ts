@@ -2,6 +2,7 @@
 import type { RestoreOptions } from '../restore/options.ts';
 import type { RestoreResult } from '../restore/result.ts';
 import type { RestoreFlags } from './flags.ts';
+import { given } from './given.ts';
 import type { LoadedPlan } from './load-plan.ts';
 import type { Outcome } from './outcome.ts';
 import { withProgress } from './progress.ts';
@@ -55,11 +56,4 @@ export function refuseConflicts(flags: RestoreFlags): void {
 
 function outcomeOf<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {
   return { document: result, text: render(result), problems: result.problems ?? [] };
-}
-
-type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-/** The values that were given; the engine's options tell absent from undefined. */
-function given<T extends object>(values: T): Given<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>;
 }

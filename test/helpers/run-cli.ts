@@ -43,7 +43,8 @@ export async function runCli(args: readonly string[], options: RunCliOptions = {
 
 /** Starts the program, for tests that watch it or kill it on its way. */
 export function startCli(args: readonly string[], { env = {}, stdin = '', cwd }: RunCliOptions = {}): RunningCli {
-  const child = spawn(process.execPath, [programPath(), ...args], {
+  // Under tap `spawn` puts tap's loader into NODE_OPTIONS of every child; env(1) takes it out and becomes the program.
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, programPath(), ...args], {
     env: cleanEnvironment(env),
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),

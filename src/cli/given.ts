@@ -1,0 +1,8 @@
+// Flags that may be absent, as the engine's options have them: left out, never undefined.
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The values that are not undefined. */
+export function given<T extends object>(values: T): Given<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>;
+}
