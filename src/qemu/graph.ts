@@ -37,7 +37,7 @@ export interface Qcow2Node {
 /** Options for the parent that a header names. */
 export interface NamedBacking {
   readonly 'l2-cache-size': number;
-  readonly backing?: NamedBacking;
+  readonly backing: NamedBacking | null;
 }
 
 export interface Qcow2Options {
@@ -89,14 +89,14 @@ export function chainGraph(files: readonly [BlockGraph, ...BlockGraph[]], option
 
 /**
  * A chain seen through its tip, whose headers were rebased by us so that each names its parent.
- * @param layers how many layers the chain has, ≥ 1.
+ * QEMU refuses to open it when the headers lead to fewer layers than `layers` (≥ 1), and never opens more.
  */
 export function rebasedChain(
   tip: BlockGraph,
   { layers, l2CacheSize }: { layers: number; l2CacheSize: number },
 ): Qcow2Node {
   if (layers <= 1) return loneLayer(tip, { l2CacheSize });
-  let backing: NamedBacking = { 'l2-cache-size': l2CacheSize };
+  let backing: NamedBacking = { 'l2-cache-size': l2CacheSize, backing: null };
   for (let index = 2; index < layers; index += 1) backing = { 'l2-cache-size': l2CacheSize, backing };
   return { driver: 'qcow2', file: tip, 'l2-cache-size': l2CacheSize, backing };
 }
