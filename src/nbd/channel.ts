@@ -87,10 +87,11 @@ export class Channel {
 
   /** Calls `look` whenever nothing was received or taken for `ms`, until the connection is over. */
   whenStalled(ms: number, look: () => void): void {
-    this.#socket.setTimeout(ms, () => {
+    this.#socket.on('timeout', () => {
       look();
-      this.#socket.setTimeout(ms);
+      this.#socket.setTimeout(ms); // it is told once, unless it is set again
     });
+    this.#socket.setTimeout(ms);
   }
 
   /** Ends the connection at once; what was not written is lost. */

@@ -11,6 +11,8 @@ export interface MemoryExportOptions {
 }
 
 const BLOCK = 4096;
+/** An answer tells of no more: a client that asks from each of its extents on to the end would have all scanned again each time. */
+const MAX_SCAN = 64 * 1024;
 
 /** Serves `bytes` as they are: every chunk is a view of them. */
 export function memoryExport(name: string, bytes: Uint8Array, options: MemoryExportOptions = {}): Export {
@@ -51,7 +53,7 @@ export function fileExport(name: string, file: FileHandle, size: number): Export
 
 function extentsOf(bytes: Uint8Array, offset: number, length: number): Extent[] {
   const extents: Extent[] = [];
-  for (let at = offset; at < offset + length; ) {
+  for (let at = offset; at < offset + Math.min(length, MAX_SCAN); ) {
     const end = Math.min(at - (at % BLOCK) + BLOCK, bytes.length);
     const zero = bytes.subarray(at, end).every((byte) => byte === 0);
     extents.push({ length: end - at, hole: zero, zero });
