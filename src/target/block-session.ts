@@ -1,0 +1,134 @@
+// Claim, body, edges last: a device that is being restored cannot boot before it is whole, whatever kills us.
+import { DatamoverError, messageOf } from '../errors.ts';
+import { type Claim, encodeClaim, parseClaim } from './claim.ts';
+import type { DeviceIo } from './device-io.ts';
+import { type DeviceLayout, planLayout } from './layout.ts';
+import type { BeginOptions, TargetSession } from './target.ts';
+
+export interface BlockSessionOptions extends BeginOptions {
+  readonly path: string;
+  readonly realPath: string;
+  readonly io: DeviceIo;
+  readonly capacity: number;
+  readonly sectorSize: number;
+  readonly cache: 'none' | 'writeback';
+}
+
+/** Writes the claim, flushed, then zeroes what could make the device bootable or mountable, flushed. */
+export async function beginBlockSession(options: BlockSessionOptions): Promise<TargetSession> {
+  const { io, claim, diskSize, capacity, sectorSize } = options;
+  const session = new BlockSession(options, planLayout({ diskSize, capacity, sectorSize }));
+  try {
+    // The claim first, and by itself on the device: from then on a kill leaves a device that the same plan may go on with.
+    await io.write(0, encodeClaim(claim));
+    await io.sync();
+    for (const { offset, length } of session.layout.zeroed) await io.write(offset, new Uint8Array(length));
+    await io.sync();
+    return session;
+  } catch (error) {
+    await session.abandon();
+    throw error;
+  }
+}
+
+class BlockSession implements TargetSession {
+  readonly driver = 'host_device';
+  readonly isZero = false;
+  readonly writePath: string;
+  readonly cache: 'none' | 'writeback';
+  readonly layout: DeviceLayout;
+  readonly #io: DeviceIo;
+  readonly #path: string;
+  readonly #claim: Claim;
+
+  constructor({ realPath, path, cache, io, claim }: BlockSessionOptions, layout: DeviceLayout) {
+    this.writePath = realPath;
+    this.cache = cache;
+    this.layout = layout;
+    this.#io = io;
+    this.#path = path;
+    this.#claim = claim;
+  }
+
+  get body() {
+    return this.layout.body;
+  }
+
+  get edges() {
+    return this.layout.edges;
+  }
+
+  get tail() {
+    return this.layout.tail;
+  }
+
+  async flush(): Promise<void> {
+    await this.#io.sync();
+  }
+
+  async finish(edges: readonly Uint8Array[]): Promise<void> {
+    if (!(await this.#isOurs())) throw this.#claimLost();
+    const { headSize } = this.layout;
+    await this.#io.sync();
+    for (const [index, { offset }] of this.layout.edges.entries()) {
+      const bytes = edges[index];
+      if (bytes?.length !== this.layout.edges[index]?.length) throw new RangeError(`edge ${index} has another length`);
+      if (bytes !== undefined)
+        await this.#io.write(Math.max(offset, headSize), bytes.subarray(Math.max(headSize - offset, 0)));
+    }
+    await this.#io.sync();
+    const head = edges[this.layout.edges.findIndex(({ offset }) => offset === 0)] ?? new Uint8Array();
+    await this.#io.write(0, padded(head.subarray(0, headSize), headSize));
+    await this.#io.sync();
+    await this.#proveEdges(edges);
+  }
+
+  async abandon(): Promise<{ problem?: string }> {
+    try {
+      // What is not our claim any more is not ours to wipe.
+      if (!(await this.#isOurs())) return {};
+      await this.#io.write(0, new Uint8Array(this.layout.headSize));
+      await this.#io.sync();
+      return {};
+    } catch (error) {
+      return { problem: `the claim on ${this.#path} could not be wiped: ${messageOf(error)}` };
+    }
+  }
+
+  async #isOurs(): Promise<boolean> {
+    const found = parseClaim(await this.#io.read({ offset: 0, length: this.layout.headSize }));
+    return found?.runId === this.#claim.runId && found.planId === this.#claim.planId;
+  }
+
+  async #proveEdges(edges: readonly Uint8Array[]): Promise<void> {
+    for (const [index, range] of this.layout.edges.entries()) {
+      const read = await this.#io.read(range);
+      const different = read.findIndex((byte, position) => byte !== edges[index]?.[position]);
+      if (different === -1) continue;
+      await this.#io.write(0, new Uint8Array(this.layout.headSize));
+      await this.#io.sync();
+      throw new DatamoverError(
+        'VERIFY_MISMATCH',
+        `${this.#path} does not give back what was written at offset ${range.offset + different}`,
+        { hint: 'the device lost or changed what was written: look at its health (dmesg), restore onto another one' },
+      );
+    }
+  }
+
+  #claimLost(): DatamoverError {
+    return new DatamoverError(
+      'TARGET_BUSY',
+      `somebody else wrote to ${this.#path} while it was restored: our claim is gone`,
+      {
+        hint: 'find out who uses the device, end that, and run again with --force',
+      },
+    );
+  }
+}
+
+function padded(bytes: Uint8Array, length: number): Uint8Array {
+  if (bytes.length === length) return bytes;
+  const whole = new Uint8Array(length);
+  whole.set(bytes);
+  return whole;
+}

@@ -1,0 +1,42 @@
+// What the system says about a target, turned into the target's codes (design section 7, exit 6).
+import { DatamoverError, type ErrorCode, systemCode } from '../errors.ts';
+
+/**
+ * The error for a system call on a target that failed: TARGET_DENIED (EACCES, EPERM, EROFS), TARGET_FULL (ENOSPC,
+ * EDQUOT, EFBIG), else TARGET_WRITE_FAILED. `what` is the sentence without the reason: `cannot write /dev/sdb at
+ * offset 0`. What is no system error (a bug of ours, a DatamoverError) comes back as it is.
+ */
+export function targetFailure(what: string, error: unknown, options: { readonly hint?: string } = {}): unknown {
+  const system = systemCode(error);
+  if (system === undefined || error instanceof DatamoverError) return error;
+  const code = CODES.get(system) ?? 'TARGET_WRITE_FAILED';
+  const reason = REASONS.get(system) ?? system;
+  return new DatamoverError(code, `${what}: ${reason}`, { hint: options.hint ?? HINTS[code], cause: error });
+}
+
+type FailureCode = Extract<ErrorCode, 'TARGET_DENIED' | 'TARGET_FULL' | 'TARGET_WRITE_FAILED'>;
+
+const CODES: ReadonlyMap<string, FailureCode> = new Map([
+  ['EACCES', 'TARGET_DENIED'],
+  ['EPERM', 'TARGET_DENIED'],
+  ['EROFS', 'TARGET_DENIED'],
+  ['ENOSPC', 'TARGET_FULL'],
+  ['EDQUOT', 'TARGET_FULL'],
+  ['EFBIG', 'TARGET_FULL'],
+]);
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ['EACCES', 'permission denied'],
+  ['EPERM', 'operation not permitted'],
+  ['EROFS', 'it is read-only'],
+  ['ENOSPC', 'no space left (a thin volume may be out of space underneath)'],
+  ['EDQUOT', 'the disk quota is used up'],
+  ['EFBIG', 'the file system cannot hold a file that large'],
+  ['EIO', 'input/output error'],
+]);
+
+const HINTS: Readonly<Record<FailureCode, string>> = {
+  TARGET_DENIED: 'run as a user who may write the target, or make it writable',
+  TARGET_FULL: 'free space where the target lies, or choose another target, and run again',
+  TARGET_WRITE_FAILED: 'look at the kernel log (dmesg) for the device, and restore onto a healthy one',
+};

@@ -1,0 +1,107 @@
+// Opens what a plan names as a target: a block device, or the place of a raw file. Writes nothing and makes nothing.
+import { constants } from 'node:fs';
+import { access, lstat, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { DatamoverError, systemCode } from '../errors.ts';
+import { openBlockTarget } from './block-target.ts';
+import { targetFailure } from './failure.ts';
+import { openFileTarget } from './file-target.ts';
+import type { Target } from './target.ts';
+
+export interface OpenTargetOptions {
+  readonly path: string;
+  /** Missing parent folders of a file are no error; they are made (0700) when the file is begun. */
+  readonly makeParents?: boolean;
+  /** Anything that is no block device is TARGET_MISSING. */
+  readonly requireBlockDevice?: boolean;
+  /** Part of the name of the file beside a raw file's place, so that two plans never share one: the plan's id. */
+  readonly partialTag: string;
+  /** Whether we run in a pod, whose hints differ. */
+  readonly inPod?: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** The caller closes it. TARGET_MISSING, TARGET_BUSY, TARGET_DENIED as design section 8 says. */
+export async function openTarget(options: OpenTargetOptions): Promise<Target> {
+  const { path } = options;
+  const found = await find(path);
+  if (found === undefined) return await openMissing(options);
+  if (found.isBlockDevice()) return await openBlockTarget({ ...options, realPath: await realpath(path), stats: found });
+  if (options.requireBlockDevice)
+    throw missing(path, 'is no block device', 'hand the PVC in as a block device (volumeDevices)');
+  if (found.isFile()) return await openFileTarget({ ...options, realPath: await realpath(path), exists: true });
+  const kind = found.isDirectory() ? 'a folder' : found.isCharacterDevice() ? 'a character device' : 'neither';
+  throw missing(
+    path,
+    kind === 'neither'
+      ? 'is neither a block device nor a regular file'
+      : `is ${kind}, neither a block device nor a raw file`,
+    found.isDirectory()
+      ? `name a file in it, for example ${join(path, 'disk.raw')}`
+      : 'name a block device or a raw file',
+  );
+}
+
+async function find(path: string) {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    if (systemCode(error) === 'ENOTDIR')
+      throw missing(path, 'lies under something that is no folder', 'correct the path');
+    throw targetFailure(`cannot look at target ${path}`, error);
+  }
+}
+
+/** A mistyped device must not fill memory: only what is clearly meant as a raw file is made. */
+async function openMissing(options: OpenTargetOptions): Promise<Target> {
+  const { path, makeParents = false, requireBlockDevice = false } = options;
+  const absolute = resolve(path);
+  if (requireBlockDevice) throw missing(path, 'is not there', 'hand the PVC in as a block device (volumeDevices)');
+  if (await isLink(path)) throw missing(path, 'is a link to nothing', 'correct or remove the link');
+  const parent = await realParent(dirname(absolute), path, makeParents);
+  const realPath = join(parent, basename(absolute));
+  if (isUnder(realPath, '/dev') && !isUnder(realPath, '/dev/shm')) {
+    throw missing(path, 'is not there', 'look at the name: lsblk lists the block devices');
+  }
+  if (!/\.(raw|img)$/.test(realPath)) {
+    throw missing(path, 'is not there', 'name an existing block device, or a raw file that ends in .raw or .img');
+  }
+  return await openFileTarget({ ...options, realPath, exists: false });
+}
+
+async function isLink(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined))?.isSymbolicLink() ?? false;
+}
+
+/** The folder with its links resolved; of one that is to be made, what there is of it. */
+async function realParent(folder: string, path: string, makeParents: boolean): Promise<string> {
+  try {
+    const real = await realpath(folder);
+    if (!(await stat(real)).isDirectory())
+      throw missing(path, `cannot be made: ${folder} is no folder`, 'correct the path');
+    await access(real, constants.W_OK | constants.X_OK);
+    return real;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT' && makeParents && dirname(folder) !== folder) {
+      return join(await realParent(dirname(folder), path, makeParents), basename(folder));
+    }
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw missing(
+        path,
+        `is not there, and neither is its folder ${folder}`,
+        `make the folder (mkdir -p ${folder}), or correct the path`,
+      );
+    }
+    throw targetFailure(`cannot make target ${path} in ${folder}`, error);
+  }
+}
+
+function isUnder(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+
+function missing(path: string, why: string, hint: string): DatamoverError {
+  return new DatamoverError('TARGET_MISSING', `target ${path} ${why}`, { hint });
+}

@@ -1,0 +1,79 @@
+// A target: the block device or raw file that a disk is restored onto, and the promises of design section 8 about it.
+import type { Claim, ClaimIdentity } from './claim.ts';
+import type { Range } from './layout.ts';
+
+/** Who a target is, for the journal: equal again for the same device or file place, whatever name it has. */
+export interface TargetIdentity {
+  readonly kind: 'block' | 'file';
+  /** A device: `major:minor`. A file: its real path. */
+  readonly place: string;
+  /** Bytes of a device; null for a file. */
+  readonly size: number | null;
+  /** What the kernel knows of the medium (serial, WWN, backing file…); null where it knows nothing. */
+  readonly medium: string | null;
+}
+
+export interface Target {
+  readonly kind: 'block' | 'file';
+  /** As it was given. */
+  readonly path: string;
+  /** Links resolved. */
+  readonly realPath: string;
+  /** Bytes of a block device; undefined for a file, which becomes as large as the disk. */
+  readonly capacity: number | undefined;
+  readonly identity: TargetIdentity;
+  /** Whether zeroing costs no writing of zeros. */
+  readonly fastZero: boolean;
+  /** TARGET_TOO_SMALL with both numbers, unless a disk of `diskSize` bytes fits. */
+  checkSize(diskSize: number): void;
+  /** Where a file will take up its space: the file system's free bytes and device number (st_dev). Undefined for a device. */
+  freeSpace(): Promise<{ readonly bytes: number; readonly device: number } | undefined>;
+  /**
+   * TARGET_NOT_BLANK unless it is blank (a device: first and last MiB zero, read past the page cache; a file: not there),
+   * or holds a claim that fits `excuse`, or `force` is given. Gives which of them it was.
+   */
+  checkBlank(options: BlankOptions): Promise<'blank' | 'claimed' | 'overwrite'>;
+  /** CRC-32 of the ranges' bytes one after the other, read past the page cache, and whether all of them are zero. */
+  checksum(ranges: readonly Range[]): Promise<{ readonly crc: number; readonly zero: boolean }>;
+  /** Claims a device, or makes a file beside its place; from here on `finish` or `abandon` must follow. */
+  begin(options: BeginOptions): Promise<TargetSession>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface BlankOptions {
+  readonly force: boolean;
+  readonly excuse: ClaimIdentity | undefined;
+}
+
+export interface BeginOptions {
+  readonly claim: Claim;
+  /** Bytes, a multiple of 512; `checkSize` let it pass. */
+  readonly diskSize: number;
+  readonly signal: AbortSignal;
+}
+
+export interface TargetSession {
+  /** What qemu-img opens: the device, or the file beside the target's place. */
+  readonly writePath: string;
+  readonly driver: 'host_device' | 'file';
+  /** `none` where it takes O_DIRECT. */
+  readonly cache: 'none' | 'writeback';
+  /** It reads as zeros everywhere, so zeros need not be written. */
+  readonly isZero: boolean;
+  /** What the caller writes, if it is not empty. */
+  readonly body: Range;
+  /** What the caller hands to `finish`, in this order. */
+  readonly edges: readonly Range[];
+  /** What the caller zeroes before `finish`. */
+  readonly tail: Range | undefined;
+  /** TARGET_WRITE_FAILED when not all that was written is on the medium. */
+  flush(): Promise<void>;
+  /**
+   * Writes the edges, the first 4 KiB last of all, flushes, and proves them by reading them back (VERIFY_MISMATCH); a
+   * file is flushed and gets its name. TARGET_BUSY when the claim is no longer ours.
+   */
+  finish(edges: readonly Uint8Array[]): Promise<void>;
+  /** Takes back what `begin` did. Never rejects, so that it hides no error: `problem` says what could not be taken back. */
+  abandon(): Promise<{ readonly problem?: string }>;
+}
