@@ -74,6 +74,13 @@ export class DatamoverError extends Error {
     ];
   }
 
+  /** The same error as one about a PVC; problems that name one already keep theirs. */
+  about(pvc: string): DatamoverError {
+    const { code, message, hint, cause } = this;
+    const problems = this.problems.map((problem) => ({ pvc, ...problem }));
+    return new DatamoverError(code, message, { hint, pvc: this.pvc ?? pvc, problems, cause });
+  }
+
   /** One error for several problems; `problems` must not be empty. Code, message and hint are the first one's. */
   static fromProblems(problems: readonly Problem[], cause?: unknown): DatamoverError {
     const first = problems[0];

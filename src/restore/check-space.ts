@@ -1,0 +1,88 @@
+// Is there room, before anything is downloaded? Scratch, and the file systems that raw-file targets lie on.
+import { stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Problem } from '../errors.ts';
+import { systemCode } from '../errors.ts';
+import type { Target } from '../target/target.ts';
+import { formatBytes } from '../units.ts';
+import type { CheckedChain } from './check-layers.ts';
+import type { Strategy } from './options.ts';
+import { scratchNeed } from './scratch-need.ts';
+
+export interface SpaceOptions {
+  readonly disks: readonly { readonly chain: CheckedChain; readonly target: Target }[];
+  readonly strategy: Strategy;
+  readonly headroomPercent: number;
+  /** The scratch folder, which need not exist yet; undefined for `stream`. */
+  readonly scratch: string | undefined;
+  /** What an interrupted run of this plan left there, bytes: it counts as free. */
+  readonly leftBytes: number;
+}
+
+export interface SpaceCheck {
+  /** Bytes of scratch that the largest PVC needs, headroom included. */
+  readonly scratchNeeded: number;
+  /** Bytes free there; undefined without scratch. */
+  readonly scratchFree: number | undefined;
+  readonly problems: readonly Problem[];
+}
+
+/** SCRATCH_FULL and TARGET_FULL problems, each with the bytes that are needed and those that are there. */
+export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
+  const { disks, strategy, headroomPercent, scratch } = options;
+  const room = scratch === undefined ? undefined : await freeIn(scratch);
+  const problems: Problem[] = [];
+  const onDevice = new Map<number, { bytes: number; free: number; pvc: string; path: string }>();
+  let scratchNeeded = 0;
+  let filesInScratch = 0;
+  for (const { chain, target } of disks) {
+    const { disk, virtualSize, layers } = chain;
+    const space = await target.freeSpace();
+    if (space !== undefined && space.device === room?.device) filesInScratch += virtualSize;
+    else if (space !== undefined) {
+      const before = onDevice.get(space.device)?.bytes ?? 0;
+      onDevice.set(space.device, { bytes: before + virtualSize, free: space.bytes, pvc: disk.name, path: target.path });
+    }
+    const layerSizes = layers.map(({ info }) => info.size);
+    const own = scratchNeed({ strategy, layerSizes, virtualSize, headroomPercent });
+    scratchNeeded = Math.max(scratchNeeded, own + filesInScratch);
+  }
+  for (const { bytes, free, pvc, path } of onDevice.values()) {
+    if (bytes > free) problems.push(targetFull({ bytes, free, pvc, path }));
+  }
+  const scratchFree = room === undefined ? undefined : room.bytes + options.leftBytes;
+  if (scratch !== undefined && scratchFree !== undefined && scratchNeeded > scratchFree) {
+    problems.push(scratchFull(scratch, scratchNeeded, scratchFree, strategy));
+  }
+  return { scratchNeeded, scratchFree, problems };
+}
+
+function scratchFull(scratch: string, needed: number, free: number, strategy: Strategy): Problem {
+  const less =
+    strategy === 'staged-raw' ? '--strategy staged needs less, --strategy stream none' : '--strategy stream needs none';
+  return {
+    code: 'SCRATCH_FULL',
+    message: `scratch ${scratch} has ${formatBytes(free)} free (${free} bytes), the largest PVC needs ${formatBytes(needed)} (${needed} bytes)`,
+    hint: `give a larger folder with --scratch; ${less}`,
+  };
+}
+
+function targetFull({ bytes, free, pvc, path }: { bytes: number; free: number; pvc: string; path: string }): Problem {
+  return {
+    pvc,
+    code: 'TARGET_FULL',
+    message: `the file system of ${path} has ${formatBytes(free)} free (${free} bytes), the raw files restored there may need ${formatBytes(bytes)} (${bytes} bytes)`,
+    hint: 'free space there, or restore onto another file system',
+  };
+}
+
+/** Free bytes for us, and the file system's device, at `path` or its nearest folder that exists. */
+async function freeIn(path: string): Promise<{ bytes: number; device: number }> {
+  try {
+    const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(path), stat(path)]);
+    return { bytes: bavail * bsize, device: dev };
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    return await freeIn(dirname(path));
+  }
+}

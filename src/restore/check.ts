@@ -1,0 +1,200 @@
+// Check everything, then act: every problem of a plan in one list, before the first byte is written to any target.
+import { DatamoverError, type Problem } from '../errors.ts';
+import { checkQemu } from '../qemu/check-qemu.ts';
+import { checkDistinct, placeOf } from '../target/devices.ts';
+import { openTarget } from '../target/open.ts';
+import type { Target } from '../target/target.ts';
+import { formatBytes } from '../units.ts';
+import { type CheckedChain, checkLayers } from './check-layers.ts';
+import { checkSpace } from './check-space.ts';
+import type { Disk } from './disk.ts';
+import { isFinished } from './finished.ts';
+import type { RestoreOptions } from './options.ts';
+import type { Run } from './run.ts';
+
+export interface CheckedDisk {
+  readonly chain: CheckedChain;
+  readonly target: Target;
+  /** An earlier run of this plan restored it, and the target still shows that. */
+  readonly finished: boolean;
+}
+
+export interface Checked {
+  readonly disks: readonly CheckedDisk[];
+  readonly scratchNeeded: number;
+  readonly scratchFree: number | undefined;
+}
+
+export interface CheckOptions {
+  readonly disks: readonly Disk[];
+  /** Problems that are known already, of PVCs whose chain could not be resolved. */
+  readonly problems: readonly Problem[];
+  /** Where the opened targets are put, so that the caller closes them however this ends. */
+  readonly targets: Target[];
+  /** Scratch, or undefined for `stream`. */
+  readonly scratch: string | undefined;
+}
+
+/** Rejects with one DatamoverError for all problems, in the plan's order. */
+export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Checked> {
+  const { disks, targets, scratch } = options;
+  const { signal } = run;
+  const layerCheck = await checkLayers(run.store, disks, { signal });
+  const opened = await openTargets(run, disks);
+  targets.push(...opened.flatMap(({ target }) => (target === undefined ? [] : [target])));
+  const problems: Problem[] = [...options.problems, ...layerCheck.problems];
+  const checked: CheckedDisk[] = [];
+  for (const { disk, target, problem } of opened) {
+    const chain = layerCheck.chains.find((candidate) => candidate.disk === disk);
+    if (problem !== undefined) problems.push(...problem);
+    if (chain !== undefined) warnAbout(run.options, chain, target);
+    if (target === undefined || chain === undefined) continue;
+    const found = await checkTarget(run, chain, target);
+    problems.push(...found.problems);
+    checked.push({ chain, target, finished: found.finished });
+  }
+  problems.push(...(await checkPlaces(run.options, opened, scratch)));
+  const space = await checkSpace({
+    disks: checked.filter(({ finished }) => !finished),
+    strategy: run.options.strategy,
+    headroomPercent: run.options.plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM,
+    scratch,
+    leftBytes: run.folder?.leftBytes ?? 0,
+  });
+  problems.push(...space.problems, ...(await problemsOf(checkQemu({ signal }), signal)));
+  if (problems.length > 0) throw DatamoverError.fromProblems(inPlanOrder(problems, run.options.plan.pvcs));
+  return { disks: checked, scratchNeeded: space.scratchNeeded, scratchFree: space.scratchFree };
+}
+
+/** A run, or a dry run, which has no folder of its own. */
+export type CheckRun = Omit<Run, 'folder'> & Partial<Pick<Run, 'folder'>>;
+
+const DEFAULT_HEADROOM = 15;
+
+interface OpenedTarget {
+  readonly disk: Disk;
+  readonly target?: Target;
+  readonly problem?: readonly Problem[];
+}
+
+async function openTargets(run: CheckRun, disks: readonly Disk[]): Promise<OpenedTarget[]> {
+  const opened: OpenedTarget[] = [];
+  const taken = new Map<string, Disk>();
+  for (const disk of disks) {
+    run.signal.throwIfAborted();
+    const place = await placeOf(disk.target);
+    const other = taken.get(place);
+    taken.set(place, disk);
+    opened.push(other === undefined ? await openOne(run, disk) : { disk, problem: [sameTarget(disk, other)] });
+  }
+  return opened;
+}
+
+async function openOne({ options, planId, signal }: CheckRun, disk: Disk): Promise<OpenedTarget> {
+  try {
+    const target = await openTarget({
+      path: disk.target,
+      makeParents: options.makeParents ?? false,
+      requireBlockDevice: options.requireBlockDevice ?? false,
+      partialTag: planId,
+      inPod: options.env.KUBERNETES_SERVICE_HOST !== undefined,
+      signal,
+    });
+    return { disk, target };
+  } catch (error) {
+    return { disk, problem: foreseen(error, disk.name) };
+  }
+}
+
+function sameTarget({ name, target }: Disk, other: Disk): Problem {
+  return {
+    pvc: name,
+    code: 'PLAN_INVALID',
+    message: `PVC ${name} and PVC ${other.name} have one target: ${target} and ${other.target} lead to the same place`,
+    hint: 'give each PVC a target of its own',
+  };
+}
+
+async function checkTarget(
+  run: CheckRun,
+  { disk, virtualSize }: CheckedChain,
+  target: Target,
+): Promise<{ readonly finished: boolean; readonly problems: readonly Problem[] }> {
+  try {
+    if (disk.size !== undefined && disk.size < virtualSize) throw declaredTooSmall(disk, disk.size, virtualSize);
+    target.checkSize(virtualSize);
+    const journal = run.folder?.journal;
+    if (journal !== undefined && (await isFinished(journal, { disk: disk.name, target, virtualSize }))) {
+      return { finished: true, problems: [] };
+    }
+    await checkBlank(run, { disk, virtualSize }, target);
+    return { finished: false, problems: [] };
+  } catch (error) {
+    return { finished: false, problems: foreseen(error, disk.name) };
+  }
+}
+
+/** TARGET_NOT_BLANK unless the target is blank, forced, or holds the claim of this very plan and PVC. */
+export async function checkBlank(
+  { options, planId }: Pick<Run, 'options' | 'planId'>,
+  { disk, virtualSize }: Pick<CheckedChain, 'disk' | 'virtualSize'>,
+  target: Target,
+): Promise<void> {
+  await target.checkBlank({ force: options.force, excuse: { planId, pvc: disk.name, diskSize: virtualSize } });
+}
+
+async function checkPlaces(
+  { plan, planPath }: RestoreOptions,
+  opened: readonly OpenedTarget[],
+  scratch: string | undefined,
+): Promise<readonly Problem[]> {
+  const places = [
+    ...(scratch === undefined ? [] : [{ what: 'scratch', path: scratch }]),
+    ...(planPath === undefined ? [] : [{ what: 'the plan', path: planPath }]),
+    ...(plan.source.kind === 'directory' ? [{ what: 'the source', path: plan.source.directory }] : []),
+  ];
+  const targets = opened.flatMap(({ disk, target }) => (target === undefined ? [] : [{ name: disk.name, target }]));
+  return await checkDistinct(targets, places);
+}
+
+function warnAbout({ progress }: RestoreOptions, chain: CheckedChain, target: Target | undefined): void {
+  const pvc = chain.disk.name;
+  for (const message of chain.warnings) progress.report({ type: 'warning', pvc, message });
+  if (target === undefined || target.fastZero) return;
+  const message = `${target.path} cannot zero fast: all of its ${formatBytes(target.capacity ?? chain.virtualSize)} will be written, however empty the disk is`;
+  progress.report({ type: 'note', pvc, message });
+}
+
+function declaredTooSmall(disk: Disk, size: number, virtualSize: number): DatamoverError {
+  return new DatamoverError(
+    'TARGET_TOO_SMALL',
+    `PVC ${disk.name} is declared with ${size} bytes, its disk has ${virtualSize} (${formatBytes(virtualSize)})`,
+    { hint: `make the PVC at least ${virtualSize} bytes and correct \`size\` in the plan` },
+  );
+}
+
+/** The problems of an error that was foreseen; any other is thrown on. */
+function foreseen(error: unknown, pvc: string): readonly Problem[] {
+  if (!(error instanceof DatamoverError) || error.code === 'CANCELLED') throw error;
+  return error.problems.map((problem) => ({ pvc, ...problem }));
+}
+
+async function problemsOf(work: Promise<unknown>, signal: AbortSignal): Promise<readonly Problem[]> {
+  try {
+    await work;
+    return [];
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof DatamoverError)) throw error;
+    return error.problems;
+  }
+}
+
+/** PVC by PVC as the plan has them, then what concerns no single one. */
+function inPlanOrder(problems: readonly Problem[], pvcs: readonly { readonly name: string }[]): Problem[] {
+  const place = ({ pvc }: Problem): number => {
+    const index = pvcs.findIndex(({ name }) => name === pvc);
+    return index === -1 ? pvcs.length : index;
+  };
+  return problems.toSorted((a, b) => place(a) - place(b));
+}

@@ -1,0 +1,92 @@
+// Compares downloaded layers with what the plan and the store declare of them; always before the rebase rewrites them.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { DatamoverError } from '../errors.ts';
+import { MiB } from '../units.ts';
+import type { StagedLayer } from './download.ts';
+
+export interface ChecksumOptions {
+  /** Names the layer's object in messages. */
+  readonly where: string;
+  /** Bytes read so far; not called for checksums that need no reading. */
+  readonly onBytes: (count: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Bytes of the file that `checkLayerChecksums` will read: all of them when a hash is to be taken, else none. */
+export function bytesToHash({ checked: { layer, info } }: StagedLayer): number {
+  return layer.sha256 !== undefined || storedHash(info.checksums) !== undefined ? info.size : 0;
+}
+
+/**
+ * Checks the plan's SHA-256 and the store's full-object CRC-32, SHA-256 or SHA-1. CRC-32C and CRC-64/NVME are left out:
+ * only JavaScript computes them here, slower than a disk reads. Gives the names of what was checked.
+ * CHECKSUM_MISMATCH names the object and both values.
+ */
+export async function checkLayerChecksums(staged: StagedLayer, options: ChecksumOptions): Promise<string[]> {
+  const { layer, info } = staged.checked;
+  const done: string[] = [];
+  const crc32 = info.checksums.find(({ algorithm }) => algorithm === 'crc32');
+  if (crc32 !== undefined) {
+    expectSame('crc32', "the store's", crc32.hex, staged.crc32.toString(16).padStart(8, '0'), options);
+    done.push('crc32');
+  }
+  const stored = storedHash(info.checksums);
+  const algorithms = new Set([
+    ...(layer.sha256 === undefined ? [] : ['sha256']),
+    ...(stored ? [stored.algorithm] : []),
+  ]);
+  if (algorithms.size === 0) return done;
+  const hashes = await hashFile(staged.path, [...algorithms], options);
+  for (const [algorithm, hex] of hashes) {
+    if (algorithm === 'sha256' && layer.sha256 !== undefined) {
+      expectSame(algorithm, "the plan's", layer.sha256, hex, options);
+    }
+    if (stored?.algorithm === algorithm) expectSame(algorithm, "the store's", stored.hex, hex, options);
+    done.push(algorithm);
+  }
+  return done;
+}
+
+function storedHash(checksums: StagedLayer['checked']['info']['checksums']) {
+  return (
+    checksums.find(({ algorithm }) => algorithm === 'sha256') ?? checksums.find(({ algorithm }) => algorithm === 'sha1')
+  );
+}
+
+async function hashFile(
+  path: string,
+  algorithms: readonly string[],
+  { onBytes, signal }: ChecksumOptions,
+): Promise<Map<string, string>> {
+  const hashes = algorithms.map((algorithm) => ({ algorithm, hash: createHash(algorithm) }));
+  await pipeline(
+    createReadStream(path, { highWaterMark: MiB }),
+    async (chunks: AsyncIterable<Buffer>) => {
+      for await (const chunk of chunks) {
+        for (const { hash } of hashes) hash.update(chunk);
+        onBytes(chunk.length);
+      }
+    },
+    { signal },
+  );
+  return new Map(hashes.map(({ algorithm, hash }) => [algorithm, hash.digest('hex')]));
+}
+
+function expectSame(
+  algorithm: string,
+  whose: string,
+  expected: string,
+  actual: string,
+  { where }: ChecksumOptions,
+): void {
+  if (actual === expected) return;
+  throw new DatamoverError(
+    'CHECKSUM_MISMATCH',
+    `${where}: its ${algorithm} is ${actual}, ${whose} is ${expected}: the bytes are not those that were backed up`,
+    {
+      hint: 'the object was damaged or replaced: take another copy of it, or restore from a backup that does not need it',
+    },
+  );
+}

@@ -1,0 +1,29 @@
+// Are a layer's tables sound, and is its file long enough for them? Asked of the very bytes that qemu-img will read.
+
+import type { Qcow2Header } from '../qcow2/header.ts';
+import { checkImageEnd } from '../qcow2/image-end.ts';
+import { checkImage } from '../qemu/check-image.ts';
+import { type BlockGraph, loneLayer } from '../qemu/graph.ts';
+import { dataEndOf } from '../qemu/info.ts';
+
+export interface ExamineOptions {
+  /** The node that the layer's bytes come from; it is opened alone, whatever parent its header names. */
+  readonly image: BlockGraph;
+  readonly header: Qcow2Header;
+  /** Bytes. */
+  readonly fileSize: number;
+  /** Names the layer in messages. */
+  readonly where: string;
+  /** Bytes of the layer, the range inside of it; for the rare file that ends within its last cluster. */
+  readonly read: (range: { readonly offset: number; readonly length: number }) => Promise<Uint8Array>;
+  readonly signal: AbortSignal;
+}
+
+/** `leaks` is a suspicion, no damage. IMAGE_CORRUPT for everything else that `qemu-img check` or the file's end shows. */
+export async function examineImage(options: ExamineOptions): Promise<'clean' | 'leaks'> {
+  const { image, header, where, fileSize, read, signal } = options;
+  const { outcome, imageEndOffset } = await checkImage({ image, where, signal });
+  const dataEnd = async (): Promise<number> => await dataEndOf(loneLayer(image), { signal });
+  await checkImageEnd(header, { where, fileSize, imageEndOffset, dataEnd, read });
+  return outcome;
+}

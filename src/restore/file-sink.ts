@@ -1,0 +1,81 @@
+// Puts the bytes of a ranged read into a file, in batches: one is filled while the other is written.
+import type { FileHandle } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import type { Sink } from '../store/store.ts';
+import { MiB } from '../units.ts';
+
+/** Bytes of one of a sink's two batches: large enough that the calls do not count, small enough for many sinks. */
+export const BATCH_SIZE = MiB;
+
+export interface BatchBuffers {
+  readonly first: Uint8Array;
+  readonly second: Uint8Array;
+}
+
+export function makeBatchBuffers(): BatchBuffers {
+  return { first: Buffer.allocUnsafeSlow(BATCH_SIZE), second: Buffer.allocUnsafeSlow(BATCH_SIZE) };
+}
+
+/** A sink that writes what it gets at `offset` of `handle` onward; `finish` must be awaited on every path. */
+export class FileSink implements Sink {
+  readonly #handle: FileHandle;
+  readonly #onBytes: (count: number) => void;
+  #offset: number;
+  #active: Uint8Array;
+  #idle: Uint8Array;
+  #used = 0;
+  #crc = 0;
+  #pending: Promise<void> | undefined;
+
+  constructor(handle: FileHandle, offset: number, buffers: BatchBuffers, onBytes: (count: number) => void) {
+    this.#handle = handle;
+    this.#offset = offset;
+    this.#active = buffers.first;
+    this.#idle = buffers.second;
+    this.#onBytes = onBytes;
+  }
+
+  room(): Uint8Array {
+    return this.#active.subarray(this.#used);
+  }
+
+  filled(count: number): Promise<void> | undefined {
+    this.#crc = crc32(this.#active.subarray(this.#used, this.#used + count), this.#crc);
+    this.#used += count;
+    this.#onBytes(count);
+    return this.#used === this.#active.length ? this.#flush() : undefined;
+  }
+
+  /** Writes the rest, waits for all writes and gives the CRC-32 of all bytes. Rejects with the first write's error. */
+  async finish(): Promise<number> {
+    await this.#flush();
+    await this.#pending;
+    return this.#crc;
+  }
+
+  /** Begins to write the full batch and gives the write before it, which must end before its memory is filled again. */
+  #flush(): Promise<void> | undefined {
+    if (this.#used === 0) return this.#pending;
+    const before = this.#pending;
+    const bytes = this.#active.subarray(0, this.#used);
+    const position = this.#offset;
+    const write = async (): Promise<void> => {
+      await before;
+      await writeAll(this.#handle, bytes, position);
+    };
+    this.#pending = write();
+    // Awaited by the next flush or by `finish`; until then a failure must not count as unhandled.
+    this.#pending.catch(() => {});
+    this.#offset += this.#used;
+    this.#used = 0;
+    [this.#active, this.#idle] = [this.#idle, this.#active];
+    return before;
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}

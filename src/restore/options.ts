@@ -1,0 +1,38 @@
+// What the engine is asked to do: the command line's flags and the plan, already merged and typed.
+import type { Plan } from '../plan/schema.ts';
+import type { Progress } from './progress.ts';
+
+export const STRATEGIES = ['staged', 'staged-raw', 'stream'] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
+export interface RestoreOptions {
+  readonly plan: Plan;
+  /** Where the plan was read from, for the "same device" rule; undefined for stdin and environment. */
+  readonly planPath?: string;
+  /** Just these PVCs of the plan; undefined for all. A name that the plan does not hold is USAGE. */
+  readonly pvcs?: readonly string[];
+  readonly strategy: Strategy;
+  /** The scratch folder after flags, plan and environment; undefined when none of them names one. */
+  readonly scratch?: string;
+  readonly verify: 'none' | 'compare';
+  /** Overwrite targets that are not blank. */
+  readonly force: boolean;
+  /** Forget what an interrupted run left. */
+  readonly fresh: boolean;
+  /** Ranged reads at a time; undefined for the default. */
+  readonly concurrency?: number;
+  /** Bytes of one ranged read; undefined for the default. */
+  readonly partSize?: number;
+  /** Bytes that `stream` may hold fetched ahead; undefined for the default. */
+  readonly window?: number;
+  /** Check the plan's SHA-256 and the store's checksums. */
+  readonly checksums: boolean;
+  /** As `download` works: make missing parent folders (0700) of a file target. */
+  readonly makeParents?: boolean;
+  /** Refuse a target that is no block device. */
+  readonly requireBlockDevice?: boolean;
+  /** The environment as a value: proxies, the default credential chain, runtime folders, whether this is a pod. */
+  readonly env: Readonly<NodeJS.ProcessEnv>;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}

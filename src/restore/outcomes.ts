@@ -1,0 +1,53 @@
+// What is known of each selected PVC so far, and the result document that comes of it.
+import type { DatamoverError, Problem } from '../errors.ts';
+import type { Disk } from './disk.ts';
+import type { RestoreOptions } from './options.ts';
+import type { PvcResult, RestoreResult } from './result.ts';
+import { type PvcOutcome, pvcResult } from './tally.ts';
+
+/** Every PVC is skipped until it was restored or failed. */
+export class Outcomes {
+  readonly #options: RestoreOptions;
+  readonly #pvcs: Map<string, PvcOutcome>;
+
+  constructor(options: RestoreOptions) {
+    this.#options = options;
+    const { plan, pvcs, strategy } = options;
+    const selected = plan.pvcs.filter(({ name }) => pvcs === undefined || pvcs.includes(name));
+    this.#pvcs = new Map(
+      selected.map(({ name, target, chain }) => [
+        name,
+        { disk: { name, target, layers: chain ?? [] }, state: 'skipped', strategy },
+      ]),
+    );
+  }
+
+  resolved(disks: readonly Disk[]): void {
+    for (const disk of disks) this.ended({ disk, state: 'skipped', strategy: this.#options.strategy });
+  }
+
+  ended(outcome: PvcOutcome): void {
+    this.#pvcs.set(outcome.disk.name, outcome);
+  }
+
+  document(seconds: number, error?: DatamoverError): RestoreResult {
+    if (error === undefined) return { version: 1, result: 'ok', pvcs: this.#results([]), seconds };
+    const { problems } = error;
+    const { code, message, hint } = problems[0] ?? error;
+    return {
+      version: 1,
+      result: error.code === 'CANCELLED' ? 'cancelled' : 'failed',
+      pvcs: this.#results(problems),
+      seconds,
+      error: { code, message, hint },
+      problems,
+    };
+  }
+
+  #results(problems: readonly Problem[]): PvcResult[] {
+    return [...this.#pvcs.values()].map((outcome) => {
+      const failed = outcome.state === 'skipped' && problems.some(({ pvc }) => pvc === outcome.disk.name);
+      return pvcResult(failed ? { ...outcome, state: 'failed' } : outcome);
+    });
+  }
+}

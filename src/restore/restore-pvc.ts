@@ -1,0 +1,54 @@
+// One PVC from its checked chain to its finished target.
+import { rm } from 'node:fs/promises';
+import { type DatamoverError, toDatamoverError } from '../errors.ts';
+import { type CheckedDisk, checkBlank } from './check.ts';
+import { recordFinished } from './finished.ts';
+import type { Guest } from './guest.ts';
+import { type Run, secondsSince } from './run.ts';
+import { withStagedGuest } from './stage.ts';
+import { withStreamedGuest } from './stream.ts';
+import { type PvcOutcome, startTally, type Tally } from './tally.ts';
+import { writeTarget } from './write-target.ts';
+
+export interface RestoredPvc extends PvcOutcome {
+  /** Why it failed; undefined when it was restored. */
+  readonly error?: DatamoverError;
+}
+
+/** Never rejects: a failure is in the outcome, with what was done until then. */
+export async function restorePvc(run: Run, checked: CheckedDisk): Promise<RestoredPvc> {
+  const began = performance.now();
+  const { chain } = checked;
+  const tally = startTally(chain);
+  const outcome = { disk: chain.disk, chain, strategy: run.options.strategy, tally };
+  try {
+    if (checked.finished) noteFinished(run, checked);
+    else await restoreOnto(run, checked, tally);
+    return { ...outcome, state: 'restored', seconds: secondsSince(began) };
+  } catch (error) {
+    const failure = toDatamoverError(error, run.signal).about(chain.disk.name);
+    return { ...outcome, state: 'failed', seconds: secondsSince(began), error: failure };
+  }
+}
+
+async function restoreOnto(run: Run, { chain, target }: CheckedDisk, tally: Tally): Promise<void> {
+  const { journal } = run.folder;
+  const { disk, virtualSize } = chain;
+  // The place in the plan, not in this run: `--pvc` must not make a later run look elsewhere.
+  const folder = await run.folder.diskFolder(run.options.plan.pvcs.findIndex(({ name }) => name === disk.name));
+  await checkBlank(run, chain, target);
+  await journal.reopen(disk.name);
+  const write = async (guest: Guest): Promise<void> => {
+    await checkBlank(run, chain, target);
+    await writeTarget(run, { pvc: disk.name, target, guest, folder, tally });
+    await recordFinished(journal, { disk: disk.name, target, virtualSize });
+  };
+  if (run.options.strategy === 'stream') await withStreamedGuest(run, { chain, folder, tally }, write);
+  else await withStagedGuest(run, { chain, folder, tally }, write);
+  await rm(folder, { recursive: true, force: true });
+}
+
+function noteFinished({ options: { progress } }: Run, { chain, target }: CheckedDisk): void {
+  const message = `an earlier run of this plan restored it onto ${target.path}, which still holds it: nothing to do`;
+  progress.report({ type: 'note', pvc: chain.disk.name, message });
+}

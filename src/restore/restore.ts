@@ -1,0 +1,94 @@
+// The joiner: a plan → chains → one check of everything → PVC by PVC → the result document.
+import { randomUUID } from 'node:crypto';
+import { type DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
+import { planId } from '../plan/identity.ts';
+import type { Target } from '../target/target.ts';
+import { type Checked, checkAll } from './check.ts';
+import type { RestoreOptions } from './options.ts';
+import { Outcomes } from './outcomes.ts';
+import { reportFolder } from './report-folder.ts';
+import { resolveDisks } from './resolve.ts';
+import { restorePvc } from './restore-pvc.ts';
+import type { RestoreResult } from './result.ts';
+import { type Run, secondsSince } from './run.ts';
+import { chooseRoot } from './runtime-folder.ts';
+import { withSource } from './source.ts';
+import { openWorkFolder } from './work-folder.ts';
+
+/**
+ * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which
+ * PVC failed, which were not begun, and lists every problem. Everything that was opened is closed before it resolves.
+ */
+export async function restore(options: RestoreOptions): Promise<RestoreResult> {
+  const began = performance.now();
+  const outcomes = new Outcomes(options);
+  try {
+    await restoreAll(options, outcomes);
+    return outcomes.document(secondsSince(began));
+  } catch (error) {
+    return outcomes.document(secondsSince(began), toDatamoverError(error, options.signal));
+  }
+}
+
+async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<void> {
+  const { plan, signal, progress } = options;
+  const id = planId(plan);
+  const root = await chooseRoot(options);
+  progress.report({ type: 'phase-started', phase: 'check' });
+  const checkBegan = performance.now();
+  await withSource(options, async (store) => {
+    const { disks, problems } = await resolveDisks(plan, store, { pvcs: options.pvcs, targetsUsed: true, signal });
+    outcomes.resolved(disks);
+    const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh });
+    const targets: Target[] = [];
+    let failure: DatamoverError | undefined;
+    try {
+      const run: Run = { options, store, planId: id, runId: randomUUID(), folder, signal };
+      await reportFolder(run, root);
+      const scratch = options.strategy === 'stream' ? undefined : root;
+      const checked = await checkAll(run, { disks, problems, targets, scratch });
+      progress.report({ type: 'phase-finished', phase: 'check', seconds: secondsSince(checkBegan) });
+      await restoreChecked(run, checked, outcomes);
+    } catch (error) {
+      failure = toDatamoverError(error, signal);
+      throw failure;
+    } finally {
+      for (const target of targets) await target.close();
+      await folder.close({ keep: failure !== undefined && mayPass(failure.code) });
+    }
+  });
+}
+
+async function restoreChecked(run: Run, { disks }: Checked, outcomes: Outcomes): Promise<void> {
+  const { progress } = run.options;
+  for (const [position, checked] of disks.entries()) {
+    const { disk, virtualSize, layers } = checked.chain;
+    const place = { pvc: disk.name, index: position + 1, count: disks.length };
+    const { target } = disk;
+    progress.report({ type: 'pvc-started', ...place, target, layers: layers.length, virtualSize });
+    const outcome = await restorePvc(run, checked);
+    outcomes.ended(outcome);
+    progress.report({ type: 'pvc-finished', ...place, state: outcome.state, seconds: outcome.seconds ?? 0 });
+    if (outcome.error !== undefined) throw outcome.error;
+  }
+}
+
+/**
+ * Whether the same command may succeed later without fetching everything again: then scratch is kept (design section
+ * 8: exit 3, 5, 130 and 143).
+ */
+function mayPass(code: ErrorCode): boolean {
+  return PASSING.has(code);
+}
+
+const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'OBJECT_MISSING',
+  'BACKUP_NOT_FOUND',
+  'ACCESS_DENIED',
+  'SOURCE_UNREACHABLE',
+  'OBJECT_CHANGED',
+  'SCRATCH_FULL',
+  'SCRATCH_UNUSABLE',
+  'SCRATCH_BUSY',
+  'CANCELLED',
+]);

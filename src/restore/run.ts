@@ -1,0 +1,34 @@
+// What every step of one run shares, and the bookkeeping of its phases.
+import type { ObjectStore } from '../store/store.ts';
+import type { RestoreOptions } from './options.ts';
+import type { Phase } from './progress.ts';
+import type { WorkFolder } from './work-folder.ts';
+
+export interface Run {
+  readonly options: RestoreOptions;
+  readonly store: ObjectStore;
+  readonly planId: string;
+  /** Random, of this run alone: part of the claim. */
+  readonly runId: string;
+  readonly folder: WorkFolder;
+  readonly signal: AbortSignal;
+}
+
+/** Runs one phase of a PVC: told when it begins and ends. Gives its result and its seconds. */
+export async function runPhase<T>(
+  { options: { progress } }: { readonly options: Pick<RestoreOptions, 'progress'> },
+  { pvc, phase, total }: { readonly pvc: string; readonly phase: Phase; readonly total?: number },
+  work: (onBytes: (done: number, total: number) => void) => Promise<T>,
+): Promise<{ readonly value: T; readonly seconds: number }> {
+  const began = performance.now();
+  progress.report({ type: 'phase-started', pvc, phase, ...(total === undefined ? {} : { total }) });
+  const value = await work((done, all) => progress.report({ type: 'bytes', pvc, phase, done, total: all }));
+  const seconds = secondsSince(began);
+  progress.report({ type: 'phase-finished', pvc, phase, seconds });
+  return { value, seconds };
+}
+
+/** Seconds since `began` (of `performance.now()`), to the millisecond. */
+export function secondsSince(began: number): number {
+  return Math.round(performance.now() - began) / 1000;
+}

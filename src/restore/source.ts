@@ -1,0 +1,48 @@
+// Opens the source that a plan names.
+import type { Plan } from '../plan/schema.ts';
+import { openDirectoryStore } from '../store/directory.ts';
+import type { ObjectStore, RetryEvent } from '../store/store.ts';
+import type { RestoreOptions } from './options.ts';
+
+/** Ranged reads at a time when nothing else is asked (facts: 16 MiB parts, 8 at a time saturate one process over http). */
+export const DEFAULT_CONCURRENCY = 8;
+
+export interface OpenSourceOptions {
+  /** Ranged reads at a time; bounds the connections kept. */
+  readonly concurrency?: number | undefined;
+  readonly onRetry?: (event: RetryEvent) => void;
+  /** For proxies and the default credential chain. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Gives `work` the store of the plan's source, its retries told as progress, and closes it however `work` ends. */
+export async function withSource<T>(
+  { plan, concurrency, env, progress }: Pick<RestoreOptions, 'plan' | 'concurrency' | 'env' | 'progress'>,
+  work: (store: ObjectStore) => Promise<T>,
+): Promise<T> {
+  const store = await openSource(plan.source, {
+    concurrency,
+    env,
+    onRetry: (event) => progress.report({ type: 'retry', ...event }),
+  });
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/**
+ * Opens the store of `source`; the caller closes it. Rejects as the stores do (OBJECT_MISSING for a folder that is not
+ * there, PLAN_INVALID for credentials, CA or key files that cannot be used). S3 is loaded only when it is needed.
+ */
+export async function openSource(source: Plan['source'], options: OpenSourceOptions): Promise<ObjectStore> {
+  const onRetry = options.onRetry === undefined ? {} : { onRetry: options.onRetry };
+  if (source.kind === 'directory') return await openDirectoryStore({ directory: source.directory }, onRetry);
+  const { openS3Store } = await import('../store/s3.ts');
+  return await openS3Store(source, {
+    concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
+    env: options.env,
+    ...onRetry,
+  });
+}

@@ -1,0 +1,102 @@
+// `verify --data`: every object of a chain read through, in scratch, one layer at a time.
+import { rm } from 'node:fs/promises';
+import { DatamoverError } from '../errors.ts';
+import { planId } from '../plan/identity.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { CheckedChain, CheckedLayer } from './check-layers.ts';
+import { checkLayerChecksums } from './checksums.ts';
+import { DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from './download.ts';
+import { runPhase } from './run.ts';
+import { chooseRoot } from './runtime-folder.ts';
+import { DEFAULT_CONCURRENCY } from './source.ts';
+import { examineFile } from './stage.ts';
+import type { VerifyOptions } from './verify.ts';
+import { openWorkFolder, scratchError, type WorkFolder } from './work-folder.ts';
+
+export interface LayerFindings {
+  /** What was proven, as the result lists it. */
+  readonly checked: readonly string[];
+  readonly outcome: 'clean' | 'leaks' | DatamoverError;
+}
+
+export interface DataOptions {
+  readonly options: VerifyOptions;
+  readonly store: ObjectStore;
+  readonly chain: CheckedChain;
+  readonly onLayer: (index: number, findings: LayerFindings) => void;
+}
+
+/** A layer's damage is a finding; what is none (the source, scratch, the signal) rejects. */
+export async function verifyData({ options, store, chain, onLayer }: DataOptions): Promise<void> {
+  const root = await chooseRoot({ ...options, strategy: 'staged' });
+  const folder = await openWorkFolder({ root, planId: `verify-${planId(options.plan)}`, fresh: true });
+  const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
+  try {
+    await runPhase({ options }, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
+      let before = 0;
+      for (const [index, layer] of chain.layers.entries()) {
+        const task = { options, store, folder, chain, layer };
+        onLayer(index, await verifyLayer(task, (done) => onBytes(before + done, total)));
+        before += layer.info.size;
+      }
+    });
+  } finally {
+    await folder.close({ keep: false });
+  }
+}
+
+interface LayerTask {
+  readonly options: VerifyOptions;
+  readonly store: ObjectStore;
+  readonly folder: WorkFolder;
+  readonly chain: CheckedChain;
+  readonly layer: CheckedLayer;
+}
+
+async function verifyLayer(task: LayerTask, onBytes: (done: number) => void): Promise<LayerFindings> {
+  const path = await task.folder.diskFolder(0);
+  const checked: string[] = [];
+  try {
+    const staged = await stageLayer(task, path, onBytes);
+    return { checked, outcome: await judgeLayer(task, staged, checked) };
+  } catch (error) {
+    if (error instanceof DatamoverError && DAMAGE.has(error.code)) return { checked, outcome: error };
+    throw scratchError(error, path);
+  } finally {
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+const DAMAGE: ReadonlySet<string> = new Set(['IMAGE_CORRUPT', 'IMAGE_UNSAFE', 'CHECKSUM_MISMATCH', 'SIZE_MISMATCH']);
+
+async function stageLayer(
+  { options, store, folder, chain, layer }: LayerTask,
+  path: string,
+  onBytes: (done: number) => void,
+): Promise<StagedLayer> {
+  const [staged] = await downloadChain({
+    store,
+    chain: { ...chain, layers: [layer] },
+    folder: path,
+    journal: folder.journal,
+    concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
+    partSize: options.partSize ?? DEFAULT_PART_SIZE,
+    onBytes,
+    onFetched: () => {},
+    signal: options.signal,
+  });
+  if (staged === undefined) throw new TypeError('one layer was asked for, none came');
+  return staged;
+}
+
+async function judgeLayer(
+  { options: { checksums, signal }, store, layer }: LayerTask,
+  staged: StagedLayer,
+  checked: string[],
+): Promise<'clean' | 'leaks'> {
+  const where = store.describe(layer.info.key);
+  if (checksums) checked.push(...(await checkLayerChecksums(staged, { where, onBytes: () => {}, signal })));
+  const outcome = await examineFile(staged, { where, signal });
+  checked.push('image');
+  return outcome;
+}

@@ -1,0 +1,154 @@
+// Writes a disk onto its target in the order of design section 8: claim, body, tail, flush, compare, edges last. What
+// goes wrong on the way is undone as far as an orderly end can: the claim is wiped, a file's beginning is removed.
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatamoverError } from '../errors.ts';
+import { compare } from '../qemu/compare.ts';
+import { convert } from '../qemu/convert.ts';
+import { type BlockGraph, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
+import { zeroRange } from '../qemu/zero.ts';
+import type { Target, TargetSession } from '../target/target.ts';
+import { recordFinishing } from './finished.ts';
+import type { Guest } from './guest.ts';
+import { makeSparseFile } from './layer-file.ts';
+import { type Run, runPhase } from './run.ts';
+import type { Tally } from './tally.ts';
+import { scratchError } from './work-folder.ts';
+
+export interface WriteOptions {
+  readonly pvc: string;
+  readonly target: Target;
+  readonly guest: Guest;
+  /** A folder of ours for two MiB of edges. */
+  readonly folder: string;
+  readonly tally: Tally;
+}
+
+/** Resolves when the target holds the disk, flushed. Rejects with the first error, after the claim was taken back. */
+export async function writeTarget(run: Run, options: WriteOptions): Promise<void> {
+  const { pvc, target, guest } = options;
+  const session = await target.begin({
+    claim: { planId: run.planId, pvc, diskSize: guest.size, runId: run.runId },
+    diskSize: guest.size,
+    signal: run.signal,
+  });
+  try {
+    await writeBody(run, session, options);
+    if (run.options.verify === 'compare') await compareBody(run, session, options);
+    await finish(run, session, options);
+  } catch (error) {
+    await abandon(run, session, pvc);
+    throw error;
+  }
+}
+
+async function writeBody(run: Run, session: TargetSession, { pvc, target, guest, tally }: WriteOptions): Promise<void> {
+  const { body, tail } = session;
+  const total = body.length + (tail?.length ?? 0);
+  const { seconds } = await runPhase(run, { pvc, phase: 'convert', total }, async (onBytes) => {
+    if (body.length > 0) {
+      await convert({
+        source: window(guest.node, body),
+        target: window(targetNode(session), body),
+        cache: session.cache,
+        targetIsZero: session.isZero,
+        destination: { kind: 'target', name: target.path },
+        onProgress: (fraction) => onBytes(Math.round(fraction * body.length), total),
+        signal: run.signal,
+      });
+    }
+    if (tail !== undefined) {
+      await zeroRange({
+        path: session.writePath,
+        device: session.driver === 'host_device',
+        ...tail,
+        onProgress: (done) => onBytes(body.length + done, total),
+        signal: run.signal,
+      });
+    }
+    await session.flush();
+  });
+  tally.seconds.convert += seconds;
+}
+
+async function compareBody(
+  run: Run,
+  session: TargetSession,
+  { pvc, target, guest, tally }: WriteOptions,
+): Promise<void> {
+  const { body } = session;
+  const { seconds } = await runPhase(run, { pvc, phase: 'verify', total: body.length }, async (onBytes) => {
+    if (body.length === 0) return;
+    const comparison = await compare({
+      a: window(guest.node, body),
+      b: window(targetNode(session), body),
+      cache: session.cache,
+      onProgress: (fraction) => onBytes(Math.round(fraction * body.length), body.length),
+      signal: run.signal,
+    });
+    if (comparison.identical) return;
+    const place = comparison.offset === undefined ? '' : ` at byte ${body.offset + comparison.offset}`;
+    throw new DatamoverError('VERIFY_MISMATCH', `${target.path} differs from the backup${place} after it was written`, {
+      hint: 'the device lost or changed what was written: do not boot from it, look at its health (dmesg), restore onto another one',
+    });
+  });
+  tally.seconds.verify = seconds;
+}
+
+/** The edges are read through the same graph as the body, and written by us; `finish` proves them by reading back. */
+async function finish(
+  run: Run,
+  session: TargetSession,
+  { pvc, target, guest, folder, tally }: WriteOptions,
+): Promise<void> {
+  const { seconds } = await runPhase(run, { pvc, phase: 'finish' }, async () => {
+    const edges: Uint8Array[] = [];
+    for (const edge of session.edges) edges.push(await readRange(run, guest, edge, folder));
+    run.signal.throwIfAborted();
+    await recordFinishing(run.folder.journal, { disk: pvc, target, virtualSize: guest.size }, { session, edges });
+    await session.finish(edges);
+  });
+  tally.seconds.convert += seconds;
+  tally.verified = run.options.verify === 'compare';
+}
+
+async function readRange(
+  run: Run,
+  guest: Guest,
+  range: { readonly offset: number; readonly length: number },
+  folder: string,
+): Promise<Uint8Array> {
+  const path = join(folder, 'edge.raw');
+  try {
+    await makeSparseFile(path, range.length);
+    await convert({
+      source: window(guest.node, range),
+      target: rawNode(fileNode(path)),
+      cache: 'writeback',
+      targetIsZero: true,
+      destination: { kind: 'scratch', name: path },
+      signal: run.signal,
+    });
+    return await readFile(path);
+  } catch (error) {
+    throw scratchError(error, path);
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+async function abandon(run: Run, session: TargetSession, pvc: string): Promise<void> {
+  const { problem } = await session.abandon();
+  if (problem !== undefined) run.options.progress.report({ type: 'warning', pvc, message: problem });
+}
+
+function targetNode(session: TargetSession): BlockGraph {
+  return session.driver === 'host_device' ? deviceNode(session.writePath) : fileNode(session.writePath);
+}
+
+function window(
+  node: BlockGraph,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): BlockGraph {
+  return windowNode(node, { offset, size: length });
+}
