@@ -19,13 +19,14 @@ try {
 } catch (error) {
   const reason: unknown = stop.signal.aborted ? stop.signal.reason : error;
   process.stderr.write(`make-backup: ${messageOf(reason)}\n`);
-  process.exitCode = 1;
+  process.exitCode = stop.signal.aborted ? 130 : 1;
 }
 
 async function run({ bucket, truth, sums, shape }: Call, signal: AbortSignal): Promise<void> {
   const folder = truth ?? (await mkdtemp(join(tmpdir(), 'kdm-truth-')));
   try {
-    const made = await makeBackup(shape, { bucket, truth: folder, signal });
+    const keep = truth === undefined && sums === undefined ? 'none' : 'all';
+    const made = await makeBackup(shape, { bucket, truth: folder, keep, signal });
     if (sums !== undefined) await writeFile(sums, await sumsOf(made, folder, signal));
     process.stdout.write(`${summary(made)}\n`);
   } finally {

@@ -12,6 +12,8 @@ export interface MakeOptions {
   readonly bucket: string;
   /** Where the true disks go: `<checkpoint>/<disk>.raw`, sparse. */
   readonly truth: string;
+  /** Which of them are kept: a copy each time is the larger part of the work with large disks. Default: `all`. */
+  readonly keep?: 'all' | 'last' | 'none';
   readonly signal?: AbortSignal;
 }
 
@@ -20,7 +22,7 @@ export interface MakeOptions {
  * copied. A second VM may be made into the same bucket. Rejects with whatever qemu says.
  */
 export async function makeBackup(shape: BackupShape, options: MakeOptions): Promise<MadeBackup> {
-  const { bucket, truth, signal = new AbortController().signal } = options;
+  const { bucket, truth, keep = 'all', signal = new AbortController().signal } = options;
   const { namespace = 'demo', vm = 'web', prefix = '' } = shape;
   const place = { namespace, vm, bucket, prefix, directory: join(bucket, prefix) };
   // Beside the true disks, not in the temp folder, which may be small.
@@ -33,7 +35,7 @@ export async function makeBackup(shape: BackupShape, options: MakeOptions): Prom
           openLiveDisk({ daemon, shape: disk, node: `disk${index}`, folder, seed: shape.seed ?? '1', signal }),
         ),
       );
-      return runHistory({ shape, disks, place, truth, signal });
+      return runHistory({ shape, disks, place, truth, keep, signal });
     });
     const backup = { ...place, checkpoints };
     await writeCatalog(backup, shape);
@@ -58,16 +60,19 @@ interface History {
   readonly disks: readonly LiveDisk[];
   readonly place: Place;
   readonly truth: string;
+  readonly keep: 'all' | 'last' | 'none';
   readonly signal: AbortSignal;
 }
 
-async function runHistory({ shape, disks, place, truth, signal }: History): Promise<MadeCheckpoint[]> {
+async function runHistory({ shape, disks, place, truth, keep, signal }: History): Promise<MadeCheckpoint[]> {
   const checkpoints: MadeCheckpoint[] = [];
-  for (let number = 1; number <= (shape.checkpoints ?? 4); number += 1) {
+  const last = shape.checkpoints ?? 4;
+  for (let number = 1; number <= last; number += 1) {
+    const isKept = keep === 'all' || (keep === 'last' && number === last);
     const identity = identify(number, shape, checkpoints.at(-1));
     const present = disks.filter((disk) => (disk.shape.from ?? 1) <= number);
     const layers = await mapBounded(present, { limit: 4, signal }, (disk) =>
-      takeLayer(disk, { number, identity, place, truth }),
+      takeLayer(disk, { number, identity, place, truth, isKept }),
     );
     checkpoints.push({ ...identity, layers });
   }
@@ -92,9 +97,10 @@ interface Taking {
   readonly identity: Identity;
   readonly place: Place;
   readonly truth: string;
+  readonly isKept: boolean;
 }
 
-async function takeLayer(disk: LiveDisk, { number, identity, place, truth }: Taking): Promise<MadeLayer> {
+async function takeLayer(disk: LiveDisk, { number, identity, place, truth, isKept }: Taking): Promise<MadeLayer> {
   const { name, pvc = name, from = 1 } = disk.shape;
   const type: LayerType = number === from ? 'full' : identity.type;
   const folder = `checkpoints/${place.namespace}/${place.vm}/${identity.id}`;
@@ -103,7 +109,7 @@ async function takeLayer(disk: LiveDisk, { number, identity, place, truth }: Tak
   const kept = join(truth, identity.id, `${name}.raw`);
   await disk.advance(number);
   await disk.backUp(number, type, path);
-  await disk.copyTo(kept);
+  if (isKept) await disk.copyTo(kept);
   const { size } = await stat(path);
   const common = { disk: name, pvc, checkpoint: identity.id, type, object, path, size };
   return { ...common, virtualSize: disk.size(), truth: kept };

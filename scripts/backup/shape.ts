@@ -85,7 +85,7 @@ export interface MadeLayer {
   /** Bytes of the object. */
   readonly size: number;
   readonly virtualSize: number;
-  /** The true disk at this checkpoint: a sparse raw file. */
+  /** The true disk at this checkpoint: a sparse raw file, there if it was kept. */
   readonly truth: string;
 }
 

@@ -201,6 +201,26 @@ test('a second VM joins the backups of the first', async (t) => {
   t.match(read(join(made.directory, 'manifests/backup-001/index.json')), { vms: [{ name: 'web' }, { name: 'db' }] });
 });
 
+test('of large disks only the last true state may be kept', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS)) return;
+  const folder = tempFolder(t);
+  const truth = join(folder, 'truth');
+  await makeBackup({ disks: [SMALL], checkpoints: 3 }, { bucket: join(folder, 'bucket'), truth, keep: 'last' });
+  t.strictSame(readdirSync(truth), ['cp-003']);
+});
+
+test('an aborted making rejects and leaves no live disk', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS)) return;
+  const folder = tempFolder(t);
+  const stop = new AbortController();
+  const options = { bucket: join(folder, 'bucket'), truth: join(folder, 'truth'), signal: stop.signal };
+  const making = makeBackup({ disks: [{ ...SMALL, size: 64 * MiB }], checkpoints: 40 }, options);
+  const other = madeBackup(t, { disks: [SMALL] }).finally(() => stop.abort());
+  await t.rejects(making, { name: 'AbortError' });
+  await other;
+  t.notOk(readdirSync(options.truth).some((name) => name.startsWith('.live')));
+});
+
 function read(path: string): unknown {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
