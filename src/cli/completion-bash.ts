@@ -1,12 +1,9 @@
 // The completion script for bash; it needs nothing but bash itself (no bash-completion package).
-import type { CompletionCommand, CompletionOption } from './completion.ts';
+import { type CompletionCommand, type CompletionOption, optionsOfAll } from './completion-tree.ts';
 
 export function bashCompletion(commands: readonly CompletionCommand[]): string {
   const names = commands.map(({ name }) => name);
-  const anywhere = commands[0]?.options ?? [];
-  const everywhere = anywhere.filter(({ flag }) =>
-    commands.every(({ options }) => options.some((o) => o.flag === flag)),
-  );
+  const everywhere = optionsOfAll(commands);
   return `# bash completion for kubevirt-datamover
 _kubevirt_datamover() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} command='' each
@@ -25,7 +22,7 @@ ${commands.map(commandCase).join('\n')}
     '') mapfile -t COMPREPLY < <(compgen -W '${[...names, ...everywhere.map(({ flag }) => flag)].join(' ')}' -- "$word") ;;
   esac
 }
-complete -F _kubevirt_datamover kubevirt-datamover
+complete -o filenames -F _kubevirt_datamover kubevirt-datamover
 `;
 }
 

@@ -1,17 +1,29 @@
 // The completion script for fish.
-import type { CompletionCommand, CompletionOption } from './completion.ts';
+import { type CompletionCommand, type CompletionOption, optionsOfAll } from './completion-tree.ts';
 
 export function fishCompletion(commands: readonly CompletionCommand[]): string {
   const names = commands.map(({ name }) => name).join(' ');
-  const lines = commands.flatMap((command) => [
-    `complete -c kubevirt-datamover -n 'not __fish_seen_subcommand_from ${names}' -a ${command.name} -d ${quote(command.summary)}`,
-    ...command.options.map((option) => optionLine(command.name, option)),
-    ...argumentLines(command),
-  ]);
-  return ['# fish completion for kubevirt-datamover', 'complete -c kubevirt-datamover -f', ...lines, ''].join('\n');
+  const before = `-n 'not __fish_seen_subcommand_from ${names}'`;
+  const lines = [
+    '# fish completion for kubevirt-datamover',
+    `${COMPLETE} -f`,
+    ...optionsOfAll(commands).map((option) => optionLine(before, option)),
+    ...commands.flatMap((command) => commandLines(before, command)),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
-function optionLine(command: string, { flag, description, takes, words }: CompletionOption): string {
+function commandLines(before: string, { name, summary, options, takesFile, words }: CompletionCommand): string[] {
+  const after = `-n '__fish_seen_subcommand_from ${name}'`;
+  return [
+    `${COMPLETE} ${before} -a ${name} -d ${quote(summary)}`,
+    ...options.map((option) => optionLine(after, option)),
+    ...(takesFile ? [`${COMPLETE} ${after} -F`] : []),
+    ...(words.length > 0 ? [`${COMPLETE} ${after} -a ${quote(words.join(' '))}`] : []),
+  ];
+}
+
+function optionLine(condition: string, { flag, description, takes, words }: CompletionOption): string {
   const value = {
     nothing: '',
     words: ` -x -a ${quote(words.join(' '))}`,
@@ -19,15 +31,10 @@ function optionLine(command: string, { flag, description, takes, words }: Comple
     folder: " -x -a '(__fish_complete_directories)'",
     text: ' -x',
   };
-  const seen = `-n '__fish_seen_subcommand_from ${command}'`;
-  return `complete -c kubevirt-datamover ${seen} -l ${flag.replace(/^--/, '')}${value[takes]} -d ${quote(description)}`;
+  return `${COMPLETE} ${condition} -l ${flag.replace(/^--/, '')}${value[takes]} -d ${quote(description)}`;
 }
 
-function argumentLines({ name, takesFile, words }: CompletionCommand): string[] {
-  const seen = `complete -c kubevirt-datamover -n '__fish_seen_subcommand_from ${name}'`;
-  if (takesFile) return [`${seen} -F`];
-  return words.length === 0 ? [] : [`${seen} -a ${quote(words.join(' '))}`];
-}
+const COMPLETE = 'complete -c kubevirt-datamover';
 
 /** A word in single quotes, inside which fish knows \\\\ and \\'. */
 function quote(text: string): string {

@@ -1,7 +1,8 @@
 // The completion script for zsh: a function for its completion system (zshcompsys(1), _arguments).
-import type { CompletionCommand, CompletionOption } from './completion.ts';
+import { type CompletionCommand, type CompletionOption, optionsOfAll } from './completion-tree.ts';
 
 export function zshCompletion(commands: readonly CompletionCommand[]): string {
+  const everywhere = optionsOfAll(commands);
   return `#compdef kubevirt-datamover
 # zsh completion for kubevirt-datamover
 _kubevirt_datamover() {
@@ -15,7 +16,9 @@ ${commands.map(({ name, summary }) => `    ${quote(`${name}:${summary}`)}`).join
   done
   case $command in
 ${commands.map(commandCase).join('\n')}
-    *) _describe command commands ;;
+    *) _arguments -S \\
+      ${everywhere.map(optionSpec).join(' \\\n      ')} \\
+      '1:command:{_describe command commands}' ;;
   esac
 }
 if [[ \${funcstack[1]} == _kubevirt_datamover ]]; then _kubevirt_datamover "$@"; else compdef _kubevirt_datamover kubevirt-datamover; fi

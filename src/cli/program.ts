@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { type DatamoverError, toDatamoverError } from '../errors.ts';
 import { completionCommand } from './completion.ts';
 import type { Context } from './context.ts';
+import { downloadCommand } from './download.ts';
 import { type GlobalFlags, globalOptions } from './flags.ts';
 import { addHelp } from './help.ts';
 import type { FailureDocument, Outcome } from './outcome.ts';
@@ -76,7 +77,7 @@ export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stder
       { says: 'what it would do, writing nothing', command: 'kubevirt-datamover restore plan.yaml --dry-run' },
     ],
   });
-  for (const command of [restoreCommand(run), verifyCommand(run), completionCommand(run)]) {
+  for (const command of [restoreCommand(run), downloadCommand(run), verifyCommand(run), completionCommand(run)]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   return program;

@@ -14,15 +14,17 @@ import { refuse } from './usage.ts';
 /** What the two commands set each in its own way. */
 export type CommandOptions = Pick<RestoreOptions, 'force' | 'pvcs' | 'makeParents' | 'requireBlockDevice'>;
 
-/** Restores, or with `--dry-run` says what would be restored. */
+/** Restores, or with `--dry-run` says what would be restored. `note` is logged first. */
 export async function runRestore(
   { plan, planPath }: LoadedPlan,
   flags: RestoreFlags,
   own: CommandOptions,
   session: Session,
+  { note }: { readonly note?: string | undefined } = {},
 ): Promise<Outcome> {
   const scratch = findScratch(flags.scratch, plan, session);
   return await withProgress(session, flags.metricsPort, async (progress) => {
+    if (note !== undefined) progress.report({ type: 'note', message: note });
     const options: RestoreOptions = {
       ...own,
       plan,

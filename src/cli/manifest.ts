@@ -1,0 +1,169 @@
+// `manifest <plan>`: Kubernetes YAML that runs a plan in a cluster.
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Manifest, ManifestOptions, ScratchChoice } from '../restore/manifest.ts';
+import type { Strategy } from '../restore/options.ts';
+import { parseInteger, parseSize, parseText, strategyOption } from './flags.ts';
+import { given } from './given.ts';
+import { addHelp, STRATEGIES_SECTION } from './help.ts';
+import { loadPlan } from './load-plan.ts';
+import type { Outcome } from './outcome.ts';
+import type { Run, Session } from './session.ts';
+import { refuse } from './usage.ts';
+
+interface Flags {
+  readonly image: string;
+  readonly namespace?: string;
+  readonly serviceAccount?: string;
+  readonly scratchClass?: string;
+  readonly scratchSize?: number;
+  readonly scratchClaim?: string;
+  readonly secret?: string;
+  readonly strategy: Strategy;
+  readonly claim?: ReadonlyMap<string, string>;
+  readonly force?: boolean;
+  readonly runAsRoot?: boolean;
+  readonly fsGroup?: number;
+}
+
+export function manifestCommand(run: Run): Command {
+  const command = new Command('manifest').argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input');
+  for (const option of manifestOptions()) command.addOption(option);
+  addHelp(command, {
+    summary: 'print Kubernetes YAML that runs a plan in a cluster',
+    about:
+      'Prints a ConfigMap with the plan and one Job per PVC of it; Kubernetes spreads and retries them. The target of ' +
+      'a PVC is the path that its pod sees: a block device (/dev/…), or a file (….img) for a PVC with a file system. The ' +
+      'PVC in the cluster has the name that the plan gives it, or the one that --claim says.\n' +
+      'Pods run without root, without capabilities and with a read-only root file system.',
+    examples: [
+      {
+        says: 'restore in the namespace demo, with the credentials in the Secret cloud-credentials',
+        command:
+          'kubevirt-datamover manifest plan.yaml --image IMAGE --namespace demo --secret cloud-credentials |\n' +
+          '    kubectl apply -f -',
+      },
+      {
+        says: 'without scratch volumes',
+        command: 'kubevirt-datamover manifest plan.yaml --image IMAGE --strategy stream > restore.yaml',
+      },
+    ],
+    sections: [
+      {
+        title: 'Block devices without root',
+        lines: [
+          'The container runtime must hand devices to the pod\'s user: device_ownership_from_security_context = true',
+          '(containerd and CRI-O; OpenShift Virtualization sets it). Where it does not: --run-as-root.',
+          'Outside of OpenShift a scratch volume needs --fs-group 65532, or --run-as-root.',
+        ],
+      },
+      STRATEGIES_SECTION,
+    ],
+  });
+  return command.action((plan: string | undefined, flags: Flags) =>
+    run(command, (session) => manifest(plan, flags, session)),
+  );
+}
+
+function manifestOptions(): Option[] {
+  return [
+    new Option('--image <image>', "the program's image").makeOptionMandatory().argParser(parseImage),
+    new Option('--namespace <name>', 'the namespace of the target PVCs').argParser(parseObjectName),
+    new Option('--service-account <name>', 'the service account of the pods').argParser(parseObjectName),
+    new Option('--secret <name>', 'the Secret with the files that the plan names, and the key cloud').argParser(
+      parseObjectName,
+    ),
+    strategyOption(),
+    new Option('--scratch-class <name>', 'the storage class of the scratch volumes').argParser(parseObjectName),
+    new Option('--scratch-size <size>', 'their size, e.g. 50Gi, instead of what the plan needs').argParser(
+      parseSize({ min: 2 ** 20, max: 2 ** 53 - 1 }),
+    ),
+    new Option('--scratch-claim <pvc>', 'a PVC for scratch that is there: a new pod goes on where one stopped').argParser(
+      parseObjectName,
+    ),
+    new Option('--claim <name=pvc>', 'the PVC in the cluster for a PVC of the plan; may be repeated').argParser(parseClaim),
+    new Option('--force', 'overwrite targets that are not blank'),
+    new Option('--run-as-root', 'run as uid 0, still without capabilities'),
+    new Option('--fs-group <gid>', 'the group that may write to volumes').argParser(
+      parseInteger({ min: 1, max: 999_999_999 }),
+    ),
+  ];
+}
+
+async function manifest(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
+  const scratch = chooseScratch(flags);
+  const { plan } = await loadPlan(argument, session);
+  const { buildManifest } = await import('../restore/manifest.ts');
+  const { printDocuments } = await import('../plan/documents.ts');
+  const options: ManifestOptions = {
+    image: flags.image,
+    scratch,
+    strategy: flags.strategy,
+    force: flags.force ?? false,
+    runAsRoot: flags.runAsRoot ?? false,
+    claims: flags.claim ?? new Map(),
+    ...given({
+      namespace: flags.namespace,
+      serviceAccount: flags.serviceAccount,
+      secret: flags.secret,
+      fsGroup: flags.fsGroup,
+    }),
+  };
+  const built = buildManifest(plan, options);
+  return {
+    document: { apiVersion: 'v1', kind: 'List', items: built.objects },
+    text: printDocuments(built.objects, { comment: explain(built, options) }),
+    problems: [],
+  };
+}
+
+/** Refuses flags that do not go together. */
+function chooseScratch({ strategy, scratchClaim, scratchClass, scratchSize }: Flags): ScratchChoice {
+  const volume = scratchClass !== undefined || scratchSize !== undefined;
+  if (strategy === 'stream' && (volume || scratchClaim !== undefined)) {
+    refuse('--strategy stream needs no scratch', 'leave --scratch-class, --scratch-size and --scratch-claim out');
+  }
+  if (scratchClaim === undefined) {
+    return { kind: 'ephemeral', ...given({ storageClass: scratchClass, size: scratchSize }) };
+  }
+  if (volume) {
+    refuse(
+      '--scratch-claim names a PVC that is there; --scratch-class and --scratch-size are for one that is made',
+      'leave out one or the other',
+    );
+  }
+  return { kind: 'claim', claim: scratchClaim };
+}
+
+/** The comment above it all: what a person does with this. */
+function explain({ planId }: Manifest, { namespace, secret }: ManifestOptions): string {
+  const kubectl = namespace === undefined ? 'kubectl' : `kubectl -n ${namespace}`;
+  const selector = `-l kubevirt-datamover/plan=${planId}`;
+  return [
+    'Stop the VMs that use the target PVCs, then:',
+    `  apply:    ${kubectl} apply -f FILE`,
+    `  watch:    ${kubectl} get jobs,pods ${selector}`,
+    `  logs:     ${kubectl} logs --prefix --follow ${selector}`,
+    `  why not:  ${kubectl} describe pods ${selector}`,
+    `  remove:   ${kubectl} delete jobs,configmaps ${selector}`,
+    ...(secret === undefined ? [] : [`The Secret ${secret} must be there already.`]),
+  ].join('\n');
+}
+
+function parseImage(value: string): string {
+  if (/\s/.test(parseText(value))) throw new InvalidArgumentError('It is no name of an image.');
+  return value;
+}
+
+/** A DNS subdomain (RFC 1123), as Kubernetes wants names to be. */
+function parseObjectName(value: string): string {
+  const labels = parseText(value).split('.');
+  const good = value.length <= 253 && labels.every((label) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
+  if (good) return value;
+  throw new InvalidArgumentError("It must be lower-case letters, digits, '-' and '.'.");
+}
+
+function parseClaim(value: string, earlier: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> {
+  const at = value.lastIndexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must be NAME=PVC.');
+  return new Map([...(earlier ?? []), [value.slice(0, at), parseObjectName(value.slice(at + 1))]]);
+}
