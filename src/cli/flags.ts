@@ -120,7 +120,7 @@ export function parseInteger({ min, max }: { readonly min: number; readonly max:
   };
 }
 
-function parseSize({ min, max }: { readonly min: number; readonly max: number }): (value: string) => number {
+export function parseSize({ min, max }: { readonly min: number; readonly max: number }): (value: string) => number {
   return (value) => {
     const bytes = parseQuantity(value);
     if (bytes === undefined) throw new InvalidArgumentError('It must be a size such as 16Mi, 500M or 1048576.');

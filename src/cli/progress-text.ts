@@ -48,7 +48,7 @@ function phaseLine(event: PhaseEvent, { state, ended, now, throttle }: Around): 
   const head = event.pvc === undefined ? event.phase : `${event.pvc}: ${event.phase}`;
   if (event.type === 'phase-started') {
     throttle.tell('bytes', now);
-    const total = event.total === undefined ? '' : ` ${formatBytes(event.total)}`;
+    const total = event.total === undefined || event.total === 0 ? '' : ` ${formatBytes(event.total)}`;
     return `${head}${total}${event.detail === undefined ? '' : ` (${event.detail})`}`;
   }
   if (event.type === 'bytes') {
