@@ -75,7 +75,8 @@ export class Attempt {
     const left = (this.#progressedAt ?? quietSince) + patience - performance.now();
     const ms = Math.max(1, Math.min(policy.stallMs, left));
     this.#timer = setTimeout(() => {
-      this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`));
+      const outOfPatience = ms < policy.stallMs;
+      this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`, { outOfPatience }));
     }, ms);
   }
 }

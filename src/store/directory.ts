@@ -98,7 +98,7 @@ async function readRange(
   const { key, range, context } = options;
   checkKey(key);
   checkRange(key, range);
-  const sink = new WatchedSink(options.sink, range);
+  const sink = new WatchedSink(options.sink, range, place.where);
   const request = { key, what: `reading ${place.where}`, offset: () => sink.position };
   await withRetries(request, context, async (attempt) => {
     sink.watch(attempt);

@@ -42,6 +42,8 @@ export interface TransientOptions {
   /** What it is given up with, instead of SOURCE_UNREACHABLE. */
   readonly finally?: DatamoverError;
   readonly cause?: unknown;
+  /** The request's patience ended during the attempt: what failed before says more. */
+  readonly outOfPatience?: boolean;
 }
 
 /** A failure that may pass. Its message is the reason that people read; it holds no credential. */

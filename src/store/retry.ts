@@ -35,6 +35,7 @@ export async function withRetries<T>(
   const began = performance.now();
   let quietSince = began;
   let failures = 0;
+  let before: TransientError | undefined;
   for (let tries = 1; ; tries += 1) {
     signal.throwIfAborted();
     const offset = request.offset?.();
@@ -59,8 +60,10 @@ export async function withRetries<T>(
     const patience = source.answered ? policy.silentMs : policy.unansweredMs;
     const hopeless = failure.options.unlikely === true && failures >= policy.attempts;
     if (hopeless || performance.now() + waitMs - quietSince >= patience) {
-      throw gaveUp(request, failure, { tries, seconds: (performance.now() - began) / 1000 });
+      const told = failure.options.outOfPatience === true ? (before ?? failure) : failure;
+      throw gaveUp(request, told, { tries, seconds: (performance.now() - began) / 1000 });
     }
+    before = failure;
     context.onRetry?.({ key: request.key, offset, attempt: tries, waitMs, reason: failure.message });
     await sleep(waitMs, signal);
   }

@@ -14,10 +14,12 @@ export async function readObject(
 ): Promise<void> {
   const { key, range, context } = options;
   const where = session.describe(key);
-  const sink = new WatchedSink(options.sink, range);
+  const sink = new WatchedSink(options.sink, range, where);
   const last = range.offset + range.length - 1;
   const request = { key, what: `reading ${where} at offset ${range.offset}`, offset: () => sink.position };
   await withRetries(request, context, async (attempt) => {
+    // The attempt before failed after its last byte.
+    if (sink.left === 0) return;
     sink.watch(attempt);
     const first = sink.position;
     const receiver: Receiver = {

@@ -1,0 +1,53 @@
+// An S3 store of the program's own over the real server, with a misbehaving peer between them, and little patience.
+import type { Test } from 'tap';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/store/policy.ts';
+import { openS3Store, type S3Options } from '../../src/store/s3.ts';
+import type { ObjectStore, RetryEvent } from '../../src/store/store.ts';
+import { type Peer, type PeerPlan, startPeer } from './peer.ts';
+import { type Rgw, startRgw } from './rgw.ts';
+
+/** As the program's, but milliseconds for seconds. */
+export const QUICK: RetryPolicy = {
+  ...DEFAULT_RETRY_POLICY,
+  baseMs: 2,
+  maxWaitMs: 20,
+  maxRetryAfterMs: 40,
+  stallMs: 200,
+  silentMs: 1_000,
+  unansweredMs: 2_000,
+  connectMs: 1_000,
+};
+
+export interface StoreBehindPeer {
+  readonly rgw: Rgw;
+  readonly bucket: string;
+  readonly peer: Peer;
+  readonly store: ObjectStore;
+  readonly retries: RetryEvent[];
+}
+
+export interface BehindPeerOptions {
+  readonly plan?: PeerPlan;
+  readonly policy?: RetryPolicy;
+  readonly options?: Partial<S3Options>;
+  readonly seed?: number;
+}
+
+/** A bucket with these objects, seen through a peer. */
+export async function storeBehindPeer(
+  t: Test,
+  objects: Readonly<Record<string, Uint8Array>>,
+  { plan, policy = QUICK, options = {}, seed = 1 }: BehindPeerOptions = {},
+): Promise<StoreBehindPeer> {
+  const rgw = await startRgw(t);
+  const bucket = await rgw.createBucket();
+  for (const [key, bytes] of Object.entries(objects)) await rgw.put(bucket, key, bytes);
+  const peer = await startPeer({ upstream: rgw.endpoint, seed, ...(plan === undefined ? {} : { plan }) }, t);
+  const retries: RetryEvent[] = [];
+  const store = await openS3Store(
+    { bucket, endpoint: peer.endpoint, ...options },
+    { concurrency: 4, env: rgw.env, policy, onRetry: (event) => retries.push(event) },
+  );
+  t.teardown(() => store.close());
+  return { rgw, bucket, peer, store, retries };
+}
