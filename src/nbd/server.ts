@@ -132,6 +132,8 @@ async function listen(server: Server, where: NbdAddress, signal: AbortSignal): P
       hint: 'choose a shorter path, for example in /tmp or $XDG_RUNTIME_DIR',
     });
   }
+  // Once it listens, an error means a connection that cannot be accepted: that client's loss, and the listener goes on.
+  server.on('error', () => {});
   try {
     server.listen({ ...(path === undefined ? where : { path }), signal });
     await once(server, 'listening', { signal });
@@ -140,8 +142,6 @@ async function listen(server: Server, where: NbdAddress, signal: AbortSignal): P
     signal.throwIfAborted();
     throw listenError(where, error);
   }
-  // A connection that cannot be accepted is that client's loss; the listener goes on.
-  server.on('error', () => {});
   const bound = server.address();
   return path === undefined && bound !== null && typeof bound === 'object' ? { ...where, port: bound.port } : where;
 }
