@@ -28,5 +28,4 @@ const MAX_KEY_BYTES = 1024;
 /** A file's name in a folder (NAME_MAX); names in Kubernetes have 253 characters at most. */
 const MAX_NAME_BYTES = 255;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it is control characters that are looked for.
-const CONTROL = /[\0-\x1f\x7f]/;
+const CONTROL = /\p{Cc}/u;

@@ -1,0 +1,171 @@
+// `download`: one disk of one VM, described by the environment as the operator's download pod is (design section 7).
+import { existsSync } from 'node:fs';
+import { dirname, isAbsolute, normalize } from 'node:path';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { whyNoName } from '../object-key.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from './schema.ts';
+
+export interface DownloadRequest {
+  /** Backup, VM and one PVC, whose chain is looked up. */
+  readonly plan: Plan;
+  /** Refuse a target that is no block device. */
+  readonly requireBlockDevice: boolean;
+  /** Who asked for it, for the log. */
+  readonly dataDownload: { readonly name?: string; readonly uid?: string };
+}
+
+/**
+ * Reads every variable; an empty one counts as unset. USAGE with all problems at once: one that is missing or wrong, a
+ * provider that is not S3, a path that is not absolute or lies in the root folder.
+ */
+export function planFromEnvironment(env: Readonly<Record<string, string | undefined>>): DownloadRequest {
+  const problems: Problem[] = [];
+  const reader: Reader = { env, problems };
+  checkProvider(reader);
+  const source = readSource(reader);
+  const vm = { namespace: nameOf(reader, 'VM_NAMESPACE'), name: nameOf(reader, 'VM_NAME') };
+  const backup = nameOf(reader, 'VELERO_BACKUP_NAME');
+  const disk = nameOf(reader, 'TARGET_VOLUME');
+  const target = pathOf(reader, 'TARGET_PATH', DEFAULT_TARGET);
+  if (target !== undefined && dirname(target) === '/') {
+    refuse(
+      reader,
+      'TARGET_PATH',
+      `is ${target}: the target must not lie in the root folder`,
+      `as in ${DEFAULT_TARGET}`,
+    );
+  }
+  const scratch = pathOf(reader, 'SCRATCH_PATH', DEFAULT_SCRATCH);
+  if (scratch === '/') refuse(reader, 'SCRATCH_PATH', 'is the root folder', `as in ${DEFAULT_SCRATCH}`);
+  const requireBlockDevice = booleanOf(reader, 'TARGET_IS_BLOCK_DEVICE') ?? false;
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+  const name = variable(reader, 'DATADOWNLOAD_NAME');
+  const uid = variable(reader, 'DATADOWNLOAD_UID');
+  return {
+    plan: {
+      version: 1,
+      source,
+      scratch: { path: scratch ?? DEFAULT_SCRATCH, headroomPercent: DEFAULT_HEADROOM_PERCENT },
+      backup,
+      vm,
+      pvcs: [{ name: disk, target: target ?? DEFAULT_TARGET }],
+    },
+    requireBlockDevice,
+    dataDownload: { ...(name === undefined ? {} : { name }), ...(uid === undefined ? {} : { uid }) },
+  };
+}
+
+/** The operator's own defaults. */
+const DEFAULT_CREDENTIALS_FILE = '/credentials/cloud';
+const DEFAULT_TARGET = '/restore-data/disk.raw';
+const DEFAULT_SCRATCH = '/scratch';
+
+interface Reader {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly problems: Problem[];
+}
+
+const PREFIX = 'KUBEVIRT_DM_';
+
+function variable({ env }: Reader, name: string): string | undefined {
+  return env[PREFIX + name] || undefined;
+}
+
+function refuse({ problems }: Reader, name: string, why: string, hint: string): void {
+  problems.push({ code: 'USAGE', message: `${PREFIX}${name} ${why}`, hint });
+}
+
+/** Any other provider is taken for an S3-compatible one, as the operator does. */
+function checkProvider(reader: Reader): void {
+  const provider = required(reader, 'BSL_PROVIDER', 'aws, or the name of an S3-compatible provider').toLowerCase();
+  if (provider !== 'azure' && provider !== 'gcp') return;
+  const hint = 'copy the bucket to S3-compatible storage, or into a folder and use `restore` with `source.directory`';
+  refuse(reader, 'BSL_PROVIDER', `is ${provider}: this program reads S3 and folders, not ${provider}`, hint);
+}
+
+/** `BSL_SERVER_SIDE_ENCRYPTION`, `_KMS_KEY_ID` and `_CHECKSUM_ALGORITHM` concern uploads: accepted, unused. */
+function readSource(reader: Reader): S3Source {
+  const bucket = required(reader, 'BSL_BUCKET', 'the bucket of the backup storage location');
+  const endpoint = variable(reader, 'BSL_S3_URL');
+  if (endpoint !== undefined && !(/^https?:\/\/[^/]/i.test(endpoint) && URL.canParse(endpoint))) {
+    refuse(reader, 'BSL_S3_URL', 'is no http or https URL', 'as in https://s3.example.com');
+  }
+  const caPem = variable(reader, 'BSL_CA_CERT');
+  if (caPem !== undefined && !caPem.includes('-----BEGIN CERTIFICATE-----')) {
+    refuse(
+      reader,
+      'BSL_CA_CERT',
+      'is no certificate in PEM',
+      'it is the text itself, -----BEGIN CERTIFICATE----- and on, not a file name',
+    );
+  }
+  return {
+    kind: 's3',
+    bucket,
+    ...present('credentialsFile', credentialsFile(reader)),
+    ...present('prefix', variable(reader, 'BSL_PREFIX')),
+    ...present('region', variable(reader, 'BSL_REGION')),
+    ...present('endpoint', endpoint),
+    ...present('forcePathStyle', booleanOf(reader, 'BSL_S3_FORCE_PATH_STYLE')),
+    ...present('insecureSkipTLSVerify', booleanOf(reader, 'BSL_INSECURE_SKIP_TLS_VERIFY')),
+    ...present('caPem', caPem),
+    ...present('profile', variable(reader, 'BSL_PROFILE')),
+    ...present('sseCustomerKeyFile', pathOf(reader, 'BSL_CUSTOMER_KEY_ENCRYPTION_FILE')),
+  };
+}
+
+/** Where no secret is mounted, S3's default chain finds the keys (a service account, an instance's role). */
+function credentialsFile(reader: Reader): string | undefined {
+  const path = pathOf(reader, 'CREDENTIALS_FILE', DEFAULT_CREDENTIALS_FILE);
+  // The operator sets the variable to the default, secret or not; any other path was meant, and the store says if it is missing.
+  return path === DEFAULT_CREDENTIALS_FILE && !existsSync(path) ? undefined : path;
+}
+
+function required(reader: Reader, name: string, what: string): string {
+  const value = variable(reader, name);
+  if (value === undefined) refuse(reader, name, 'is not set', `set it to ${what}`);
+  return value ?? '';
+}
+
+/** A name that becomes part of an object key. */
+function nameOf(reader: Reader, name: string): string {
+  const value = required(reader, name, WHAT.get(name) ?? 'a name');
+  const why = value === '' ? undefined : whyNoName(value);
+  if (why !== undefined) refuse(reader, name, `${why}: ${JSON.stringify(value)}`, `set it to ${WHAT.get(name)}`);
+  return value;
+}
+
+const WHAT: ReadonlyMap<string, string> = new Map([
+  ['VM_NAMESPACE', "the VM's namespace"],
+  ['VM_NAME', "the VM's name"],
+  ['VELERO_BACKUP_NAME', "the Velero backup's name"],
+  ['TARGET_VOLUME', 'the disk to restore, by its name or its PVC'],
+]);
+
+function pathOf(reader: Reader, name: string, fallback?: string): string | undefined {
+  const value = variable(reader, name) ?? fallback;
+  if (value === undefined) return undefined;
+  if (isAbsolute(value) && !value.includes('\0')) return normalize(value);
+  refuse(reader, name, `is no absolute path: ${JSON.stringify(value)}`, 'begin it with /');
+  return undefined;
+}
+
+/** What Go's strconv.ParseBool takes, which the operator reads them with; anything else would be silently false there. */
+function booleanOf(reader: Reader, name: string): boolean | undefined {
+  const value = variable(reader, name);
+  if (value === undefined) return undefined;
+  if (/^(?:1|t|true)$/i.test(value)) return true;
+  if (/^(?:0|f|false)$/i.test(value)) return false;
+  refuse(
+    reader,
+    name,
+    `is neither true nor false: ${JSON.stringify(value)}`,
+    'set it to true or false, or leave it out',
+  );
+  return undefined;
+}
+
+function present<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>>;
+function present(key: string, value: unknown): object {
+  return value === undefined ? {} : { [key]: value };
+}
