@@ -21,7 +21,7 @@ export async function vmNotFound(store: ObjectStore, vm: VmRef, { signal }: Opti
     });
   }
   const known = await vmNames(store, vm, { signal });
-  if (known.length === 0) return await emptySource(store, vm, { signal });
+  if (known.length === 0) return await emptySource(store, { signal });
   const near = nearestWord(vmText(vm), known);
   const hint = near === undefined ? '`kubevirt-datamover list` shows all VMs' : `did you mean ${near}?`;
   const message = `no backup of VM ${vmText(vm)} is in ${store.description}; there are backups of ${listNames(known)}`;
@@ -37,7 +37,7 @@ export async function backupNotFound(
   const vm = vmText(index.vm);
   const exists = (await folderEntries(store, backupPrefix(backup), { signal })) > 0;
   const near = nearestWord(backup, known);
-  const held = known.length === 0 ? 'no backup holds it' : `it is in ${listNames(known)}`;
+  const held = known.length === 0 ? 'no backup holds it' : `its backups are ${listNames(known)}`;
   const what = exists ? `backup ${backup} does not hold VM ${vm}` : `there is no backup ${backup} of VM ${vm}`;
   const newest = index.entries.findLast(({ id }) => id !== undefined)?.id;
   return new DatamoverError('BACKUP_NOT_FOUND', `${what} in ${store.description}; ${held}`, {
@@ -47,6 +47,16 @@ export async function backupNotFound(
         : known.length === 0 && newest !== undefined
           ? `its checkpoints can be restored without a backup: kubevirt-datamover plan --checkpoint ${newest}`
           : 'name one of those backups',
+  });
+}
+
+/** No backup at all is known to hold the VM, though its index is there. */
+export function noBackupOf(index: VmIndex): DatamoverError {
+  const known = [...index.byId.keys()];
+  const newest = known.at(-1);
+  const held = newest === undefined ? 'its index lists no checkpoint' : `its checkpoints are ${listNames(known)}`;
+  return new DatamoverError('BACKUP_NOT_FOUND', `no backup holds VM ${vmText(index.vm)}; ${held}`, {
+    hint: newest === undefined ? 'choose another VM' : `restore a checkpoint by itself: --checkpoint ${newest}`,
   });
 }
 
@@ -74,10 +84,10 @@ async function vmNames(store: ObjectStore, { namespace }: VmRef, { signal }: Opt
 /** Each costs a request, and it is for a hint. */
 const MOST_NAMESPACES = 50;
 
-/** Nothing of a backup is there at all: most often the prefix is wrong. */
-async function emptySource(store: ObjectStore, vm: VmRef, { signal }: Options): Promise<DatamoverError> {
+/** Nothing of any backup is there: most often the prefix is wrong, and what lies there says which is right. */
+export async function emptySource(store: ObjectStore, { signal }: Options): Promise<DatamoverError> {
   const top = await folderNames(store, '', { signal });
-  const message = `no backup of VM ${vmText(vm)} is in ${store.description}: nothing lies under ${CHECKPOINTS} there`;
+  const message = `there is no backup in ${store.description}: nothing lies under ${CHECKPOINTS} there`;
   const inside = top.filter((name) => `${name}/` !== CHECKPOINTS && `${name}/` !== MANIFESTS);
   const operators = inside.filter((name) => name.endsWith('kubevirt-datamover'));
   const tried = operators.length > 0 ? operators : inside;
