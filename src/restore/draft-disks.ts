@@ -1,0 +1,47 @@
+// Which disks a drafted plan restores, and where to.
+import { isAbsolute } from 'node:path';
+import { findFile } from '../catalog/chain.ts';
+import { vmText } from '../catalog/keys.ts';
+import { DatamoverError } from '../errors.ts';
+import type { VmBackup } from './load-catalog.ts';
+
+export interface DraftPvc {
+  /** The disk's name, or its PVC's. */
+  readonly name: string;
+  /** Absolute; undefined for the placeholder. */
+  readonly target?: string | undefined;
+}
+
+/** The disks that are asked for, or all of the tip's. USAGE when they contradict each other. */
+export function chooseDisks({ index, ids }: VmBackup, pvcs: readonly DraftPvc[]): readonly DraftPvc[] {
+  const tip = index.byId.get(ids.at(-1) ?? '')?.[0];
+  const checkpoint = tip?.flaw === undefined ? tip : undefined;
+  if (pvcs.length === 0) {
+    const names = [...new Set(checkpoint?.files.map(({ disk }) => disk))];
+    if (names.length > 0) return names.map((name) => ({ name }));
+    throw new DatamoverError('BACKUP_NOT_FOUND', `checkpoint ${ids.at(-1)} of VM ${vmText(index.vm)} holds no disk`, {
+      hint: 'choose another backup; `kubevirt-datamover list` shows what each holds',
+    });
+  }
+  const seen = new Map<string, string>();
+  const once = (what: string, by: string): void => {
+    const other = seen.get(what);
+    seen.set(what, by);
+    if (other === undefined) return;
+    throw new DatamoverError('USAGE', `--pvc ${other} and --pvc ${by} are the same ${what.split(' ')[0]}`, {
+      hint: 'give each disk once, and each a target of its own',
+    });
+  };
+  for (const { name, target } of pvcs) {
+    const shown = target === undefined ? name : `${name}=${target}`;
+    if (target !== undefined && !isAbsolute(target)) {
+      throw new DatamoverError('USAGE', `the target of --pvc ${shown} is not absolute`, { hint: 'begin it with /' });
+    }
+    // A name that is not there is told with all that are wrong, when the chains are resolved.
+    const file = checkpoint?.files.find((one) => one.disk === name || one.pvc === name);
+    const disk = checkpoint === undefined || file === undefined ? name : findFile(index, checkpoint, name).disk;
+    once(`disk ${disk}`, shown);
+    if (target !== undefined) once(`target ${target}`, shown);
+  }
+  return pvcs;
+}
