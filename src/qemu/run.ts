@@ -12,6 +12,8 @@ export interface StartOptions {
   readonly timeoutMs?: number;
   /** The most that the child may allocate, bytes (RLIMIT_DATA); `MEMORY_BYTES` by default. */
   readonly memoryBytes?: number;
+  /** The child's working folder; ours by default. */
+  readonly cwd?: string;
 }
 
 export interface RunOptions extends StartOptions {
@@ -61,6 +63,7 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
     forceKillAfterDelay: KILL_DELAY_MS,
     env: { LC_ALL: 'C' },
     stdin: 'ignore',
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     buffer: false,
     reject: false,
   });

@@ -1,11 +1,12 @@
 // Writes a disk onto its target in the order of design section 8: claim, body, tail, flush, compare, edges last. What
 // goes wrong on the way is undone as far as an orderly end can: the claim is wiped, a file's beginning is removed.
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatamoverError } from '../errors.ts';
 import { compare } from '../qemu/compare.ts';
 import { convert } from '../qemu/convert.ts';
 import { type BlockGraph, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
+import { makeMask } from '../qemu/mask.ts';
 import { zeroRange } from '../qemu/zero.ts';
 import type { Target, TargetSession } from '../target/target.ts';
 import { recordFinishing } from './finished.ts';
@@ -19,7 +20,7 @@ export interface WriteOptions {
   readonly pvc: string;
   readonly target: Target;
   readonly guest: Guest;
-  /** A folder of ours for two MiB of edges. */
+  /** A folder of ours for the mask and a MiB of edges. */
   readonly folder: string;
   readonly tally: Tally;
 }
@@ -33,8 +34,9 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
     signal: run.signal,
   });
   try {
-    await writeBody(run, session, options);
-    if (run.options.verify === 'compare') await compareBody(run, session, options);
+    const source = await maskGuest(run, session, options);
+    await writeBody(run, session, source, options);
+    if (run.options.verify === 'compare') await compareBody(run, session, source, options);
     await finish(run, session, options);
   } catch (error) {
     await abandon(run, session, pvc);
@@ -42,18 +44,34 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
   }
 }
 
-async function writeBody(run: Run, session: TargetSession, { pvc, target, guest, tally }: WriteOptions): Promise<void> {
+/** The disk as it is to lie on the target until its edges are written. */
+async function maskGuest(run: Run, session: TargetSession, { guest, folder }: WriteOptions): Promise<BlockGraph> {
+  const { mask } = session;
+  if (mask === undefined) return guest.node;
+  const path = join(folder, 'mask.qcow2');
+  try {
+    await writeFile(join(folder, 'claim'), mask.head, { mode: 0o600 });
+    await rm(path, { force: true });
+  } catch (error) {
+    throw scratchError(error, path);
+  }
+  const head = { name: 'claim', length: mask.head.length };
+  return await makeMask({ path, below: guest.node, size: guest.size, head, zeros: mask.zeros, signal: run.signal });
+}
+
+async function writeBody(run: Run, session: TargetSession, source: BlockGraph, options: WriteOptions): Promise<void> {
+  const { pvc, target, guest, tally } = options;
   const { body, tail } = session;
-  const total = body.length + (tail?.length ?? 0);
+  const total = guest.size + (tail?.length ?? 0);
   const { seconds } = await runPhase(run, { pvc, phase: 'convert', total }, async (onBytes) => {
     if (body.length > 0) {
       await convert({
-        source: window(guest.node, body),
-        target: window(targetNode(session), body),
+        source,
+        target: targetNode(session),
         cache: session.cache,
         targetIsZero: session.isZero,
         destination: { kind: 'target', name: target.path },
-        onProgress: (fraction) => onBytes(Math.round(fraction * body.length), total),
+        onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), total),
         signal: run.signal,
       });
     }
@@ -62,7 +80,7 @@ async function writeBody(run: Run, session: TargetSession, { pvc, target, guest,
         path: session.writePath,
         device: session.driver === 'host_device',
         ...tail,
-        onProgress: (done) => onBytes(body.length + done, total),
+        onProgress: (done) => onBytes(guest.size + done, total),
         signal: run.signal,
       });
     }
@@ -71,23 +89,19 @@ async function writeBody(run: Run, session: TargetSession, { pvc, target, guest,
   tally.seconds.convert += seconds;
 }
 
-async function compareBody(
-  run: Run,
-  session: TargetSession,
-  { pvc, target, guest, tally }: WriteOptions,
-): Promise<void> {
-  const { body } = session;
-  const { seconds } = await runPhase(run, { pvc, phase: 'verify', total: body.length }, async (onBytes) => {
-    if (body.length === 0) return;
+async function compareBody(run: Run, session: TargetSession, source: BlockGraph, options: WriteOptions): Promise<void> {
+  const { pvc, target, guest, tally } = options;
+  const { seconds } = await runPhase(run, { pvc, phase: 'verify', total: guest.size }, async (onBytes) => {
+    if (session.body.length === 0) return;
     const comparison = await compare({
-      a: window(guest.node, body),
-      b: window(targetNode(session), body),
+      a: source,
+      b: window(targetNode(session), { offset: 0, length: guest.size }),
       cache: session.cache,
-      onProgress: (fraction) => onBytes(Math.round(fraction * body.length), body.length),
+      onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), guest.size),
       signal: run.signal,
     });
     if (comparison.identical) return;
-    const place = comparison.offset === undefined ? '' : ` at byte ${body.offset + comparison.offset}`;
+    const place = comparison.offset === undefined ? '' : ` at byte ${comparison.offset}`;
     throw new DatamoverError('VERIFY_MISMATCH', `${target.path} differs from the backup${place} after it was written`, {
       hint: 'the device lost or changed what was written: do not boot from it, look at its health (dmesg), restore onto another one',
     });
@@ -143,7 +157,7 @@ async function abandon(run: Run, session: TargetSession, pvc: string): Promise<v
 }
 
 function targetNode(session: TargetSession): BlockGraph {
-  return session.driver === 'host_device' ? deviceNode(session.writePath) : fileNode(session.writePath);
+  return rawNode(session.driver === 'host_device' ? deviceNode(session.writePath) : fileNode(session.writePath));
 }
 
 function window(

@@ -50,6 +50,16 @@ class BlockSession implements TargetSession {
     this.#claim = claim;
   }
 
+  get mask() {
+    const { headSize, edges } = this.layout;
+    const head = padded(encodeClaim(this.#claim), headSize);
+    const zeros = edges.map(({ offset, length }) => {
+      const start = Math.max(offset, headSize);
+      return { offset: start, length: offset + length - start };
+    });
+    return { head, zeros: zeros.filter(({ length }) => length > 0) };
+  }
+
   get body() {
     return this.layout.body;
   }

@@ -174,6 +174,7 @@ interface FileParts {
 class FileSession implements TargetSession {
   readonly driver = 'file';
   readonly isZero = true;
+  readonly mask = undefined;
   readonly edges: readonly Range[] = [];
   readonly tail = undefined;
   readonly writePath: string;

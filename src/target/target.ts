@@ -61,7 +61,12 @@ export interface TargetSession {
   readonly cache: 'none' | 'writeback';
   /** It reads as zeros everywhere, so zeros need not be written. */
   readonly isZero: boolean;
-  /** What the caller writes, if it is not empty. */
+  /**
+   * What the caller must leave at the disk's edges until `finish`: `head` at 0, zeros in the ranges. Undefined for a
+   * file, which has no edges: the caller writes all of it.
+   */
+  readonly mask: { readonly head: Uint8Array; readonly zeros: readonly Range[] } | undefined;
+  /** What the caller writes, if it is not empty; the bytes around it are masked. */
   readonly body: Range;
   /** What the caller hands to `finish`, in this order. */
   readonly edges: readonly Range[];
