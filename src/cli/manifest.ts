@@ -1,6 +1,7 @@
 // `manifest <plan>`: Kubernetes YAML that runs a plan in a cluster.
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Manifest, ManifestOptions, ScratchChoice } from '../restore/manifest.ts';
+import { isObjectName } from '../restore/manifest-target.ts';
 import type { Strategy } from '../restore/options.ts';
 import { parseInteger, parseSize, parseText, strategyOption } from './flags.ts';
 import { given } from './given.ts';
@@ -49,11 +50,12 @@ export function manifestCommand(run: Run): Command {
     ],
     sections: [
       {
-        title: 'Block devices without root',
+        title: 'Volumes without root',
         lines: [
-          'The container runtime must hand devices to the pod\'s user: device_ownership_from_security_context = true',
-          '(containerd and CRI-O; OpenShift Virtualization sets it). Where it does not: --run-as-root.',
-          'Outside of OpenShift a scratch volume needs --fs-group 65532, or --run-as-root.',
+          "The container runtime must give devices to the pod's user: containerd and CRI-O do with",
+          'device_ownership_from_security_context = true (OpenShift Virtualization sets it).',
+          'Where they do not: --run-as-root.',
+          'Outside of OpenShift, volumes with a file system (scratch too) need --fs-group 65532.',
         ],
       },
       STRATEGIES_SECTION,
@@ -69,7 +71,7 @@ function manifestOptions(): Option[] {
     new Option('--image <image>', "the program's image").makeOptionMandatory().argParser(parseImage),
     new Option('--namespace <name>', 'the namespace of the target PVCs').argParser(parseObjectName),
     new Option('--service-account <name>', 'the service account of the pods').argParser(parseObjectName),
-    new Option('--secret <name>', 'the Secret with the files that the plan names, and the key cloud').argParser(
+    new Option('--secret <name>', 'the Secret with the files that the plan names, else with the key cloud').argParser(
       parseObjectName,
     ),
     strategyOption(),
@@ -77,10 +79,13 @@ function manifestOptions(): Option[] {
     new Option('--scratch-size <size>', 'their size, e.g. 50Gi, instead of what the plan needs').argParser(
       parseSize({ min: 2 ** 20, max: 2 ** 53 - 1 }),
     ),
-    new Option('--scratch-claim <pvc>', 'a PVC for scratch that is there: a new pod goes on where one stopped').argParser(
-      parseObjectName,
+    new Option(
+      '--scratch-claim <pvc>',
+      'a PVC for scratch that is there: a new pod goes on where one stopped',
+    ).argParser(parseObjectName),
+    new Option('--claim <name=pvc>', 'the PVC in the cluster for a PVC of the plan; may be repeated').argParser(
+      parseClaim,
     ),
-    new Option('--claim <name=pvc>', 'the PVC in the cluster for a PVC of the plan; may be repeated').argParser(parseClaim),
     new Option('--force', 'overwrite targets that are not blank'),
     new Option('--run-as-root', 'run as uid 0, still without capabilities'),
     new Option('--fs-group <gid>', 'the group that may write to volumes').argParser(
@@ -154,11 +159,8 @@ function parseImage(value: string): string {
   return value;
 }
 
-/** A DNS subdomain (RFC 1123), as Kubernetes wants names to be. */
 function parseObjectName(value: string): string {
-  const labels = parseText(value).split('.');
-  const good = value.length <= 253 && labels.every((label) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
-  if (good) return value;
+  if (isObjectName(parseText(value))) return value;
   throw new InvalidArgumentError("It must be lower-case letters, digits, '-' and '.'.");
 }
 

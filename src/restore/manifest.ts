@@ -5,11 +5,10 @@
 import type { Job } from 'kubernetes-types/batch/v1.js';
 import type { ConfigMap } from 'kubernetes-types/core/v1.js';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { printDocuments } from '../plan/documents.ts';
 import { planId } from '../plan/identity.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan } from '../plan/schema.ts';
-import { toPlanDocument } from '../plan/to-document.ts';
+import { writePlan } from '../plan/write.ts';
 import { formatBytes, KiB } from '../units.ts';
 import { buildJob } from './manifest-job.ts';
 import { planForPods } from './manifest-plan.ts';
@@ -49,7 +48,7 @@ export interface Manifest {
 export function buildManifest(plan: Plan, options: ManifestOptions): Manifest {
   const { plan: forPods, files, problems: fileProblems } = planForPods(plan, options.secret);
   const id = planId(plan);
-  const text = printDocuments([toPlanDocument(forPods)]);
+  const text = writePlan(forPods, { top: [], pvcs: new Map() });
   const problems: Problem[] = [
     ...fileProblems,
     ...claimProblems(plan, options.claims),

@@ -1,0 +1,40 @@
+// Kubernetes' own API as an oracle: objects are compiled as literals of the types that are made of its OpenAPI document.
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+
+/** Where the types of what we make are, by kind. */
+const MODULES: ReadonlyMap<string, string> = new Map([
+  ['ConfigMap', 'kubernetes-types/core/v1.js'],
+  ['Job', 'kubernetes-types/batch/v1.js'],
+]);
+
+/** What is wrong with `objects`, unknown keys at any depth too; empty when nothing is. */
+export function findApiFlaws(objects: readonly { readonly kind: string }[]): string[] {
+  const lines = objects.map((object, index) => {
+    const module = MODULES.get(object.kind);
+    if (module === undefined) throw new Error(`no type is known for ${object.kind}`);
+    return `export const object${index}: import('${module}').${object.kind} = ${JSON.stringify(object)};`;
+  });
+  return compile(lines.join('\n'));
+}
+
+/** The compiler's complaints about a text that lies, in its eyes only, beside this file. */
+function compile(text: string): string[] {
+  const path = join(dirname(fileURLToPath(import.meta.url)), 'k8s-objects.ts');
+  const options: ts.CompilerOptions = {
+    strict: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.NodeNext,
+    types: [],
+    skipLibCheck: true,
+  };
+  const host = ts.createCompilerHost(options);
+  const { getSourceFile, fileExists } = host;
+  host.fileExists = (name) => name === path || fileExists(name);
+  host.getSourceFile = (name, version, ...rest) =>
+    name === path ? ts.createSourceFile(name, text, version) : getSourceFile(name, version, ...rest);
+  const program = ts.createProgram([path], options, host);
+  return ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+}
