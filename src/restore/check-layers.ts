@@ -5,6 +5,7 @@ import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/heade
 import { judgeChain, judgeHeader } from '../qcow2/judge.ts';
 import type { ObjectInfo, ObjectStore } from '../store/store.ts';
 import type { Disk, Layer } from './disk.ts';
+import { withLoss } from './lost-layer.ts';
 import { readBytes } from './read-object.ts';
 
 export interface CheckedLayer {
@@ -45,16 +46,22 @@ export async function checkLayers(
       return { disk, ...(await checkLayer(store, layer, { base: index === 0, signal: inner })) };
     } catch (error) {
       if (!(error instanceof DatamoverError) || error.code === 'SOURCE_UNREACHABLE' || inner.aborted) throw error;
-      return { disk, problems: error.problems.map((problem) => ({ pvc: disk.name, ...problem })) };
+      return {
+        disk,
+        object: layer.object,
+        problems: error.problems.map((problem) => ({ pvc: disk.name, ...problem })),
+      };
     }
   });
   const chains: CheckedChain[] = [];
   const problems: Problem[] = [];
   for (const disk of disks) {
     const own = answers.filter((answer) => answer.disk === disk);
-    const failed = own.flatMap((answer) => ('problems' in answer ? answer.problems : []));
+    const failed = own.flatMap(({ object, problems: found }) =>
+      found === undefined ? [] : [{ object, problems: found }],
+    );
     if (failed.length > 0) {
-      problems.push(...failed);
+      problems.push(...(await withLoss(store, failed, { signal })));
       continue;
     }
     try {

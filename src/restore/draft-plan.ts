@@ -12,7 +12,6 @@ import type { Disk } from './disk.ts';
 import { describeDraft } from './draft-comments.ts';
 import { chooseDisks, type DraftPvc } from './draft-disks.ts';
 import { loadVmBackup, loadVmCheckpoint, loadVmIndex, type VmBackup } from './load-catalog.ts';
-import { explainLostLayer } from './lost-layer.ts';
 import { noBackupOf } from './not-found.ts';
 
 export interface DraftOptions {
@@ -48,7 +47,7 @@ export async function draftPlan(store: ObjectStore, options: DraftOptions): Prom
   const { backup, found } = await findState(store, options);
   const disks = resolveAll(found, chooseDisks(found, options.pvcs));
   const { chains, problems } = await checkLayers(store, disks, { signal });
-  if (problems.length > 0) throw DatamoverError.fromProblems(await withLosses(store, disks, { problems, signal }));
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
   const [first, ...rest] = chains.map((chain) => toPvc(chain, found));
   if (first === undefined) throw new TypeError('a plan of no disks');
   const plan: Plan = {
@@ -111,25 +110,6 @@ function resolveAll(found: VmBackup, pvcs: readonly DraftPvc[]): Disk[] {
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
   return disks;
 }
-
-/** For a layer that is missing or of another size: what is lost with it, in the hint. */
-async function withLosses(
-  store: ObjectStore,
-  disks: readonly Disk[],
-  { problems, signal }: { readonly problems: readonly Problem[]; readonly signal: AbortSignal },
-): Promise<Problem[]> {
-  const explained: Problem[] = [];
-  for (const problem of problems) {
-    const lost = LOSSES.has(problem.code)
-      ? disks.flatMap(({ layers }) => layers).find(({ object }) => problem.message.includes(object))
-      : undefined;
-    const loss = lost === undefined ? undefined : await explainLostLayer(store, lost.object, { signal });
-    explained.push(loss === undefined ? problem : { ...problem, hint: loss });
-  }
-  return explained;
-}
-
-const LOSSES: ReadonlySet<string> = new Set(['OBJECT_MISSING', 'SIZE_MISMATCH']);
 
 function toPvc({ disk, layers, virtualSize }: CheckedChain, found: VmBackup): PlanPvc {
   const { tip } = chainFromManifest(found.index, found.ids, disk.name);

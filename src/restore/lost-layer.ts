@@ -3,11 +3,38 @@ import { diskStates, disksOf, lossOf, sayLoss, tipsOf } from '../catalog/health.
 import { checkpointPrefix, type VmRef } from '../catalog/keys.ts';
 import { type CatalogFile, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
-import { DatamoverError } from '../errors.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { flawBySizes } from './list-vms.ts';
 import { loadVmIndex } from './load-catalog.ts';
+
+export interface FailedLayer {
+  readonly object: string;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * The problems of one disk's layers; where layers are missing or have the wrong size, the first of them also says in its
+ * hint which backups are lost with it, and which are not.
+ */
+export async function withLoss(
+  store: ObjectStore,
+  failed: readonly FailedLayer[],
+  { signal }: { readonly signal: AbortSignal },
+): Promise<Problem[]> {
+  const problems = failed.flatMap((layer) => layer.problems);
+  const lost = failed.find((layer) => layer.problems.some(({ code }) => LOSSES.has(code)));
+  const loss = lost === undefined ? undefined : await explainLostLayer(store, lost.object, { signal });
+  if (lost === undefined || loss === undefined) return problems;
+  return problems.map((problem) =>
+    lost.problems.includes(problem) && LOSSES.has(problem.code)
+      ? { ...problem, hint: problem.hint === '' ? loss : `${loss}; ${problem.hint}` }
+      : problem,
+  );
+}
+
+const LOSSES: ReadonlySet<string> = new Set(['OBJECT_MISSING', 'SIZE_MISMATCH']);
 
 /**
  * What is lost of a disk with the layer `object`, in words for a hint; undefined when the key is not the operator's or
