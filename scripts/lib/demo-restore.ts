@@ -22,7 +22,7 @@ const WORDS: ReadonlyMap<string, string> = new Map([
   ['examine', 'qemu-img looks for damage in each layer'],
   ['assemble', 'the chain becomes one raw image in scratch'],
   ['convert', 'the chain is read through its last layer and written onto the target'],
-  ['finish', "the disk's first and last MiB go last, so that half a disk never boots; then all is flushed"],
+  ['finish', 'flushed; what makes it usable comes last: a device gets its first sectors, a file its name'],
   ['verify', 'the target is read again and compared with the chain'],
 ]);
 
