@@ -59,7 +59,7 @@ function takesOf(placeholder: string | undefined, words: readonly string[]): Com
   if (placeholder === undefined) return 'nothing';
   if (words.length > 0) return 'words';
   if (placeholder === 'file' || placeholder === 'socket') return 'file';
-  return placeholder === 'dir' ? 'folder' : 'text';
+  return placeholder === 'dir' || placeholder === 'place' ? 'folder' : 'text';
 }
 
 const HELP: readonly CompletionOption[] = [{ flag: '--help', description: 'print help', takes: 'nothing', words: [] }];

@@ -3,6 +3,7 @@ import type { Problem } from '../errors.ts';
 import { type Context, inPod } from './context.ts';
 import type { GlobalFlags, LogLevel } from './flags.ts';
 import { LOG_LEVELS } from './flags.ts';
+import { printable } from './printable.ts';
 
 export type LogFormat = 'text' | 'json';
 
@@ -35,11 +36,11 @@ export function describeProblems(problems: readonly Problem[], format: LogFormat
 
 function problemText({ pvc, code, message, hint }: Problem): string {
   const about = pvc === undefined || message.includes(pvc) ? '' : `${pvc}: `;
-  return `error ${code}: ${about}${message}\n${hint === '' ? '' : `hint: ${hint}\n`}`;
+  return printable(`error ${code}: ${about}${message}\n${hint === '' ? '' : `hint: ${hint}\n`}`);
 }
 
 export function describeWarning(message: string, format: LogFormat, now: number): string {
-  return format === 'json' ? jsonLine(now, 'warn', 'warning', { message }) : `warning: ${message}\n`;
+  return format === 'json' ? jsonLine(now, 'warn', 'warning', { message }) : printable(`warning: ${message}\n`);
 }
 
 /**

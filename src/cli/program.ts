@@ -6,7 +6,10 @@ import type { Context } from './context.ts';
 import { downloadCommand } from './download.ts';
 import { type GlobalFlags, globalOptions } from './flags.ts';
 import { addHelp } from './help.ts';
+import { listCommand, listFailureDocument } from './list.ts';
+import { manifestCommand } from './manifest.ts';
 import type { FailureDocument, Outcome } from './outcome.ts';
+import { planCommand } from './plan.ts';
 import { restoreCommand } from './restore.ts';
 import { type Run, runSession } from './session.ts';
 import { isAnswer, usageError } from './usage.ts';
@@ -14,7 +17,7 @@ import { verifyCommand } from './verify.ts';
 import { programVersion } from './version.ts';
 
 /** Commands whose failure document is not the common one. */
-const FAILURE_DOCUMENTS: ReadonlyMap<string, FailureDocument> = new Map();
+const FAILURE_DOCUMENTS: ReadonlyMap<string, FailureDocument> = new Map([['list', listFailureDocument]]);
 
 /** Runs the program. Never rejects: every failure is told on `stderr` (and `stdout`, as JSON) and is an exit status. */
 export async function runProgram(context: Context): Promise<number> {
@@ -73,11 +76,26 @@ export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stder
       'Restores the disks of KubeVirt virtual machines from incremental qcow2 backups in object storage, or in a folder ' +
       'that is a copy of it.\nEverything is checked before the first byte is written to any target.',
     examples: [
-      { says: 'restore every PVC of a plan', command: 'kubevirt-datamover restore plan.yaml' },
-      { says: 'what it would do, writing nothing', command: 'kubevirt-datamover restore plan.yaml --dry-run' },
+      { says: 'what is there?', command: 'kubevirt-datamover list --source s3://backups/velero-kubevirt-datamover' },
+      {
+        says: "a plan for a VM's newest backup; the source may also be a folder",
+        command:
+          'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover --vm demo/web \\\n' +
+          '    --pvc rootdisk=/dev/vg/rootdisk > plan.yaml',
+      },
+      { says: 'check it all, write nothing', command: 'kubevirt-datamover restore plan.yaml --dry-run' },
+      { says: 'restore', command: 'kubevirt-datamover restore plan.yaml' },
     ],
   });
-  for (const command of [restoreCommand(run), downloadCommand(run), verifyCommand(run), completionCommand(run)]) {
+  for (const command of [
+    restoreCommand(run),
+    downloadCommand(run),
+    planCommand(run),
+    listCommand(run),
+    verifyCommand(run),
+    manifestCommand(run),
+    completionCommand(run),
+  ]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   return program;

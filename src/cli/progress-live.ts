@@ -1,6 +1,7 @@
 // Progress on a terminal: one calm live line, and above it a line for each finished PVC, warning and note.
 import ora from 'ora';
 import { isSaid } from './log.ts';
+import { printableLine } from './printable.ts';
 import type { ProgressOptions, ProgressView } from './progress.ts';
 import { ProgressState } from './progress-state.ts';
 import { eventLine, isPhaseEvent } from './progress-text.ts';
@@ -19,7 +20,7 @@ export function liveProgress({ stderr, now, level, colour }: ProgressOptions): P
   let shownAt = Number.NEGATIVE_INFINITY;
   const show = (at: number): void => {
     shownAt = at;
-    spinner.text = liveLine(state, at, (stderr.columns ?? 80) - SPINNER_COLUMNS);
+    spinner.text = printableLine(liveLine(state, at, (stderr.columns ?? 80) - SPINNER_COLUMNS));
   };
   const tick = setInterval(() => show(now()), TICK_MS);
   tick.unref();
@@ -32,7 +33,7 @@ export function liveProgress({ stderr, now, level, colour }: ProgressOptions): P
       if (event.type === 'phase-finished') state.finish(event);
       if (!isPhaseEvent(event) && isSaid(event.type === 'retry' ? 'debug' : levelOf(event), level)) {
         // ora makes room: it clears its line before this one and draws it again below.
-        stderr.write(`${eventLine(event, state.retries)}\n`);
+        stderr.write(`${printableLine(eventLine(event, state.retries))}\n`);
       }
       if (event.type !== 'bytes' || at - shownAt >= UPDATE_MS) show(at);
     },

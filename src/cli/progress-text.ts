@@ -2,6 +2,7 @@
 import type { ProgressEvent } from '../restore/progress.ts';
 import { formatBytes, formatDuration } from '../units.ts';
 import { isSaid } from './log.ts';
+import { printableLine } from './printable.ts';
 import type { ProgressOptions, ProgressView } from './progress.ts';
 import type { RunningPhase } from './progress-state.ts';
 import { ProgressState } from './progress-state.ts';
@@ -11,7 +12,7 @@ import { LINE_EVERY_MS, Throttle } from './throttle.ts';
 export function textProgress({ stderr, now, level, phases }: ProgressOptions): ProgressView {
   const state = new ProgressState();
   const throttle = new Throttle();
-  const write = (line: string): void => void stderr.write(`${line}\n`);
+  const write = (line: string): void => void stderr.write(`${printableLine(line)}\n`);
   return {
     report(event) {
       const at = now();

@@ -1,4 +1,5 @@
 // Columns of text.
+import { printableLine } from './printable.ts';
 
 /** Lines of `rows`, columns padded to their widest cell and two spaces apart; `right` are aligned to the right. */
 export function renderTable(
@@ -6,7 +7,8 @@ export function renderTable(
   { right = [] }: { right?: readonly number[] } = {},
 ): string {
   const widths: number[] = [];
-  for (const row of rows) {
+  const cells = rows.map((row) => row.map(printableLine));
+  for (const row of cells) {
     for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
   }
   const line = (row: readonly string[]): string =>
@@ -16,5 +18,5 @@ export function renderTable(
       )
       .join('  ')
       .trimEnd();
-  return rows.map((row) => `${line(row)}\n`).join('');
+  return cells.map((row) => `${line(row)}\n`).join('');
 }
