@@ -1,0 +1,106 @@
+// Runs the real program on a real backup and lets independent tools judge what it made.
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { z } from 'zod';
+import { type BackupForTest, difference, type PlanForOptions, planFor, truthOf } from './backup.ts';
+import { loopDevice } from './loop-device.ts';
+import { runCli } from './run-cli.ts';
+
+const problemSchema = z.object({ pvc: z.string().optional(), code: z.string(), message: z.string(), hint: z.string() });
+
+const resultSchema = z.object({
+  version: z.literal(1),
+  result: z.enum(['ok', 'failed', 'cancelled']),
+  pvcs: z.array(
+    z.object({
+      name: z.string(),
+      target: z.string(),
+      state: z.enum(['restored', 'failed', 'skipped']),
+      strategy: z.string(),
+      layers: z.array(z.object({ checkpoint: z.string(), checked: z.array(z.string()) }).loose()),
+      virtualSize: z.number().nullable(),
+      bytesDownloaded: z.number(),
+      scratchPeakBytes: z.number(),
+      verified: z.boolean(),
+      seconds: z.record(z.string(), z.number()),
+      warnings: z.array(z.string()).optional(),
+    }),
+  ),
+  seconds: z.number(),
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string() }).optional(),
+  problems: z.array(problemSchema).optional(),
+});
+
+export type RestoreDocument = z.infer<typeof resultSchema>;
+
+export interface RestoreRun {
+  readonly exitCode: number | null;
+  readonly document: RestoreDocument;
+  readonly stderr: string;
+}
+
+/** `restore PLAN --output json` with `args` added. */
+export async function runRestore(
+  plan: string,
+  args: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+): Promise<RestoreRun> {
+  const { exitCode, stdout, stderr } = await runCli(['restore', plan, '--output', 'json', ...args], { env });
+  return { exitCode, document: parseDocument(stdout), stderr };
+}
+
+export function parseDocument(stdout: string): RestoreDocument {
+  return resultSchema.parse(JSON.parse(stdout));
+}
+
+export interface VerifiedOptions extends PlanForOptions {
+  readonly backup: string;
+  /** Bytes of each loop device beyond the disk; undefined restores onto raw files instead. */
+  readonly device?: { readonly extra: number; readonly fill: number };
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Restores every disk of a backup and asserts that each target is identical to the true disk, and scratch empty. */
+export async function restoreAndVerify(
+  t: Test,
+  made: BackupForTest,
+  { backup, device, args = [], env = {}, ...options }: VerifiedOptions,
+): Promise<RestoreRun> {
+  const disks = made.checkpoints.find((one) => one.backup === backup)?.layers ?? [];
+  const targets = new Map<string, { readonly path: string; readonly content: string }>();
+  for (const { disk, virtualSize } of disks) {
+    const file = join(made.folder, `${disk}-${crypto.randomUUID().slice(0, 8)}.raw`);
+    const loop = device && loopDevice(t, { size: virtualSize + device.extra, fill: device.fill });
+    targets.set(disk, loop === undefined ? { path: file, content: file } : { path: loop.path, content: loop.file });
+  }
+  const paths = Object.fromEntries([...targets].map(([disk, { path }]) => [disk, path]));
+  const plan = await planFor(made, backup, paths, options);
+  const force = device !== undefined && device.fill !== 0 ? ['--force'] : [];
+  const run = await runRestore(plan, [...force, ...args], env);
+  t.equal(run.exitCode, 0, `exit status (${run.document.error?.message ?? 'no error'})`);
+  for (const { disk, virtualSize } of disks) {
+    const { path, content } = targets.get(disk) ?? { path: '', content: '' };
+    if (device !== undefined) execFileSync('blockdev', ['--flushbufs', path]);
+    t.equal(await difference(content, truthOf(made, backup, disk)), undefined, `${disk} is identical to the true disk`);
+    if (device !== undefined && device.extra > 0) {
+      t.ok(isZero(content, virtualSize), `${disk}: the device beyond the disk is zeros`);
+    }
+  }
+  t.strictSame(scratchOf(made), [], 'nothing is left in scratch');
+  return run;
+}
+
+/** What lies in the scratch folder that `planFor` names by default. */
+export function scratchOf(made: BackupForTest): string[] {
+  const folder = join(made.folder, 'scratch');
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function isZero(path: string, from: number): boolean {
+  return readFileSync(path)
+    .subarray(from)
+    .every((byte) => byte === 0);
+}
