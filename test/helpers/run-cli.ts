@@ -12,6 +12,8 @@ export interface RunCliOptions {
   /** What standard input holds; nothing when absent. */
   readonly stdin?: string;
   readonly cwd?: string;
+  /** Flags for Node itself. */
+  readonly nodeArgs?: readonly string[];
   /** Aborting it sends SIGTERM. */
   readonly signal?: AbortSignal;
 }
@@ -42,9 +44,12 @@ export async function runCli(args: readonly string[], options: RunCliOptions = {
 }
 
 /** Starts the program, for tests that watch it or kill it on its way. */
-export function startCli(args: readonly string[], { env = {}, stdin = '', cwd }: RunCliOptions = {}): RunningCli {
+export function startCli(
+  args: readonly string[],
+  { env = {}, stdin = '', cwd, nodeArgs = [] }: RunCliOptions = {},
+): RunningCli {
   // Under tap `spawn` puts tap's loader into NODE_OPTIONS of every child; env(1) takes it out and becomes the program.
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, programPath(), ...args], {
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...nodeArgs, programPath(), ...args], {
     env: cleanEnvironment(env),
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
