@@ -95,7 +95,8 @@ function makeLayer(dir: string, { index, size, unit, clusterSize, layer }: Layer
     const what = cell === '0' ? '-z' : `${kind}-P ${cell.charCodeAt(0)}`;
     return `write -q ${what} ${start * unit} ${count * unit}`;
   });
-  if (commands.length > 0) qemu('qemu-io', '-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), path);
+  if (commands.length > 0)
+    qemu('qemu-io', '-f', 'qcow2', '-t', 'unsafe', ...commands.flatMap((command) => ['-c', command]), path);
   return path;
 }
 
