@@ -20,8 +20,8 @@ const MIN_SECONDS_LEFT = 1;
  */
 export function liveLine(state: ProgressState, now: number, columns: number): string {
   const running = state.current;
-  if (running === undefined) return fit('starting', columns);
   const place = state.pvc === undefined ? '' : `[${state.pvc.index}/${state.pvc.count}] `;
+  if (running === undefined) return fit(state.pvc === undefined ? '…' : `${place}${state.pvc.pvc}`, columns);
   const pvc = running.pvc ?? state.pvc?.pvc;
   const head = [pvc, running.phase].filter((word) => word !== undefined).join(' ');
   const parts = liveParts(running, state, now);

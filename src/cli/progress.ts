@@ -1,6 +1,6 @@
 // Which way progress is told: a live line, text lines, or JSON lines; and the metrics beside it.
 import type { Progress } from '../restore/progress.ts';
-import type { TextStream } from './context.ts';
+import { cancelSignalOf, type TextStream } from './context.ts';
 import type { LogLevel } from './flags.ts';
 import { isSaid } from './log.ts';
 import { jsonProgress } from './progress-json.ts';
@@ -29,11 +29,17 @@ export async function withProgress<T>(
   work: (progress: Progress) => Promise<T>,
 ): Promise<T> {
   const view = await openView(session);
+  const sayStopping = (): void => {
+    const name = cancelSignalOf(session.signal) ?? 'cancelled';
+    view.report({ type: 'note', message: `${name}: stopping in order; once more stops at once` });
+  };
+  session.signal.addEventListener('abort', sayStopping, { once: true });
   try {
     if (metricsPort === undefined) return await work(view);
     const { withMetrics } = await import('./metrics.ts');
     return await withMetrics(metricsPort, async (metrics) => await work(both(view, metrics)));
   } finally {
+    session.signal.removeEventListener('abort', sayStopping);
     view.close();
   }
 }

@@ -177,7 +177,9 @@ test('a phase without bytes shows how long it has been going', async (t) => {
   const state = stateAt(27);
   state.finish({ pvc: 'rootdisk', phase: 'download' });
   t.equal(liveLine(state, BEGAN + 39_000, 80), '[1/2] rootdisk convert · body · 12 s · 1 retry');
-  t.equal(liveLine(new ProgressState(), BEGAN, 80), 'starting');
+  state.finish({ pvc: 'rootdisk', phase: 'convert' });
+  t.equal(liveLine(state, BEGAN, 80), '[1/2] rootdisk', 'between two phases');
+  t.equal(liveLine(new ProgressState(), BEGAN, 80), '…', 'before the first');
 });
 
 test('on a terminal: one line that is drawn again, and lines above it for what stays', async (t) => {

@@ -47,7 +47,12 @@ for (const { name, status } of [
       pvcs: [{ name: 'd', state: 'skipped' }],
       error: { code: 'CANCELLED', message: `cancelled by ${name}`, hint: /the same command/ },
     });
-    t.match(stderr, new RegExp(`\nerror CANCELLED: cancelled by ${name}\nhint: `));
+    t.match(
+      stderr,
+      new RegExp(
+        `\n${name}: stopping in order; once more stops at once\nerror CANCELLED: cancelled by ${name}\nhint: `,
+      ),
+    );
   });
 
   test(`${name} while listing: exit ${status}`, async (t) => {
