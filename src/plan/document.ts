@@ -115,7 +115,9 @@ const vm = z.string().transform((value, context) => {
 
 /** The whole document; what it gives is still to be made into a `Plan`: defaults, absolute paths. */
 export const planDocument = object({
-  version: z.literal(1, { error: 'is not 1, the only version of plans that there is' }),
+  version: z.literal(1, {
+    error: ({ input }) => (input === undefined ? 'is missing' : 'is not 1, the only version of plans that there is'),
+  }),
   source,
   scratch: object({
     path: path.exactOptional(),

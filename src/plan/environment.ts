@@ -1,6 +1,6 @@
 // `download`: one disk of one VM, described by the environment as the operator's download pod is (design section 7).
 import { existsSync } from 'node:fs';
-import { dirname, isAbsolute, normalize } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from './schema.ts';
@@ -145,7 +145,7 @@ const WHAT: ReadonlyMap<string, string> = new Map([
 function pathOf(reader: Reader, name: string, fallback?: string): string | undefined {
   const value = variable(reader, name) ?? fallback;
   if (value === undefined) return undefined;
-  if (isAbsolute(value) && !value.includes('\0')) return normalize(value);
+  if (isAbsolute(value) && !value.includes('\0')) return resolve(value);
   refuse(reader, name, `is no absolute path: ${JSON.stringify(value)}`, 'begin it with /');
   return undefined;
 }

@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs';
+import { test } from 'tap';
+import { DatamoverError } from '../../src/errors.ts';
+import { planFromEnvironment } from '../../src/plan/environment.ts';
+
+const NEEDED = {
+  KUBEVIRT_DM_BSL_PROVIDER: 'aws',
+  KUBEVIRT_DM_BSL_BUCKET: 'backups',
+  KUBEVIRT_DM_VM_NAME: 'web',
+  KUBEVIRT_DM_VM_NAMESPACE: 'demo',
+  KUBEVIRT_DM_VELERO_BACKUP_NAME: 'backup-004',
+  KUBEVIRT_DM_TARGET_VOLUME: 'rootdisk',
+};
+
+function refusal(change: Readonly<Record<string, string | undefined>>): DatamoverError {
+  try {
+    planFromEnvironment({ ...NEEDED, ...change });
+  } catch (error) {
+    if (error instanceof DatamoverError) return error;
+    throw error;
+  }
+  throw new Error(`taken: ${JSON.stringify(change)}`);
+}
+
+test("what is needed is enough, the rest are the operator's defaults", async (t) => {
+  const { plan, requireBlockDevice, dataDownload } = planFromEnvironment({
+    ...NEEDED,
+    KUBEVIRT_DM_BSL_REGION: '',
+    PATH: '/bin',
+  });
+  const credentials = existsSync('/credentials/cloud') ? { credentialsFile: '/credentials/cloud' } : {};
+  t.strictSame(plan, {
+    version: 1,
+    source: { kind: 's3', bucket: 'backups', ...credentials },
+    scratch: { path: '/scratch', headroomPercent: 15 },
+    backup: 'backup-004',
+    vm: { namespace: 'demo', name: 'web' },
+    pvcs: [{ name: 'rootdisk', target: '/restore-data/disk.raw' }],
+  });
+  t.equal(requireBlockDevice, false);
+  t.strictSame(dataDownload, {});
+});
+
+test('every variable has its place', async (t) => {
+  const pem = '-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n';
+  const { plan, requireBlockDevice, dataDownload } = planFromEnvironment({
+    ...NEEDED,
+    KUBEVIRT_DM_BSL_PROVIDER: 'minio',
+    KUBEVIRT_DM_BSL_PREFIX: 'velero-kubevirt-datamover',
+    KUBEVIRT_DM_BSL_REGION: 'eu-1',
+    KUBEVIRT_DM_BSL_S3_URL: 'http://minio:9000',
+    KUBEVIRT_DM_BSL_S3_FORCE_PATH_STYLE: 'True',
+    KUBEVIRT_DM_BSL_INSECURE_SKIP_TLS_VERIFY: '0',
+    KUBEVIRT_DM_BSL_CA_CERT: pem,
+    KUBEVIRT_DM_BSL_PROFILE: 'p',
+    KUBEVIRT_DM_BSL_CUSTOMER_KEY_ENCRYPTION_FILE: '/keys/ssec',
+    KUBEVIRT_DM_BSL_SERVER_SIDE_ENCRYPTION: 'aws:kms',
+    KUBEVIRT_DM_BSL_KMS_KEY_ID: 'k',
+    KUBEVIRT_DM_BSL_CHECKSUM_ALGORITHM: 'CRC32',
+    KUBEVIRT_DM_CREDENTIALS_FILE: '/elsewhere/cloud',
+    KUBEVIRT_DM_TARGET_PATH: '/dev/restore-output',
+    KUBEVIRT_DM_TARGET_IS_BLOCK_DEVICE: 'true',
+    KUBEVIRT_DM_SCRATCH_PATH: '/big//scratch/',
+    KUBEVIRT_DM_DATADOWNLOAD_NAME: 'dd-1',
+    KUBEVIRT_DM_DATADOWNLOAD_UID: 'u-1',
+  });
+  t.strictSame(plan.source, {
+    kind: 's3',
+    bucket: 'backups',
+    credentialsFile: '/elsewhere/cloud',
+    prefix: 'velero-kubevirt-datamover',
+    region: 'eu-1',
+    endpoint: 'http://minio:9000',
+    forcePathStyle: true,
+    insecureSkipTLSVerify: false,
+    caPem: pem,
+    profile: 'p',
+    sseCustomerKeyFile: '/keys/ssec',
+  });
+  t.strictSame(plan.scratch, { path: '/big/scratch', headroomPercent: 15 });
+  t.strictSame(plan.pvcs, [{ name: 'rootdisk', target: '/dev/restore-output' }]);
+  t.equal(requireBlockDevice, true);
+  t.strictSame(dataDownload, { name: 'dd-1', uid: 'u-1' });
+});
+
+test('each variable that is needed is missed by name, an empty one too', async (t) => {
+  for (const name of Object.keys(NEEDED)) {
+    for (const value of [undefined, '']) {
+      const error = refusal({ [name]: value });
+      t.equal(error.code, 'USAGE');
+      t.equal(error.message, `${name} is not set`);
+      t.not(error.hint, '');
+    }
+  }
+  const all = Object.fromEntries(Object.keys(NEEDED).map((name) => [name, undefined]));
+  t.equal(refusal(all).problems.length, 6, 'all at once');
+});
+
+test('each variable that is wrong is told by name', async (t) => {
+  const cases: [name: string, value: string, message: RegExp][] = [
+    ['BSL_PROVIDER', 'azure', /is azure: this program reads S3 and folders, not azure/],
+    ['BSL_PROVIDER', 'GCP', /is gcp: this program reads S3/],
+    ['BSL_S3_URL', 'minio:9000', /is no http or https URL/],
+    ['BSL_CA_CERT', '/etc/ssl/ca.pem', /is no certificate in PEM/],
+    ['BSL_S3_FORCE_PATH_STYLE', 'yes', /is neither true nor false: "yes"/],
+    ['TARGET_IS_BLOCK_DEVICE', 'TRue!', /is neither true nor false/],
+    ['CREDENTIALS_FILE', 'cloud', /is no absolute path: "cloud"/],
+    ['TARGET_PATH', 'disk.raw', /is no absolute path/],
+    ['TARGET_PATH', '/disk.raw', /must not lie in the root folder/],
+    ['TARGET_PATH', '/a/../disk.raw', /must not lie in the root folder/],
+    ['SCRATCH_PATH', 'scratch', /is no absolute path/],
+    ['SCRATCH_PATH', '/x/..', /is the root folder/],
+    ['VM_NAME', '../db', /holds a '\/': "\.\.\/db"/],
+    ['VM_NAMESPACE', '..', /climbs/],
+    ['VELERO_BACKUP_NAME', 'a/b', /holds a '\/'/],
+  ];
+  for (const [name, value, message] of cases) {
+    const error = refusal({ [`KUBEVIRT_DM_${name}`]: value });
+    t.equal(error.code, 'USAGE', name);
+    t.match(error.message, new RegExp(`^KUBEVIRT_DM_${name} `));
+    t.match(error.message, message);
+  }
+});
