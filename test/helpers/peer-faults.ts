@@ -189,8 +189,12 @@ async function write(outgoing: ServerResponse, bytes: Uint8Array): Promise<void>
   if (outgoing.destroyed) throw new Error('the program went away');
   if (outgoing.write(bytes)) return;
   await new Promise<void>((resolve, reject) => {
-    outgoing.once('drain', resolve);
-    outgoing.once('close', () => reject(new Error('the program went away')));
+    const onClose = (): void => reject(new Error('the program went away'));
+    outgoing.once('close', onClose);
+    outgoing.once('drain', () => {
+      outgoing.off('close', onClose);
+      resolve();
+    });
   });
 }
 

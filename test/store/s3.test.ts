@@ -15,7 +15,9 @@ async function makeStore(t: Test): Promise<StoreUnderTest> {
     {
       concurrency: 4,
       env: rgw.env,
-      onRetry: ({ reason }) => t.fail(`tried again: ${reason}`),
+      onRetry: ({ reason }) => {
+        t.fail(`tried again: ${reason}`);
+      },
     },
   );
   t.teardown(() => store.close());

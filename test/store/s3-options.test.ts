@@ -1,0 +1,83 @@
+// Choices of the S3 store that need no server: region, path style, prefix, proxies, checksums.
+import { test } from 'tap';
+import { fullChecksums } from '../../src/store/s3-checksums.ts';
+import { checkEndpoint, choosePathStyle, chooseRegion, normalPrefix } from '../../src/store/s3-options.ts';
+import { goesDirectly, readProxyEnvironment } from '../../src/store/s3-proxy.ts';
+
+test('the region', async (t) => {
+  const endpoint = 'http://minio:9000';
+  t.equal(chooseRegion({ bucket: 'b', region: 'r' }, { AWS_REGION: 'e' }), 'r');
+  t.equal(chooseRegion({ bucket: 'b' }, { AWS_REGION: 'e', AWS_DEFAULT_REGION: 'd' }), 'e');
+  t.equal(chooseRegion({ bucket: 'b' }, { AWS_DEFAULT_REGION: 'd' }), 'd');
+  t.equal(chooseRegion({ bucket: 'b', endpoint }, { AWS_REGION: '' }), 'us-east-1');
+  t.equal(chooseRegion({ bucket: 'b' }, { AWS_ENDPOINT_URL_S3: endpoint }), 'us-east-1');
+  t.equal(chooseRegion({ bucket: 'b' }, {}), undefined, 'left to the SDK');
+});
+
+test('path style', async (t) => {
+  const style = (endpoint?: string, forcePathStyle?: boolean): boolean => {
+    const options = {
+      bucket: 'b',
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(forcePathStyle === undefined ? {} : { forcePathStyle }),
+    };
+    return choosePathStyle(options, checkEndpoint(options));
+  };
+  t.equal(style('https://minio.example'), true);
+  t.equal(style('https://minio.example', false), false);
+  t.equal(style(), false);
+  t.equal(style(undefined, true), true);
+  t.equal(style('https://s3.eu-west-1.amazonaws.com'), false);
+  t.equal(style('https://amazonaws.com.example'), true);
+});
+
+test('the prefix', async (t) => {
+  for (const [prefix, normal] of [
+    [undefined, ''],
+    ['', ''],
+    ['/', ''],
+    ['a', 'a/'],
+    ['a/b//', 'a/b/'],
+    ['/a', '/a/'],
+  ] as const) {
+    t.equal(normalPrefix({ bucket: 'b', ...(prefix === undefined ? {} : { prefix }) }), normal, `${prefix}`);
+  }
+});
+
+test('proxies', async (t) => {
+  const to = (hostname: string, port = 443) => ({ protocol: 'https:' as const, hostname, port });
+  const proxies = (no_proxy?: string) =>
+    readProxyEnvironment({ HTTPS_PROXY: 'proxy:3128', ...(no_proxy === undefined ? {} : { no_proxy }) });
+  t.equal(proxies().https_proxy, 'http://proxy:3128/');
+  t.equal(goesDirectly(proxies(), to('s3')), false);
+  t.equal(goesDirectly(proxies(), { ...to('s3'), protocol: 'http:' }), true);
+  t.equal(readProxyEnvironment({ http_proxy: 'http://low', HTTP_PROXY: 'http://up' }).http_proxy, 'http://low/');
+  const excepted: [string, string, boolean][] = [
+    ['*', 's3', true],
+    ['a, S3', 's3', true],
+    ['s3:443', 's3', true],
+    ['s3:9000', 's3', false],
+    ['.svc', 's3.ns.svc', true],
+    ['*.svc', 's3.ns.svc', true],
+    ['svc', 's3.ns.svc', false],
+    ['', 's3', false],
+  ];
+  for (const [exceptions, host, direct] of excepted) {
+    t.equal(goesDirectly(proxies(exceptions), to(host)), direct, `${host} under NO_PROXY=${exceptions}`);
+  }
+});
+
+test('checksums of the whole object only', async (t) => {
+  const sha256 = Buffer.alloc(32, 0xab);
+  t.same(fullChecksums({ ChecksumCRC32: 'AAECAw==', ChecksumSHA256: sha256.toString('base64') }), [
+    { algorithm: 'crc32', hex: '00010203' },
+    { algorithm: 'sha256', hex: 'ab'.repeat(32) },
+  ]);
+  t.same(fullChecksums({ ChecksumCRC64NVME: 'AAECAwQFBgc=', ChecksumType: 'FULL_OBJECT' }), [
+    { algorithm: 'crc64nvme', hex: '0001020304050607' },
+  ]);
+  t.same(fullChecksums({ ChecksumCRC32: 'AAECAw==-3' }), [], 'of parts');
+  t.same(fullChecksums({ ChecksumCRC32: 'AAECAw==', ChecksumType: 'COMPOSITE' }), [], 'of parts, said by the type');
+  t.same(fullChecksums({ ChecksumCRC32: 'AAEC', ChecksumSHA1: '' }), [], 'of a wrong length');
+  t.same(fullChecksums({}), []);
+});
