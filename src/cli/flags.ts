@@ -70,7 +70,7 @@ export function scratchOption(): Option {
 }
 
 export function windowOption(): Option {
-  return new Option('--window <size>', 'bytes that stream may hold fetched ahead, e.g. 256Mi').argParser(
+  return new Option('--window <size>', 'bytes that stream may hold fetched ahead; 256Mi when not given').argParser(
     parseSize({ min: 16 * MiB, max: 64 * GiB }),
   );
 }
@@ -78,8 +78,10 @@ export function windowOption(): Option {
 /** Flags of everything that reads objects through. */
 export function readingOptions(): Option[] {
   return [
-    new Option('--concurrency <n>', 'ranged reads at a time, 1 to 256').argParser(parseInteger({ min: 1, max: 256 })),
-    new Option('--part-size <size>', 'bytes of one ranged read, e.g. 16Mi').argParser(
+    new Option('--concurrency <n>', 'ranged reads at a time, 1 to 256; 8 when not given').argParser(
+      parseInteger({ min: 1, max: 256 }),
+    ),
+    new Option('--part-size <size>', 'bytes of one ranged read; 16Mi when not given').argParser(
       parseSize({ min: 64 * KiB, max: GiB }),
     ),
   ];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Test, test } from 'tap';
+import { requires } from '../helpers/requires.ts';
 import { cleanEnvironment } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -75,4 +76,12 @@ test('not built: one line that says what to type, exit 1', async (t) => {
   const { code, stderr } = await launch([process.execPath], join(folder, 'bin', 'kubevirt-datamover'));
   t.equal(code, 1);
   t.match(stderr, /^kubevirt-datamover: not built or not installed whole \(.*\); in a checkout run: npm run build\n$/);
+});
+
+test('built: it is the program', async (t) => {
+  if (!requires(t, fileURLToPath(new URL('../../dist/main.js', import.meta.url)))) return;
+  const { code, stdout, stderr } = await launch([process.execPath], launcher);
+  t.equal(code, 0);
+  t.equal(stderr, '');
+  t.match(stdout, /^Usage: kubevirt-datamover /);
 });

@@ -124,6 +124,25 @@ test('--report that cannot be written is refused before anything begins', async 
   t.strictSame(readdirSync(folder), ['is-a-folder']);
 });
 
+test('download without its environment: every variable that is missing, in one list', async (t) => {
+  const { exitCode, stdout } = await runCli(['download', '--output', 'json'], { env: { KUBEVIRT_DM_VM_NAME: '' } });
+  t.equal(exitCode, 2);
+  const { pvcs, problems } = JSON.parse(stdout);
+  t.strictSame(pvcs, []);
+  for (const name of ['BSL_PROVIDER', 'BSL_BUCKET', 'VM_NAME', 'VM_NAMESPACE', 'VELERO_BACKUP_NAME', 'TARGET_VOLUME']) {
+    t.ok(
+      problems.some(
+        ({ code, message }: { code: string; message: string }) =>
+          code === 'USAGE' && message.includes(`KUBEVIRT_DM_${name} `),
+      ),
+      name,
+    );
+  }
+  const azure = await runCli(['download'], { env: { KUBEVIRT_DM_BSL_PROVIDER: 'azure' } });
+  t.equal(azure.exitCode, 2);
+  t.match(azure.stderr, /error USAGE: .*azure/);
+});
+
 test('logs as JSON lines: asked for, or in a pod', async (t) => {
   const cases = [
     { args: ['--log-format', 'json'], env: {}, json: true },

@@ -18,10 +18,16 @@ async function startWaiting(t: Test, args: readonly string[], options: RunCliOpt
   const address = server.address();
   if (address === null || typeof address === 'string') throw new TypeError('not listening on a port');
   const endpoint = `http://127.0.0.1:${address.port}`;
-  const source = args.includes('-') ? [] : ['--source', 's3://bucket', '--endpoint', endpoint];
+  const source = args[0] === 'list' ? ['--source', 's3://bucket', '--endpoint', endpoint] : [];
   const plan = `version: 1\nsource: { s3: { bucket: b, endpoint: "${endpoint}" } }\nbackup: b\nvm: a/b\npvcs: [{ name: d, target: ${join(tempFolder(t), 'd.raw')} }]\n`;
-  const env = { AWS_ACCESS_KEY_ID: 'AKIATEST', AWS_SECRET_ACCESS_KEY: 'SECRET', AWS_REGION: 'us-east-1' };
-  const running = startCli([...args, ...source], { env, stdin: plan, ...options });
+  const env = {
+    AWS_ACCESS_KEY_ID: 'AKIATEST',
+    AWS_SECRET_ACCESS_KEY: 'SECRET',
+    AWS_REGION: 'us-east-1',
+    KUBEVIRT_DM_BSL_S3_URL: endpoint,
+    ...options.env,
+  };
+  const running = startCli([...args, ...source], { stdin: plan, ...options, env });
   t.teardown(() => {
     running.child.kill('SIGKILL');
     server.close();
@@ -63,6 +69,19 @@ for (const { name, status } of [
     t.equal(stdout, '');
   });
 }
+
+test('download logs which DataDownload it is for', async (t) => {
+  const variables = { BSL_PROVIDER: 'aws', BSL_BUCKET: 'b', VM_NAME: 'v', VM_NAMESPACE: 'n', VELERO_BACKUP_NAME: 'k' };
+  const more = { TARGET_VOLUME: 'd', TARGET_PATH: join(tempFolder(t), 'disk.img'), SCRATCH_PATH: tempFolder(t) };
+  const named = Object.entries({ ...variables, ...more, DATADOWNLOAD_NAME: 'restore-1', DATADOWNLOAD_UID: 'u-1' });
+  const { child, result } = await startWaiting(t, ['download'], {
+    env: Object.fromEntries(named.map(([name, value]) => [`KUBEVIRT_DM_${name}`, value])),
+  });
+  child.kill('SIGTERM');
+  const { exitCode, stderr } = await result;
+  t.equal(exitCode, 143);
+  t.match(stderr, /^DataDownload restore-1 \(uid u-1\)\n/);
+});
 
 test('signals that come in a bunch end it all the same', async (t) => {
   const { child, result } = await startWaiting(t, ['list']);
