@@ -12,12 +12,35 @@ export interface LoopDevice {
   readonly file: string;
 }
 
-/** Needs root and losetup. `fill`: the byte that it is full of, so that it is not blank. */
-export function loopDevice(t: Test, { size, fill }: { readonly size: number; readonly fill?: number }): LoopDevice {
+export interface LoopShape {
+  /** Bytes. */
+  readonly size: number;
+  /** The byte that it is full of, so that it is not blank. */
+  readonly fill?: number;
+  /** 512 by default. */
+  readonly sectorSize?: number;
+  /** Whether the kernel looks for partitions on it. */
+  readonly partitions?: boolean;
+  readonly readOnly?: boolean;
+}
+
+/** Needs root and losetup. */
+export function loopDevice(
+  t: Test,
+  { size, fill, sectorSize = 512, partitions = false, readOnly = false }: LoopShape,
+): LoopDevice {
   const file = join(tempFolder(t), 'device');
   writeFileSync(file, fill === undefined ? '' : Buffer.alloc(size, fill));
   truncateSync(file, size);
-  const path = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim();
+  const flags = [
+    '--sector-size',
+    String(sectorSize),
+    ...(partitions ? ['--partscan'] : []),
+    ...(readOnly ? ['--read-only'] : []),
+  ];
+  const path = execFileSync('losetup', [...flags, '--find', '--show', file], { encoding: 'utf8' }).trim();
   t.teardown(() => execFileSync('losetup', ['--detach', path]));
+  // `blockdev --setro` stays with a loop device's number when it is detached: an earlier test's must not be ours.
+  execFileSync('blockdev', ['--setrw', path]);
   return { path, file };
 }

@@ -288,8 +288,7 @@ test('targets that must not be written', async (t) => {
     }
   });
   await t.test('a device that is read-only', async (t) => {
-    const device = loopDevice(t, { size: SIZE });
-    execFileSync('blockdev', ['--setro', device.path]);
+    const device = loopDevice(t, { size: SIZE, readOnly: true });
     await check(t, device.path, 'TARGET_DENIED', 6);
   });
   await t.test('the device that scratch lies on', async (t) => {
