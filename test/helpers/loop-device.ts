@@ -41,6 +41,6 @@ export function loopDevice(
   const path = execFileSync('losetup', [...flags, '--find', '--show', file], { encoding: 'utf8' }).trim();
   t.teardown(() => execFileSync('losetup', ['--detach', path]));
   // `blockdev --setro` stays with a loop device's number when it is detached: an earlier test's must not be ours.
-  execFileSync('blockdev', ['--setrw', path]);
+  if (!readOnly) execFileSync('blockdev', ['--setrw', path]);
   return { path, file };
 }

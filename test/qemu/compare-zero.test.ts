@@ -1,0 +1,93 @@
+// Comparing what is on a device, and zeroing ranges of it.
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { compare } from '../../src/qemu/compare.ts';
+import { fileNode, loneLayer, nbdNode, rawNode, windowNode } from '../../src/qemu/graph.ts';
+import { zeroRange } from '../../src/qemu/zero.ts';
+import { KiB, MiB } from '../../src/units.ts';
+import { makeChain } from '../helpers/chain.ts';
+import { loopDevice } from '../helpers/loop-device.ts';
+import { nbdkit } from '../helpers/nbdkit.ts';
+import { requires } from '../helpers/requires.ts';
+import { tempFolder } from '../helpers/tmp.ts';
+
+const { signal } = new AbortController();
+
+test('says where the first sector that differs is, counted in the window', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io')) return;
+  const chain = makeChain(t, { layers: ['ABCD'] });
+  const a = loneLayer(fileNode(chain.layers[0] ?? ''));
+  const path = join(chain.dir, 'device.raw');
+  const disk = readFileSync(chain.truth);
+  writeFileSync(path, disk);
+  const b = rawNode(fileNode(path));
+  t.strictSame(await compare({ a, b, cache: 'none', signal }), { identical: true });
+  disk[128 * KiB + 700] = 1;
+  writeFileSync(path, disk);
+  t.strictSame(await compare({ a, b, cache: 'none', signal }), { identical: false, offset: 128 * KiB + 512 });
+  const window = { offset: 64 * KiB, size: 128 * KiB };
+  t.strictSame(await compare({ a: windowNode(a, window), b: windowNode(b, window), cache: 'writeback', signal }), {
+    identical: false,
+    offset: 64 * KiB + 512,
+  });
+  const before = { offset: 0, size: 128 * KiB };
+  t.strictSame(await compare({ a: windowNode(a, before), b: windowNode(b, before), cache: 'none', signal }), {
+    identical: true,
+  });
+});
+
+test('zeros that are written and zeros that are not are the same', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io')) return;
+  const chain = makeChain(t, { layers: ['A0-'] });
+  const b = rawNode(fileNode(chain.truth));
+  t.strictSame(await compare({ a: loneLayer(fileNode(chain.layers[0] ?? '')), b, cache: 'none', signal }), {
+    identical: true,
+  });
+});
+
+test('a comparison that cannot be made is no mismatch', async (t) => {
+  if (!requires(t, 'qemu-img', 'nbdkit')) return;
+  const socket = nbdkit(t, '--filter=error', 'pattern', '1M', 'error-pread=EIO', 'error-pread-rate=100%');
+  const a = rawNode(nbdNode(socket, ''));
+  const file = join(tempFolder(t), 'b.raw');
+  writeFileSync(file, Buffer.alloc(MiB, 1));
+  await t.rejects(compare({ a, b: rawNode(fileNode(file)), cache: 'writeback', signal }), { code: 'QEMU_FAILED' });
+});
+
+test('zeroes a range of a device, and nothing else', async (t) => {
+  if (!requires(t, 'qemu-io', 'root', 'losetup')) return;
+  const device = loopDevice(t, { size: 4 * MiB, fill: 0xff });
+  const done: number[] = [];
+  const onProgress = (bytes: number) => done.push(bytes);
+  await zeroRange({ path: device.path, device: true, offset: MiB + 512, length: 2 * MiB, onProgress, signal });
+  const expected = Buffer.alloc(4 * MiB, 0xff).fill(0, MiB + 512, 3 * MiB + 512);
+  t.equal(readFileSync(device.path).equals(expected), true);
+  t.strictSame(done, [2 * MiB]);
+});
+
+test('zeroes a file in steps of 1 GiB', async (t) => {
+  if (!requires(t, 'qemu-io')) return;
+  const path = join(tempFolder(t), 'large.raw');
+  writeFileSync(path, 'x');
+  truncateSync(path, 2560 * MiB);
+  const done: number[] = [];
+  await zeroRange({
+    path,
+    device: false,
+    offset: 0,
+    length: 2560 * MiB,
+    onProgress: (bytes) => done.push(bytes),
+    signal,
+  });
+  t.strictSame(done, [1024 * MiB, 2048 * MiB, 2560 * MiB]);
+});
+
+test('says where zeroing failed', async (t) => {
+  if (!requires(t, 'qemu-io', 'root', 'losetup')) return;
+  const device = loopDevice(t, { size: MiB });
+  await t.rejects(zeroRange({ path: device.path, device: true, offset: MiB, length: MiB, signal }), {
+    code: 'TARGET_WRITE_FAILED',
+    message: /zeroing \/dev\/loop\d+ at offset 1048576 failed: /,
+  });
+});
