@@ -16,8 +16,9 @@ import { withSource } from './source.ts';
 import { openWorkFolder } from './work-folder.ts';
 
 /**
- * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which
- * PVC failed, which were not begun, and lists every problem. Everything that was opened is closed before it resolves.
+ * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which PVC
+ * failed, which were not begun, and lists every problem. Rejects with INTERNAL, a bug of ours, so that its cause is not
+ * lost. Everything that was opened is closed before it ends.
  */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const began = performance.now();
@@ -26,7 +27,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     await restoreAll(options, outcomes);
     return outcomes.document(secondsSince(began));
   } catch (error) {
-    return outcomes.document(secondsSince(began), toDatamoverError(error, options.signal));
+    const failure = toDatamoverError(error, options.signal);
+    if (failure.code === 'INTERNAL') throw failure;
+    return outcomes.document(secondsSince(began), failure);
   }
 }
 
