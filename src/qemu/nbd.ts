@@ -46,7 +46,9 @@ export async function withQemuNbd<T>(
   try {
     await untilItAnswers(hidden, died.signal);
     shown = await show(hidden, listen);
-    return await work(uriOf(listen), died.signal);
+    const result = await work(uriOf(listen), died.signal);
+    died.signal.throwIfAborted();
+    return result;
   } catch (error) {
     // What ended the server is the cause of whatever the work ran into.
     died.signal.throwIfAborted();
