@@ -2,7 +2,8 @@
 import { readFile, stat, truncate } from 'node:fs/promises';
 import { type Test, test } from 'tap';
 import { HEADER_READ_BYTES, parseHeader } from '../../src/qcow2/header.ts';
-import { examineLayer } from '../../src/restore/examine-layer.ts';
+import { fileNode } from '../../src/qemu/graph.ts';
+import { examineImage } from '../../src/restore/examine.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { type ChainShape, makeChain, qemu } from '../helpers/chain.ts';
 import { requires } from '../helpers/requires.ts';
@@ -10,8 +11,11 @@ import { requires } from '../helpers/requires.ts';
 const { signal } = new AbortController();
 
 async function examine(path: string): Promise<void> {
-  const header = parseHeader((await readFile(path)).subarray(0, HEADER_READ_BYTES), path);
-  await examineLayer({ path, header, where: path, signal });
+  const bytes = await readFile(path);
+  const header = parseHeader(bytes.subarray(0, HEADER_READ_BYTES), path);
+  const read = async ({ offset, length }: { offset: number; length: number }) =>
+    bytes.subarray(offset, offset + length);
+  await examineImage({ image: fileNode(path), header, fileSize: bytes.length, where: path, read, signal });
 }
 
 function oneLayer(t: Test, shape: ChainShape): string {
