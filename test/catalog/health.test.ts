@@ -1,0 +1,83 @@
+import { test } from 'tap';
+import { diskStates, disksOf, lossOf, sayLoss, tipsOf } from '../../src/catalog/health.ts';
+import { parseVmIndex, type VmIndex } from '../../src/catalog/vm-index.ts';
+import { history } from '../helpers/catalog.ts';
+
+const vm = { namespace: 'demo', name: 'web' };
+
+function statesWithout(index: VmIndex, disk: string, missing: string): Map<string, { readonly state: string }> {
+  const flaw = { code: 'OBJECT_MISSING', problem: 'it is missing' } as const;
+  return diskStates(index, disk, ({ object }) => (object.includes(missing) ? flaw : undefined));
+}
+
+function shown(states: ReadonlyMap<string, { readonly state: string }>): string {
+  return [...states].map(([id, { state }]) => `${id.slice(3)} ${state}`).join(', ');
+}
+
+test('a deleted layer breaks what builds on it, of its disk, and nothing else', async (t) => {
+  const index = parseVmIndex(history('1!root,data 2root,data 3root,data 4!root,data 5root,data'), vm);
+  t.strictSame(disksOf(index), ['root', 'data']);
+  t.equal(shown(statesWithout(index, 'root', 'cp-2/')), '1 whole, 2 broken, 3 broken, 4 whole, 5 whole');
+  t.equal(shown(statesWithout(index, 'root', 'cp-2/vmb-2-data')), '1 whole, 2 whole, 3 whole, 4 whole, 5 whole');
+  const states = diskStates(index, 'root', ({ object }) =>
+    object.includes('cp-2/') ? { code: 'OBJECT_MISSING', problem: 'it is missing' } : undefined,
+  );
+  t.match(states.get('cp-3'), { state: 'broken', root: 'cp-2', code: 'OBJECT_MISSING', problem: 'it is missing' });
+  const loss = lossOf('cp-2', states, tipsOf(index));
+  t.strictSame(loss, { lost: ['b2', 'b3'], restorable: ['b1', 'b4', 'b5'] });
+  t.equal(sayLoss('root', loss), 'lost with it for disk root: b2, b3; still restorable: b1, b4, b5');
+  t.equal(sayLoss('root', { lost: [], restorable: [] }), 'no backup needs it; none can still be restored');
+});
+
+test('the tip of a backup is the newest checkpoint that it references, newest backup last', async (t) => {
+  const index = parseVmIndex(history('1!root 2root 3!root'), vm);
+  t.strictSame(
+    [...tipsOf(index)],
+    [
+      ['b1', 'cp-1'],
+      ['b2', 'cp-2'],
+      ['b3', 'cp-3'],
+    ],
+  );
+});
+
+test('each way to be broken by itself has its words', async (t) => {
+  const broken = (change: (document: ReturnType<typeof history>) => unknown, id = 'cp-2'): object | undefined => {
+    const document = history('1!root 2root');
+    change(document);
+    return diskStates(parseVmIndex(document, vm), 'root', () => undefined).get(id);
+  };
+  const second = (document: ReturnType<typeof history>): object => document.checkpoints[1] ?? {};
+  t.match(
+    broken((document) => document.checkpoints.shift()),
+    { root: 'cp-1', problem: 'checkpoint cp-1 is not in the index' },
+  );
+  t.match(
+    broken((document) => document.checkpoints.push(...document.checkpoints.slice(1))),
+    { problem: /in the index more than once/ },
+  );
+  t.match(
+    broken((document) => Object.assign(second(document), { parent: undefined })),
+    { problem: /incremental, but names no parent/ },
+  );
+  t.match(
+    broken((document) => Object.assign(second(document), { type: 'full' })),
+    { problem: /is full, but names a parent, cp-1/ },
+  );
+  t.match(
+    broken((document) => Object.assign(second(document), { parent: 'cp-2' })),
+    { problem: /circle at cp-2/ },
+  );
+  t.match(
+    broken((document) => document.checkpoints[1]?.files.push('vmb-2-root.qcow2')),
+    { problem: /more than one layer of disk root/ },
+  );
+  t.match(
+    broken((document) => Object.assign(document.checkpoints[0] ?? {}, { files: [] })),
+    { root: 'cp-1', problem: /holds no layer of disk root/ },
+  );
+  t.match(
+    broken((document) => Object.assign(document.checkpoints[0] ?? {}, { type: '?' })),
+    { root: 'cp-1', code: 'CATALOG_INVALID', problem: /checkpoints\[0\]\.type/ },
+  );
+});
