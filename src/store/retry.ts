@@ -34,6 +34,7 @@ export async function withRetries<T>(
   const { policy, source, signal } = context;
   const began = performance.now();
   let quietSince = began;
+  // In a row, without a new byte.
   let failures = 0;
   let before: TransientError | undefined;
   for (let tries = 1; ; tries += 1) {

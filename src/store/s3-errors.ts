@@ -1,6 +1,6 @@
 // What an S3 answer or a failed connection means: a DatamoverError, which is final, or a TransientError, which may pass.
 // Messages are made of status, name and key only: the server's own text and the SDK's error may quote the request.
-import { DatamoverError, systemCode } from '../errors.ts';
+import { DatamoverError, type ErrorCode, systemCode } from '../errors.ts';
 import { TransientError } from './policy.ts';
 import { ACCESS_HINTS, DEFAULT_ACCESS_HINT, SSE_HINT } from './s3-hints.ts';
 
@@ -26,17 +26,15 @@ export function sortFailure(error: unknown, context: FailureContext): unknown {
   if (error instanceof DatamoverError || error instanceof TransientError) return error;
   const service = serviceFailureOf(error);
   if (service !== undefined) return fromService(service, context);
-  if (error instanceof Error && /^(CredentialsProvider|TokenProvider)Error$/.test(error.name))
-    return noKeys(error, context);
+  if (!(error instanceof Error)) return error;
+  if (/^(CredentialsProvider|TokenProvider)Error$/.test(error.name)) return noKeys(error, context);
   const code = systemCode(error);
-  if (code === 'ENOENT' || code === 'EACCES') return noKeys(error, context);
+  // A token file that the chain was sent to.
+  if (code !== undefined && 'syscall' in error && error.syscall === 'open') return noKeys(error, context);
   if (code !== undefined) return fromConnection(code, error, context);
-  if (error instanceof Error && /^Region is missing/.test(error.message)) {
-    return new DatamoverError('PLAN_INVALID', 'no S3 region is known', {
-      hint: 'give region (source.s3.region, --region) or set AWS_REGION; with an endpoint of your own any region will do',
-    });
-  }
-  return error;
+  // The SDK's own time limit for making a connection has no code.
+  if (error.name === 'TimeoutError') return new TransientError('no connection was made in time', { cause: error });
+  return fromSettings(error);
 }
 
 /** The HTTP status of an error that the SDK made of an answer. */
@@ -79,46 +77,55 @@ function retryAfterOf(error: Error): number | undefined {
 }
 
 function fromService(failure: ServiceFailure, context: FailureContext): DatamoverError | TransientError {
-  const { status, name, cause } = failure;
+  const { status, name, cause, retryAfterMs } = failure;
   const answer = name === 'Unknown' ? `${status}` : `${status} ${name}`;
-  const final = (code: ConstructorParameters<typeof DatamoverError>[0], why: string, hint: string): DatamoverError =>
+  const final = ({ code, why, hint }: Refusal): DatamoverError =>
     new DatamoverError(code, `${context.where}: ${why} (${answer})`, { hint, cause });
   if (failure.skewCorrected || name === 'RequestTimeTooSkewed') {
-    const clock = final('ACCESS_DENIED', "this machine's clock is too far off", 'set the clock (NTP), then try again');
-    return new TransientError(`the clock is off (${answer})`, { mended: true, unlikely: true, finally: clock });
+    return new TransientError(`the clock is off (${answer})`, { mended: true, unlikely: true, finally: final(CLOCK) });
   }
-  if (name === 'NoSuchBucket') return missingBucket(context, cause);
+  if (/^(NoSuchBucket|InvalidBucketName)$/.test(name)) return missingBucket(context, cause);
   if (status === 404) return missingObject(context, cause);
-  if (status === 412) return changedObject(context.where, cause);
-  if (status === 416) return changedObject(context.where, cause);
-  if (isTransient(status, name)) {
-    return new TransientError(`the server answered ${answer}`, { retryAfterMs: failure.retryAfterMs, cause });
-  }
-  if (status < 300)
+  if (status === 412 || status === 416) return changedObject(context.where, cause);
+  if (isTransient(status, name)) return new TransientError(`the server answered ${answer}`, { retryAfterMs, cause });
+  if (status < 300) {
     return new TransientError('the server sent something else than an S3 answer', { unlikely: true, cause });
-  if (
-    status < 400 ||
-    /^(AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocationConstraintException)$/.test(name)
-  ) {
-    return final(
-      'SOURCE_UNREACHABLE',
-      'the bucket is in another region or at another endpoint',
-      'give the right region (source.s3.region, --region) and endpoint of the bucket',
-    );
   }
-  if (status === 401 || status === 403 || ACCESS_HINTS.has(name)) {
-    return final('ACCESS_DENIED', 'access denied', ACCESS_HINTS.get(name) ?? DEFAULT_ACCESS_HINT);
+  return final(refusalOf(status, name));
+}
+
+interface Refusal {
+  readonly code: ErrorCode;
+  readonly why: string;
+  readonly hint: string;
+}
+
+const CLOCK: Refusal = {
+  code: 'ACCESS_DENIED',
+  why: "this machine's clock is too far off",
+  hint: 'set the clock (NTP), then try again',
+};
+
+function refusalOf(status: number, name: string): Refusal {
+  if (status < 400 || /^(AuthorizationHeaderMalformed|IllegalLocationConstraintException)$/.test(name)) {
+    return {
+      code: 'SOURCE_UNREACHABLE',
+      why: 'the bucket is in another region or at another endpoint',
+      hint: 'give the right region (source.s3.region, --region) and endpoint of the bucket',
+    };
+  }
+  const accessHint = ACCESS_HINTS.get(name);
+  if (status === 401 || status === 403 || accessHint !== undefined) {
+    return { code: 'ACCESS_DENIED', why: 'access denied', hint: accessHint ?? DEFAULT_ACCESS_HINT };
   }
   if (status === 400 && /^(Invalid(Argument|Request|EncryptionAlgorithmError)|Unknown)$/.test(name)) {
-    return final('ACCESS_DENIED', 'the server refused the request', SSE_HINT);
+    return { code: 'ACCESS_DENIED', why: 'the server refused the request', hint: SSE_HINT };
   }
-  if (status === 407)
-    return final('SOURCE_UNREACHABLE', 'the proxy wants a login', 'put user and password into HTTP(S)_PROXY');
-  return final(
-    'SOURCE_UNREACHABLE',
-    'the server refused the request',
-    'check endpoint, region and bucket; is this an S3 server?',
-  );
+  const hint =
+    status === 407
+      ? 'the proxy wants a login: put user and password into HTTP(S)_PROXY'
+      : 'check endpoint, region and bucket; is this an S3 server?';
+  return { code: 'SOURCE_UNREACHABLE', why: 'the server refused the request', hint };
 }
 
 function isTransient(status: number, name: string): boolean {
@@ -153,6 +160,21 @@ function noKeys(error: unknown, { where }: FailureContext): DatamoverError {
     hint: 'name a credentialsFile (and profile), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
     cause: error,
   });
+}
+
+/** What the SDK finds wrong before it asks anything. */
+function fromSettings(error: Error): Error {
+  if (/^Region is missing/.test(error.message)) {
+    return new DatamoverError('PLAN_INVALID', 'no S3 region is known', {
+      hint: 'give region (source.s3.region, --region) or set AWS_REGION; with an endpoint of your own any region will do',
+    });
+  }
+  if (error.name === 'EndpointError' || error.name === 'InvalidBucketName') {
+    return new DatamoverError('PLAN_INVALID', `the bucket's name, region and endpoint do not fit: ${error.message}`, {
+      hint: 'check bucket, region and endpoint; a server of your own usually wants forcePathStyle: true',
+    });
+  }
+  return error;
 }
 
 const CERTIFICATE =

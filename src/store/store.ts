@@ -14,7 +14,7 @@ export interface ObjectInfo {
   readonly size: number;
   /** Opaque pin of this very version. */
   readonly etag: string;
-  /** Full-object checksums that the store keeps, base64 as S3 writes them; composite ones ("-N") are left out. */
+  /** Full-object checksums that the store keeps; composite ones ("-N") are left out. */
   readonly checksums: readonly ObjectChecksum[];
 }
 
