@@ -14,6 +14,8 @@ export interface RunCliOptions {
   readonly cwd?: string;
   /** Flags for Node itself. */
   readonly nodeArgs?: readonly string[];
+  /** In a process group of its own, as a shell starts it. */
+  readonly detached?: boolean;
   /** Aborting it sends SIGTERM. */
   readonly signal?: AbortSignal;
 }
@@ -46,12 +48,13 @@ export async function runCli(args: readonly string[], options: RunCliOptions = {
 /** Starts the program, for tests that watch it or kill it on its way. */
 export function startCli(
   args: readonly string[],
-  { env = {}, stdin = '', cwd, nodeArgs = [] }: RunCliOptions = {},
+  { env = {}, stdin = '', cwd, nodeArgs = [], detached = false }: RunCliOptions = {},
 ): RunningCli {
   // Under tap `spawn` puts tap's loader into NODE_OPTIONS of every child; env(1) takes it out and becomes the program.
   const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...nodeArgs, programPath(), ...args], {
     env: cleanEnvironment(env),
     stdio: ['pipe', 'pipe', 'pipe'],
+    detached,
     ...(cwd === undefined ? {} : { cwd }),
   });
   // A program that ends without reading its input closes the pipe under us.

@@ -1,0 +1,90 @@
+// A block device that is slow, fails in places, or dies: a loop device over a file that qemu-storage-daemon serves
+// through FUSE, with its throttle or blkdebug driver in between. (Device-mapper's own `error` and `delay` would do it
+// too, where the kernel has device-mapper.)
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import type { LoopDevice } from './loop-device.ts';
+import { tempFolder } from './tmp.ts';
+
+/** What `requires` must find before `badDevice`. */
+export const BAD_DEVICE_TOOLS = ['root', 'losetup', 'qemu-storage-daemon', 'setpriv', '/dev/fuse'] as const;
+
+export interface BadDeviceOptions {
+  /** Bytes. */
+  readonly size: number;
+  readonly fill?: number;
+  /** Bytes a second. */
+  readonly writesPerSecond?: number;
+  /** Requests of this kind that touch the sector of this byte fail. */
+  readonly fails?: { readonly on: 'read' | 'write' | 'flush'; readonly at?: number; readonly errno?: number };
+}
+
+export interface BadDevice extends LoopDevice {
+  /** From now on everything fails. */
+  die(): Promise<void>;
+}
+
+export async function badDevice(t: Test, { size, fill, writesPerSecond, fails }: BadDeviceOptions): Promise<BadDevice> {
+  const folder = tempFolder(t);
+  const [file, served] = [join(folder, 'device'), join(folder, 'served')];
+  writeFileSync(file, fill === undefined ? '' : Buffer.alloc(size, fill));
+  truncateSync(file, size);
+  writeFileSync(served, '');
+  const nodes = ['--blockdev', `driver=file,node-name=file,filename=${file},cache.direct=off`];
+  if (writesPerSecond !== undefined) {
+    nodes.push('--object', `throttle-group,id=group,x-bps-write=${writesPerSecond}`);
+    nodes.push('--blockdev', 'driver=throttle,node-name=top,throttle-group=group,file=file');
+  } else if (fails !== undefined) {
+    const { on, at, errno = 5 } = fails;
+    const sector = at === undefined ? '' : `,inject-error.0.sector=${at / 512}`;
+    const rule = `inject-error.0.event=none,inject-error.0.iotype=${on},inject-error.0.errno=${errno}${sector}`;
+    nodes.push('--blockdev', `driver=blkdebug,node-name=top,image=file,${rule}`);
+  } else {
+    nodes.push('--blockdev', 'driver=raw,node-name=top,file=file');
+  }
+  const daemon = await startDaemon(folder, [
+    ...nodes,
+    '--export',
+    `type=fuse,id=export,node-name=top,mountpoint=${served},writable=on,allow-other=off`,
+  ]);
+  const die = async (): Promise<void> => {
+    if (daemon.exitCode !== null || daemon.signalCode !== null) return;
+    const ended = once(daemon, 'exit');
+    daemon.kill('SIGKILL');
+    await ended;
+  };
+  const path = execFileSync('losetup', ['--find', '--show', served], { encoding: 'utf8' }).trim();
+  t.teardown(async () => {
+    execFileSync('losetup', ['--detach', path]);
+    daemon.kill('SIGTERM');
+    if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit');
+    unmount(served);
+  });
+  return { path, file, die };
+}
+
+/** Ready when it has written its pid file; ends with this process. */
+async function startDaemon(folder: string, args: readonly string[]): Promise<ChildProcess> {
+  const command = ['--pdeathsig', 'KILL', '--', 'qemu-storage-daemon', '--chardev', 'stdio,id=qmp', '--monitor', 'qmp'];
+  const child = spawn('setpriv', [...command, ...args], { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
+  // The greeting comes when everything on the command line is there.
+  await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'exit').then(([status]) => {
+      throw new Error(`qemu-storage-daemon ended with ${status}`);
+    }),
+  ]);
+  return child;
+}
+
+/** A daemon that was killed leaves its mount. */
+function unmount(path: string): void {
+  try {
+    execFileSync('umount', ['--lazy', path], { stdio: 'ignore' });
+  } catch {
+    // It unmounted itself when it ended in order.
+  }
+}

@@ -1,0 +1,62 @@
+// A gate before qemu-img: the sub-command that a test names waits, as on a very slow disk, until the test lets it go.
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, closeSync, constants, openSync, writeFileSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { tempFolder } from './tmp.ts';
+
+export interface Gate {
+  /** With it the program finds the gate in qemu-img's place. */
+  readonly env: { readonly PATH: string };
+  /** Resolves with the process id of the one that waits. */
+  reached(): Promise<number>;
+  /** Lets it go on, as the real qemu-img. */
+  open(): void;
+}
+
+/**
+ * The `nth` call whose arguments match `pattern` (an extended regular expression over all of them, separated by spaces)
+ * waits; all others pass.
+ */
+export function gateBefore(t: Test, pattern: string, { nth = 1 }: { readonly nth?: number } = {}): Gate {
+  const folder = tempFolder(t);
+  const tool = execFileSync('which', ['qemu-img'], { encoding: 'utf8' }).trim();
+  const [reached, opened] = [join(folder, 'reached'), join(folder, 'opened')];
+  execFileSync('mkfifo', [reached, opened]);
+  const script = join(folder, 'qemu-img');
+  // Made in the script's own folder, `call-N` counts; bash becomes qemu-img, so that the process stays the same.
+  writeFileSync(
+    script,
+    `#!/bin/bash
+pattern='${pattern}'
+if [[ "$*" =~ $pattern ]]; then
+  n=1
+  while ! mkdir '${folder}/call-'$n 2>/dev/null; do n=$((n + 1)); done
+  if [ $n -eq ${nth} ]; then
+    echo $$ >'${reached}'
+    read -r _ <'${opened}'
+  fi
+fi
+exec ${tool} "$@"
+`,
+  );
+  chmodSync(script, 0o755);
+  // Both ends open, so that neither opening waits nor the end is seen when the script is killed.
+  const flags = constants.O_RDWR | constants.O_NONBLOCK;
+  const socket = new Socket({ fd: openSync(reached, flags), readable: true, writable: false });
+  const release = openSync(opened, flags);
+  t.teardown(() => {
+    socket.destroy();
+    closeSync(release);
+  });
+  return {
+    env: { PATH: `${folder}:${process.env.PATH ?? ''}` },
+    reached: async () => {
+      const [said] = await once(socket, 'data');
+      return Number(String(said).trim());
+    },
+    open: () => void writeSync(release, '\n'),
+  };
+}

@@ -1,0 +1,163 @@
+// A restore that has been brought into the middle of a phase and stays there, to be killed or cancelled.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import type { Phase } from '../../src/restore/progress.ts';
+import { MiB } from '../../src/units.ts';
+import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
+import { badDevice } from './bad-device.ts';
+import { type Gate, gateBefore } from './gate.ts';
+import { type LoopDevice, loopDevice } from './loop-device.ts';
+import { type Peer, type PeerPlan, startPeer } from './peer.ts';
+import { markEnvironment, processesWith } from './processes.ts';
+import { type RestoreRun, runRestore } from './restore.ts';
+import type { Rgw } from './rgw.ts';
+import { tempFolder } from './tmp.ts';
+import { type WatchedRestore, watchRestore } from './watched-restore.ts';
+
+export interface Source {
+  readonly made: BackupForTest;
+  readonly backup: string;
+  readonly disk: string;
+  readonly rgw: Rgw;
+  /** Where `made` was uploaded to. */
+  readonly bucket: string;
+}
+
+export interface RestoreInPhase {
+  readonly run: WatchedRestore;
+  readonly device: LoopDevice;
+  readonly scratch: string;
+  /** By which everything that the run has started is found. */
+  readonly mark: { readonly KDM_TEST_MARK: string };
+  /** The same command once more, on a source and with a qemu-img that behave. */
+  again(args?: readonly string[]): Promise<RestoreRun>;
+}
+
+/** Phases that a restore can be held in; `checksum` is over within milliseconds. */
+export const HELD_PHASES = [
+  'check',
+  'download',
+  'rebase',
+  'examine',
+  'assemble',
+  'convert',
+  'verify',
+  'finish',
+] as const satisfies readonly Phase[];
+
+export type HeldPhase = (typeof HELD_PHASES)[number];
+
+/** What qemu-img is asked to do in a phase, as `gateBefore` matches it; edges are read one after the other. */
+const CALLS: Readonly<Partial<Record<HeldPhase, { readonly pattern: string; readonly nth?: number }>>> = {
+  rebase: { pattern: '^rebase', nth: 2 },
+  examine: { pattern: '^check' },
+  assemble: { pattern: '^convert.*disk\\.raw' },
+  verify: { pattern: '^compare' },
+  finish: { pattern: '^convert.*edge\\.raw', nth: 2 },
+};
+
+/** Bytes a second that the device takes in `convert`: slow enough to be met in the middle. */
+const SLOW = 4 * MiB;
+
+/** `detached` gives it a process group of its own, as a shell does. */
+export async function restoreInPhase(
+  t: Test,
+  source: Source,
+  phase: HeldPhase,
+  { detached = false }: { readonly detached?: boolean } = {},
+): Promise<RestoreInPhase> {
+  const { made, backup, disk, rgw, bucket } = source;
+  const { size } = sizeOf(source);
+  const device = phase === 'convert' ? await badDevice(t, { size, writesPerSecond: SLOW }) : loopDevice(t, { size });
+  const scratch = join(tempFolder(t), 'scratch');
+  const peer = await startPeer({ upstream: rgw.endpoint, plan: holdIn(phase) }, t);
+  const plan = await planFor(
+    made,
+    backup,
+    { [disk]: device.path },
+    { s3: { rgw: { ...rgw, endpoint: peer.endpoint }, bucket }, scratch },
+  );
+  const call = CALLS[phase];
+  const gate = call === undefined ? undefined : gateBefore(t, call.pattern, call);
+  const mark = markEnvironment();
+  const args = [
+    '--part-size',
+    '1Mi',
+    '--strategy',
+    phase === 'assemble' ? 'staged-raw' : 'staged',
+    '--verify',
+    'compare',
+  ];
+  const run = watchRestore(t, plan, args, { env: { ...rgw.env, ...mark, ...gate?.env }, detached });
+  await Promise.race([
+    isIn(phase, { run, gate, peer, mark }),
+    run.end.then(({ stderr }) => Promise.reject(new Error(stderr))),
+  ]);
+  return {
+    run,
+    device,
+    scratch,
+    mark,
+    again: async (more = []) => {
+      peer.plan = () => undefined;
+      return await runRestore(plan, [...args, ...more], { ...rgw.env, ...mark });
+    },
+  };
+}
+
+/** The device holds the true disk. */
+export async function holdsTruth({ made, backup, disk }: Source, device: LoopDevice): Promise<string | undefined> {
+  execFileSync('blockdev', ['--flushbufs', device.path]);
+  return await difference(device.file, truthOf(made, backup, disk));
+}
+
+/** What a boot or a mount would find on the device: '' when it is nothing. */
+export function probe(device: LoopDevice): string {
+  try {
+    return execFileSync('blkid', ['--probe', device.path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  } catch {
+    // Exit status 2: it found nothing.
+    return '';
+  }
+}
+
+/** What stands at the device's beginning: nothing, a claim of ours, or something else. */
+export function headOf(device: Pick<LoopDevice, 'file'>): 'blank' | 'claim' | 'data' {
+  const head = readFileSync(device.file).subarray(0, 4096);
+  if (head.every((byte) => byte === 0)) return 'blank';
+  return head.toString('latin1').startsWith('kubevirt-datamover claim\n') ? 'claim' : 'data';
+}
+
+function sizeOf({ made, backup, disk }: Source): { readonly size: number } {
+  const layer = made.checkpoints.find((one) => one.backup === backup)?.layers.find((one) => one.disk === disk);
+  if (layer === undefined) throw new Error(`${backup} holds no ${disk}`);
+  return { size: layer.virtualSize };
+}
+
+/** The source holds a run back where qemu-img cannot: it answers nothing, or only half of the base. */
+function holdIn(phase: HeldPhase): PeerPlan {
+  if (phase === 'check') return () => ({ kind: 'stall' });
+  if (phase !== 'download') return () => undefined;
+  return ({ method, range }) =>
+    method === 'GET' && range !== undefined && range.first >= 4 * MiB ? { kind: 'stall', after: 1000 } : undefined;
+}
+
+async function isIn(
+  phase: HeldPhase,
+  { run, gate, peer, mark }: { run: WatchedRestore; gate: Gate | undefined; peer: Peer; mark: RestoreInPhase['mark'] },
+): Promise<void> {
+  await run.untilPhase(phase);
+  if (gate !== undefined) await gate.reached();
+  if (phase === 'check') await seen(() => peer.requests.length > 0);
+  if (phase === 'download') await seen(() => peer.requests.some(({ fault, sent }) => fault !== undefined && sent > 0));
+  if (phase === 'convert') {
+    await seen(() => processesWith(mark).some(({ command }) => command.startsWith('qemu-img convert')));
+  }
+}
+
+/** Asks again with every turn of the loop: what is waited for has no event of its own. */
+async function seen(fact: () => boolean): Promise<void> {
+  while (!fact()) await new Promise((resolve) => setTimeout(resolve, 5));
+}

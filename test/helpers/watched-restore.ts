@@ -1,0 +1,94 @@
+// A restore that is watched while it runs: its JSON log tells where it is, so that a test can strike at the right moment.
+import type { ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Test } from 'tap';
+import { z } from 'zod';
+import type { Phase } from '../../src/restore/progress.ts';
+import { parseDocument, type RestoreDocument } from './restore.ts';
+import { type RunCliOptions, startCli } from './run-cli.ts';
+
+const lineSchema = z.looseObject({
+  event: z.string(),
+  pvc: z.string().optional(),
+  phase: z.string().optional(),
+  message: z.string().optional(),
+  code: z.string().optional(),
+  index: z.number().optional(),
+});
+
+export type LogLine = z.infer<typeof lineSchema>;
+
+export interface WatchedEnd {
+  /** Null when a signal ended it. */
+  readonly exitCode: number | null;
+  /** Undefined when it was killed before it could print one. */
+  readonly document: RestoreDocument | undefined;
+  readonly stderr: string;
+}
+
+export interface WatchedRestore {
+  readonly child: ChildProcess;
+  /** What was logged so far. */
+  readonly lines: readonly LogLine[];
+  /** The first line, past or to come, that fits. Rejects when the program ended without one. */
+  until(what: string, fits: (line: LogLine) => boolean): Promise<LogLine>;
+  /** `until` a phase has begun. */
+  untilPhase(phase: Phase): Promise<LogLine>;
+  readonly end: Promise<WatchedEnd>;
+}
+
+/** `restore PLAN --output json --log-format json` with `args` added; killed with the test, if it still runs then. */
+export function watchRestore(
+  t: Test,
+  plan: string,
+  args: readonly string[] = [],
+  options: RunCliOptions = {},
+): WatchedRestore {
+  const { child, result } = startCli(['restore', plan, '--output', 'json', '--log-format', 'json', ...args], options);
+  t.teardown(() => child.kill('SIGKILL'));
+  const lines: LogLine[] = [];
+  const waiting = new Set<(line: LogLine) => void>();
+  if (child.stderr === null) throw new TypeError('stderr is no pipe');
+  createInterface({ input: child.stderr }).on('line', (text) => {
+    const line = parseLine(text);
+    if (line === undefined) return;
+    lines.push(line);
+    for (const tell of waiting) tell(line);
+  });
+  const end = result.then(({ exitCode, stdout, stderr }): WatchedEnd => {
+    return { exitCode, document: stdout === '' ? undefined : parseDocument(stdout), stderr };
+  });
+  const until = async (what: string, fits: (line: LogLine) => boolean): Promise<LogLine> => {
+    const known = lines.find(fits);
+    if (known !== undefined) return known;
+    let stop = (): void => {};
+    const coming = new Promise<LogLine>((resolve) => {
+      const tell = (line: LogLine): void => {
+        if (fits(line)) resolve(line);
+      };
+      waiting.add(tell);
+      stop = () => void waiting.delete(tell);
+    });
+    const missed = end.then(({ exitCode, stderr }): never => {
+      throw new Error(`the program ended (${exitCode}) before ${what}:\n${stderr}`);
+    });
+    return await Promise.race([coming, missed]).finally(stop);
+  };
+  return {
+    child,
+    lines,
+    until,
+    untilPhase: (phase) => until(phase, (line) => line.event === 'phase-started' && line.phase === phase),
+    end,
+  };
+}
+
+/** Undefined for what is no line of the JSON log. */
+function parseLine(text: string): LogLine | undefined {
+  try {
+    return lineSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    // A line of text, such as Node's own; the tests read stderr for those.
+    return undefined;
+  }
+}

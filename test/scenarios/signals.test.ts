@@ -1,0 +1,82 @@
+// SIGTERM and SIGINT in each phase: an orderly end within 10 s, the claim wiped, and scratch kept for the next run.
+import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Test, test } from 'tap';
+import { MiB } from '../../src/units.ts';
+import { BACKUP_TOOLS, madeBackup, uploadBucket } from '../helpers/backup.ts';
+import { BAD_DEVICE_TOOLS } from '../helpers/bad-device.ts';
+import { survivorsOf } from '../helpers/processes.ts';
+import { requires } from '../helpers/requires.ts';
+import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
+import {
+  HELD_PHASES,
+  type HeldPhase,
+  headOf,
+  holdsTruth,
+  type RestoreInPhase,
+  restoreInPhase,
+  type Source,
+} from '../helpers/strike.ts';
+
+/** Design section 8. */
+const BOUND_MS = 10_000;
+
+async function sourceOf(t: Test): Promise<Source> {
+  const rgw = await startRgw(t);
+  const made = await madeBackup(t, {
+    disks: [{ name: 'rootdisk', size: 16 * MiB, initial: { bytes: 10 * MiB } }],
+    checkpoints: 4,
+  });
+  return { made, backup: 'backup-004', disk: 'rootdisk', rgw, bucket: await uploadBucket(rgw, made) };
+}
+
+/** What must hold after a cancelled run, and that the same command then ends well. */
+async function endsInOrder(
+  t: Test,
+  source: Source,
+  { phase, held, status }: { readonly phase: HeldPhase; readonly held: RestoreInPhase; readonly status: number },
+): Promise<void> {
+  const bound = new AbortController();
+  const late = delay(BOUND_MS, 'late', { signal: bound.signal }).catch(() => 'late');
+  const end = await Promise.race([held.run.end, late]);
+  bound.abort();
+  if (typeof end === 'string') {
+    t.fail(`still running after ${BOUND_MS} ms`);
+    return;
+  }
+  t.equal(end.exitCode, status, end.document?.error?.message ?? 'no error');
+  t.match(end.document, { result: 'cancelled', error: { code: 'CANCELLED' } });
+  t.strictSame(await survivorsOf(held.mark), [], 'no process survives');
+  t.equal(headOf(held.device), 'blank', 'no claim is left');
+  t.equal(existsSync(held.scratch), phase !== 'check', 'scratch is kept when something was fetched');
+  const again = await held.again();
+  t.equal(again.exitCode, 0, again.document.error?.message ?? 'the same command ends well');
+  t.equal(await holdsTruth(source, held.device), undefined, 'identical to the true disk');
+  if (!['check', 'download'].includes(phase)) {
+    t.equal(again.document.pvcs[0]?.bytesDownloaded, 0, 'nothing is fetched again');
+  }
+}
+
+test('SIGTERM in each phase', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, 'mkfifo')) return;
+  const source = await sourceOf(t);
+  for (const phase of HELD_PHASES) {
+    await t.test(phase, async (t) => {
+      const held = await restoreInPhase(t, source, phase);
+      held.run.child.kill('SIGTERM');
+      await endsInOrder(t, source, { phase, held, status: 143 });
+    });
+  }
+});
+
+test('SIGINT, as a terminal sends it: to the children too', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, 'mkfifo')) return;
+  const source = await sourceOf(t);
+  for (const phase of ['download', 'rebase', 'verify'] as const) {
+    await t.test(phase, async (t) => {
+      const held = await restoreInPhase(t, source, phase, { detached: true });
+      process.kill(-(held.run.child.pid ?? Number.NaN), 'SIGINT');
+      await endsInOrder(t, source, { phase, held, status: 130 });
+    });
+  }
+});
