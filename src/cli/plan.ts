@@ -72,6 +72,11 @@ function collectPvc(value: string, earlier: readonly WantedPvc[] | undefined): r
   return [...(earlier ?? []), target === undefined ? { name } : { name, target }];
 }
 
+/** A target as the shell's user means it; the plan may be moved, so it is written whole. */
+function atHome({ name, target }: WantedPvc, cwd: string): WantedPvc {
+  return target === undefined ? { name } : { name, target: resolve(cwd, target) };
+}
+
 async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, session: Session): Promise<Outcome> {
   const { cwd, signal } = session;
   const source = parseSource(flags, cwd);
@@ -85,7 +90,7 @@ async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, s
       draftPlan(store, {
         source,
         vm,
-        pvcs: pvc ?? [],
+        pvcs: (pvc ?? []).map((wanted) => atHome(wanted, cwd)),
         signal,
         ...given({ backup, checkpoint, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
       }),

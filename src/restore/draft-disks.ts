@@ -1,5 +1,4 @@
 // Which disks a drafted plan restores, and where to.
-import { isAbsolute } from 'node:path';
 import { findFile } from '../catalog/chain.ts';
 import { vmText } from '../catalog/keys.ts';
 import { DatamoverError } from '../errors.ts';
@@ -34,9 +33,6 @@ export function chooseDisks({ index, ids }: VmBackup, pvcs: readonly DraftPvc[])
   };
   for (const { name, target } of pvcs) {
     const shown = target === undefined ? name : `${name}=${target}`;
-    if (target !== undefined && !isAbsolute(target)) {
-      throw new DatamoverError('USAGE', `the target of --pvc ${shown} is not absolute`, { hint: 'begin it with /' });
-    }
     // A name that is not there is told with all that are wrong, when the chains are resolved.
     const file = checkpoint?.files.find((one) => one.disk === name || one.pvc === name);
     const disk = checkpoint === undefined || file === undefined ? name : findFile(index, checkpoint, name).disk;

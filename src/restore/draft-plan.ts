@@ -36,7 +36,7 @@ export interface DraftedPlan {
 /**
  * Resolves and checks every layer (one HEAD and one small read each, so that sizes are exact), and writes the plan.
  * BACKUP_NOT_FOUND, CATALOG_INVALID, CHAIN_BROKEN, and what the check of layers finds, all problems at once; a missing
- * layer's hint says what is lost with it. USAGE for targets that are not absolute, and names or targets given twice.
+ * layer's hint says what is lost with it. USAGE for names or targets given twice.
  */
 export async function draftPlan(store: ObjectStore, options: DraftOptions): Promise<DraftedPlan> {
   const { source, vm, scratch, signal } = options;
