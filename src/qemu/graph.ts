@@ -70,6 +70,11 @@ export function windowNode(file: BlockGraph, { offset, size }: { offset: number;
   return { driver: 'raw', offset, size, file };
 }
 
+/** A layer whose parent its own header names; only for headers of ours. */
+export function layerNode(file: BlockGraph): Qcow2Node {
+  return { driver: 'qcow2', file };
+}
+
 /** One layer alone: whatever backing file its header names is not opened, and what it does not hold reads as zeros. */
 export function loneLayer(file: BlockGraph, options: Qcow2Options = {}): Qcow2Node {
   return { driver: 'qcow2', file, ...cache(options), backing: null };

@@ -6,4 +6,24 @@ export interface Guest {
   readonly node: BlockGraph;
   /** Bytes: the tip's virtual size. */
   readonly size: number;
+  /**
+   * Runs `work`, which reads `range` of the disk through qemu, once and in its order; all that reads the node goes through
+   * here. Its signal is aborted with the run's, and when the source fails for good: then this rejects with the source's error.
+   */
+  reading<T>(range: GuestRange, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+}
+
+export interface GuestRange {
+  /** Bytes. */
+  readonly offset: number;
+  /** Bytes; 0 when nothing is known of what will be read. */
+  readonly length: number;
+}
+
+/** A disk whose layers, or whose raw image, lie in scratch: nothing is to be prepared for reading it. */
+export function localGuest(
+  { node, size }: Pick<Guest, 'node' | 'size'>,
+  { signal }: { readonly signal: AbortSignal },
+): Guest {
+  return { node, size, reading: (_range, work) => work(signal) };
 }

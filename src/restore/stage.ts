@@ -11,7 +11,7 @@ import type { CheckedChain } from './check-layers.ts';
 import { bytesToHash, checkLayerChecksums } from './checksums.ts';
 import { DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from './download.ts';
 import { examineImage } from './examine.ts';
-import type { Guest } from './guest.ts';
+import { type Guest, localGuest } from './guest.ts';
 import type { Range } from './journal.ts';
 import { makeSparseFile, readFileRange, saveHead } from './layer-file.ts';
 import { type Run, runPhase } from './run.ts';
@@ -51,10 +51,8 @@ async function prepare(run: Run, options: StageOptions): Promise<Guest> {
   await noteUsage(run, options);
   const tip = layers.at(-1);
   if (tip === undefined) throw new TypeError(`PVC ${chain.disk.name} has no layer`);
-  const staged: Guest = {
-    node: rebasedChain(fileNode(tip.path), { layers: layers.length, l2CacheSize: L2_CACHE }),
-    size: chain.virtualSize,
-  };
+  const node = rebasedChain(fileNode(tip.path), { layers: layers.length, l2CacheSize: L2_CACHE });
+  const staged = localGuest({ node, size: chain.virtualSize }, run);
   return run.options.strategy === 'staged-raw' ? await assemble(run, staged, options) : staged;
 }
 
@@ -173,7 +171,7 @@ async function assemble(run: Run, staged: Guest, options: StageOptions): Promise
   );
   tally.seconds.convert += seconds;
   await noteUsage(run, options);
-  return { node: rawNode(fileNode(path)), size: staged.size };
+  return localGuest({ node: rawNode(fileNode(path)), size: staged.size }, run);
 }
 
 function about(run: Run, { checked }: StagedLayer): { where: string; signal: AbortSignal } {

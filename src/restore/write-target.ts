@@ -10,7 +10,7 @@ import { makeMask } from '../qemu/mask.ts';
 import { zeroRange } from '../qemu/zero.ts';
 import type { Target, TargetSession } from '../target/target.ts';
 import { recordFinishing } from './finished.ts';
-import type { Guest } from './guest.ts';
+import type { Guest, GuestRange } from './guest.ts';
 import { makeSparseFile } from './layer-file.ts';
 import { type Run, runPhase } from './run.ts';
 import type { Tally } from './tally.ts';
@@ -34,7 +34,7 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
     signal: run.signal,
   });
   try {
-    const source = await maskGuest(run, session, options);
+    const source = await maskGuest(session, options);
     await writeBody(run, session, source, options);
     if (run.options.verify === 'compare') await compareBody(run, session, source, options);
     await finish(run, session, options);
@@ -45,7 +45,7 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
 }
 
 /** The disk as it is to lie on the target until its edges are written. */
-async function maskGuest(run: Run, session: TargetSession, { guest, folder }: WriteOptions): Promise<BlockGraph> {
+async function maskGuest(session: TargetSession, { guest, folder }: WriteOptions): Promise<BlockGraph> {
   const { mask } = session;
   if (mask === undefined) return guest.node;
   const path = join(folder, 'mask.qcow2');
@@ -56,8 +56,13 @@ async function maskGuest(run: Run, session: TargetSession, { guest, folder }: Wr
     throw scratchError(error, path);
   }
   const head = { name: 'claim', length: mask.head.length };
-  return await makeMask({ path, below: guest.node, size: guest.size, head, zeros: mask.zeros, signal: run.signal });
+  return await guest.reading(NOTHING_FORESEEN, (signal) =>
+    makeMask({ path, below: guest.node, size: guest.size, head, zeros: mask.zeros, signal }),
+  );
 }
+
+/** What making a mask reads of the disk around its edges. */
+const NOTHING_FORESEEN = { offset: 0, length: 0 };
 
 async function writeBody(run: Run, session: TargetSession, source: BlockGraph, options: WriteOptions): Promise<void> {
   const { pvc, target, guest, tally } = options;
@@ -65,15 +70,17 @@ async function writeBody(run: Run, session: TargetSession, source: BlockGraph, o
   const total = guest.size + (tail?.length ?? 0);
   const { seconds } = await runPhase(run, { pvc, phase: 'convert', total }, async (onBytes) => {
     if (body.length > 0) {
-      await convert({
-        source,
-        target: targetNode(session),
-        cache: session.cache,
-        targetIsZero: session.isZero,
-        destination: { kind: 'target', name: target.path },
-        onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), total),
-        signal: run.signal,
-      });
+      await guest.reading(body, (signal) =>
+        convert({
+          source,
+          target: targetNode(session),
+          cache: session.cache,
+          targetIsZero: session.isZero,
+          destination: { kind: 'target', name: target.path },
+          onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), total),
+          signal,
+        }),
+      );
     }
     if (tail !== undefined) {
       await zeroRange({
@@ -93,13 +100,15 @@ async function compareBody(run: Run, session: TargetSession, source: BlockGraph,
   const { pvc, target, guest, tally } = options;
   const { seconds } = await runPhase(run, { pvc, phase: 'verify', total: guest.size }, async (onBytes) => {
     if (session.body.length === 0) return;
-    const comparison = await compare({
-      a: source,
-      b: window(targetNode(session), { offset: 0, length: guest.size }),
-      cache: session.cache,
-      onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), guest.size),
-      signal: run.signal,
-    });
+    const comparison = await guest.reading(session.body, (signal) =>
+      compare({
+        a: source,
+        b: window(targetNode(session), { offset: 0, length: guest.size }),
+        cache: session.cache,
+        onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), guest.size),
+        signal,
+      }),
+    );
     if (comparison.identical) return;
     const place = comparison.offset === undefined ? '' : ` at byte ${comparison.offset}`;
     throw new DatamoverError('VERIFY_MISMATCH', `${target.path} differs from the backup${place} after it was written`, {
@@ -117,7 +126,9 @@ async function finish(
 ): Promise<void> {
   const { seconds } = await runPhase(run, { pvc, phase: 'finish' }, async () => {
     const edges: Uint8Array[] = [];
-    for (const edge of session.edges) edges.push(await readRange(run, guest, edge, folder));
+    for (const edge of session.edges) {
+      edges.push(await guest.reading(edge, (signal) => readRange(guest, edge, { folder, signal })));
+    }
     run.signal.throwIfAborted();
     await recordFinishing(run.folder.journal, { disk: pvc, target, virtualSize: guest.size }, { session, edges });
     await session.finish(edges);
@@ -127,10 +138,9 @@ async function finish(
 }
 
 async function readRange(
-  run: Run,
   guest: Guest,
-  range: { readonly offset: number; readonly length: number },
-  folder: string,
+  range: GuestRange,
+  { folder, signal }: { readonly folder: string; readonly signal: AbortSignal },
 ): Promise<Uint8Array> {
   const path = join(folder, 'edge.raw');
   try {
@@ -141,7 +151,7 @@ async function readRange(
       cache: 'writeback',
       targetIsZero: true,
       destination: { kind: 'scratch', name: path },
-      signal: run.signal,
+      signal,
     });
     return await readFile(path);
   } catch (error) {

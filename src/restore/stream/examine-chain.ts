@@ -1,0 +1,48 @@
+// Every layer of a served chain, looked at where it lies before anything is written: its tables, and that it is not cut short.
+import { mapBounded } from '../../concurrency.ts';
+import { DatamoverError } from '../../errors.ts';
+import { loneLayer } from '../../qemu/graph.ts';
+import { dataEndOf } from '../../qemu/info.ts';
+import { examineImage } from '../examine.ts';
+import type { RemoteLayer } from './remote-layer.ts';
+import type { ServedChain } from './served-chain.ts';
+
+/** `unchecked`: its refcounts are wrong by its own account (dirty bit), and what we cannot write to we cannot repair. */
+export type Examined = 'clean' | 'leaks' | 'unchecked';
+
+/** Children at a time: each waits for one table after the other, so that more of them cost little. */
+const CHILDREN = 8;
+
+/** All layers, base first. Rejects as `examineServed` for the first that is damaged. */
+export async function examineChain(served: ServedChain, onDone: () => void): Promise<Examined[]> {
+  const { layers, signal } = served;
+  return await mapBounded(layers, { limit: CHILDREN, signal }, async (layer, inner) => {
+    const examined = await examineServed(served, layer, inner);
+    onDone();
+    return examined;
+  });
+}
+
+/** IMAGE_CORRUPT for damaged tables and for a layer that is cut short. */
+export async function examineServed(
+  { layerNode }: Pick<ServedChain, 'layerNode'>,
+  layer: RemoteLayer,
+  signal: AbortSignal,
+): Promise<Examined> {
+  const { header, size, where } = layer;
+  const image = layerNode(layer);
+  if (!header.features.dirty) {
+    const read = ({ offset, length }: { offset: number; length: number }): Promise<Uint8Array> =>
+      layer.bytes(offset, length, signal);
+    return await examineImage({ image, header, fileSize: size, where, read, signal });
+  }
+  const end = await dataEndOf(loneLayer(image), { signal });
+  if (end <= size) return 'unchecked';
+  throw new DatamoverError(
+    'IMAGE_CORRUPT',
+    `${where} is cut short: its data ends at byte ${end}, the file at ${size}`,
+    {
+      hint: 'the layer was not copied whole: take another copy of it',
+    },
+  );
+}

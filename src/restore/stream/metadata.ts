@@ -1,0 +1,301 @@
+// The layers' tables, as qemu reads them: one after another, tip to base, at every step of the guest. Fetched ahead of it in
+// parallel, kept without their zeros in a cache that is bounded in bytes.
+import { runBounded } from '../../concurrency.ts';
+import { SLICE_SIZE, type TableSlice } from '../../qcow2/table-index.ts';
+import { decodeL1 } from '../../qcow2/tables.ts';
+import { MiB } from '../../units.ts';
+import type { Begun } from './data-reader.ts';
+import type { RemoteLayer } from './remote-layer.ts';
+import { type Roots, readRoots } from './roots.ts';
+import type { Slots } from './slots.ts';
+import { SparseBlock } from './sparse-block.ts';
+import { TableBatch } from './table-batch.ts';
+import { waitFor } from './wait-for.ts';
+
+/**
+ * Whose tables are read next: those of all layers in guest order, when the chain is read, or those of one layer, when that is
+ * examined alone.
+ */
+export type TableOrder = 'chain' | 'layer';
+
+export interface MetadataOptions {
+  readonly layers: readonly RemoteLayer[];
+  readonly slots: Slots;
+  /** Aborted when everything ends; a table that is fetched ahead belongs to no reader. */
+  readonly signal: AbortSignal;
+  /** Bytes of memory for tables; `CACHE_BYTES` by default. */
+  readonly cacheBytes?: number;
+  /** What was fetched ahead cannot be had: readers learn it too, but there may be none yet. */
+  readonly onError: (error: unknown) => void;
+}
+
+const CACHE_BYTES = 32 * MiB;
+/** Fetched ahead at a time: a row of 64 layers of KubeVirt's clusters, or 2 GiB of guest with clusters of 4 KiB. */
+const AHEAD_BYTES = 4 * MiB;
+const AHEAD_TABLES = 512;
+/** Small reads at a time while the layers are opened: they are latency, not bandwidth. */
+const OPENING = 16;
+
+interface Block {
+  readonly slice: TableSlice;
+  readonly batch: TableBatch;
+  /** Undefined until it was fetched. */
+  bytes: SparseBlock | undefined;
+  /** Set on one block of what was fetched ahead: when that is read, it is time for more. */
+  onRead: (() => void) | undefined;
+}
+
+export class Metadata {
+  readonly #options: MetadataOptions;
+  readonly #roots: Roots[] = [];
+  /** In the order of use, oldest first. */
+  readonly #blocks = new Map<number, Block>();
+  readonly #queue: TableBatch[] = [];
+  readonly #running = new Set<Promise<void>>();
+  readonly #leaveSlots: () => void;
+  #cost = 0;
+
+  private constructor(options: MetadataOptions) {
+    this.#options = options;
+    this.#leaveSlots = options.slots.whenFree(() => this.#pump());
+  }
+
+  /** Fetches the roots of all layers. Rejects as `ObjectStore.read`. */
+  static async open(options: MetadataOptions): Promise<Metadata> {
+    const { layers, signal } = options;
+    const metadata = new Metadata(options);
+    await runBounded(layers, { limit: OPENING, signal }, async (layer, inner) => {
+      const { roots, fetched } = await readRoots(layer, inner);
+      metadata.#roots[layer.index] = roots;
+      metadata.#keepFetched(layer, fetched);
+    });
+    return metadata;
+  }
+
+  /** The layer's first bytes. */
+  headOf({ index }: RemoteLayer): Uint8Array {
+    return this.#rootsOf(index).head;
+  }
+
+  /** Begins to read table bytes from `offset` on, at most to `end`; undefined where no table of the layer lies. */
+  begin(layer: RemoteLayer, { offset, end, order, signal }: BeginOptions): Begun | undefined {
+    const roots = this.#rootsOf(layer.index);
+    const root = roots.read(offset, end);
+    if (root !== undefined) return { end: offset + root.length, data: { chunks: [root] } };
+    const slice = roots.tables.find(offset);
+    if (slice === undefined) return undefined;
+    const block = this.#touch(layer, slice, order);
+    const { onRead } = block;
+    block.onRead = undefined;
+    onRead?.();
+    const last = Math.min(end, slice.end);
+    const cut = (bytes: SparseBlock): { chunks: Uint8Array[] } => ({
+      chunks: [bytes.read(offset - slice.start, last - slice.start)],
+    });
+    if (block.bytes !== undefined) return { end: last, data: cut(block.bytes) };
+    return { end: last, data: this.#wait(block, signal).then(cut) };
+  }
+
+  /** The entries of an L2 table from byte `from` on, as far as they lie together; undefined where there is no such table. */
+  async l2Entries(
+    layer: RemoteLayer,
+    l1Index: number,
+    from: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const { clusterSize, l1TableOffset } = layer.header;
+    const l1Entry = await this.#bytes(layer, l1TableOffset + l1Index * 8, 8, signal);
+    const table = l1Entry && decodeL1(l1Entry)[0];
+    if (table === undefined || table === 0) return undefined;
+    const length = Math.min(clusterSize - from, SLICE_SIZE - (from % SLICE_SIZE));
+    return await this.#bytes(layer, table + from, length, signal);
+  }
+
+  async #bytes(
+    layer: RemoteLayer,
+    offset: number,
+    length: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const begun = this.begin(layer, { offset, end: offset + length, order: 'chain', signal });
+    const data = await begun?.data;
+    return data?.chunks[0];
+  }
+
+  /** Resolves when nothing of it is under way; its signal must have been aborted. */
+  async ended(): Promise<void> {
+    this.#leaveSlots();
+    await Promise.allSettled(this.#running);
+  }
+
+  async #wait(block: Block, signal: AbortSignal): Promise<SparseBlock> {
+    await waitFor(block.batch.start(), signal);
+    if (block.bytes === undefined) throw new TypeError('a table was fetched, but is not there');
+    return block.bytes;
+  }
+
+  #touch(layer: RemoteLayer, slice: TableSlice, order: TableOrder): Block {
+    const key = keyOf(layer, slice);
+    const known = this.#blocks.get(key);
+    if (known !== undefined) {
+      this.#blocks.delete(key);
+      this.#blocks.set(key, known);
+      return known;
+    }
+    if (order === 'layer') this.#fetchLayerFrom(layer, slice.rank);
+    else this.#fetchChainFrom(this.#rootsOf(layer.index).tables.guestOf(slice.rank));
+    const planned = this.#blocks.get(key);
+    if (planned !== undefined) return planned;
+    this.#plan([{ layer, slice }], undefined);
+    const own = this.#blocks.get(key);
+    if (own === undefined) throw new TypeError('a table was planned, but is not there');
+    return own;
+  }
+
+  #fetchLayerFrom(layer: RemoteLayer, from: number): void {
+    const { tables } = this.#rootsOf(layer.index);
+    const wanted = new Wanted(this.#blocks);
+    let rank = from;
+    while (rank < tables.count && !wanted.enough) wanted.add(layer, tables.at(rank++));
+    this.#plan(wanted.places, rank < tables.count ? () => this.#fetchLayerFrom(layer, rank) : undefined);
+  }
+
+  /** Rows of the guest from `from` on, each tip to base, since that is how qemu goes through them. */
+  #fetchChainFrom(from: number): void {
+    const { layers } = this.#options;
+    const tipFirst = layers.toReversed().map((layer) => {
+      const { tables } = this.#rootsOf(layer.index);
+      return { layer, tables, rank: tables.rankAt(from) };
+    });
+    const wanted = new Wanted(this.#blocks);
+    let next = from;
+    while (!wanted.enough) {
+      const row = Math.min(...tipFirst.map(({ tables, rank }) => tables.guestOf(rank)));
+      if (row === Number.POSITIVE_INFINITY) {
+        this.#plan(wanted.places, undefined);
+        return;
+      }
+      for (const cursor of tipFirst) {
+        if (cursor.tables.guestOf(cursor.rank) <= row) wanted.add(cursor.layer, cursor.tables.at(cursor.rank++));
+      }
+      next = row + 1;
+    }
+    this.#plan(wanted.places, () => this.#fetchChainFrom(next));
+  }
+
+  /** Queues what is not there; `more` is called when a reader has come half through it. */
+  #plan(places: readonly Place[], more: (() => void) | undefined): void {
+    for (const batch of TableBatch.join(places, (batch) => this.#fetch(batch))) {
+      for (const slice of batch.slices) {
+        this.#blocks.set(keyOf(batch.layer, slice), { slice, batch, bytes: undefined, onRead: undefined });
+      }
+      this.#queue.push(batch);
+    }
+    const middle = places[Math.floor(places.length / 2)];
+    const block = middle && this.#blocks.get(keyOf(middle.layer, middle.slice));
+    if (block !== undefined) block.onRead = more;
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#options.slots.free) {
+      const batch = this.#queue.shift();
+      if (batch === undefined) return;
+      batch.start().catch(this.#options.onError);
+    }
+  }
+
+  #fetch(batch: TableBatch): Promise<void> {
+    const { slots, signal } = this.#options;
+    const fetching = slots.run(async () => {
+      const { layer, first, end, slices } = batch;
+      try {
+        const bytes = await layer.bytes(first, end - first, signal);
+        for (const slice of slices) this.#keep(layer, slice, bytes.subarray(slice.start - first, slice.end - first));
+      } catch (error) {
+        // Whoever asks again may have more luck: a served disk outlives an outage.
+        for (const slice of slices) this.#blocks.delete(keyOf(layer, slice));
+        throw error;
+      }
+    });
+    const done = fetching.finally(() => this.#running.delete(done));
+    this.#running.add(done);
+    return done;
+  }
+
+  #keep(layer: RemoteLayer, slice: TableSlice, bytes: Uint8Array): void {
+    const block = this.#blocks.get(keyOf(layer, slice));
+    if (block === undefined) return;
+    block.bytes = new SparseBlock(bytes);
+    this.#cost += block.bytes.cost;
+    this.#letOldGo();
+  }
+
+  #letOldGo(): void {
+    const { cacheBytes = CACHE_BYTES } = this.#options;
+    if (this.#cost <= cacheBytes) return;
+    for (const [key, { bytes }] of this.#blocks) {
+      if (bytes === undefined) continue;
+      this.#blocks.delete(key);
+      this.#cost -= bytes.cost;
+      if (this.#cost <= cacheBytes) return;
+    }
+  }
+
+  /** The read of the roots brought the first tables too. */
+  #keepFetched(layer: RemoteLayer, fetched: Uint8Array): void {
+    const { tables } = this.#rootsOf(layer.index);
+    for (let at = 0; at < fetched.length; ) {
+      const slice = tables.find(at);
+      at = slice?.end ?? at + tables.sliceSize;
+      if (slice === undefined || slice.end > fetched.length) continue;
+      const batch = TableBatch.fetched(layer, slice);
+      this.#blocks.set(keyOf(layer, slice), { slice, batch, bytes: undefined, onRead: undefined });
+      this.#keep(layer, slice, fetched.subarray(slice.start, slice.end));
+    }
+  }
+
+  #rootsOf(index: number): Roots {
+    const roots = this.#roots[index];
+    if (roots === undefined) throw new RangeError(`no layer ${index}`);
+    return roots;
+  }
+}
+
+export interface BeginOptions {
+  readonly offset: number;
+  readonly end: number;
+  readonly order: TableOrder;
+  readonly signal: AbortSignal;
+}
+
+interface Place {
+  readonly layer: RemoteLayer;
+  readonly slice: TableSlice;
+}
+
+/** Tables to fetch that are not there yet, up to a bound. */
+class Wanted {
+  readonly places: Place[] = [];
+  readonly #there: ReadonlyMap<number, unknown>;
+  #bytes = 0;
+
+  constructor(there: ReadonlyMap<number, unknown>) {
+    this.#there = there;
+  }
+
+  get enough(): boolean {
+    return this.#bytes >= AHEAD_BYTES || this.places.length >= AHEAD_TABLES;
+  }
+
+  add(layer: RemoteLayer, slice: TableSlice): void {
+    if (slice.end <= slice.start || this.#there.has(keyOf(layer, slice))) return;
+    this.places.push({ layer, slice });
+    this.#bytes += slice.end - slice.start;
+  }
+}
+
+/** Offsets are below 2^53 and tables aligned to 512 bytes. */
+function keyOf({ index }: RemoteLayer, { start }: TableSlice): number {
+  return index * 2 ** 40 + start / 512;
+}

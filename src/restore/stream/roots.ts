@@ -1,0 +1,76 @@
+// What every opening of a layer reads: its first cluster, L1 table and refcount table. Fetched once, kept for good.
+import { TableIndex } from '../../qcow2/table-index.ts';
+import { MiB } from '../../units.ts';
+import type { RemoteLayer } from './remote-layer.ts';
+import { BLOCK_SIZE, SparseBlock } from './sparse-block.ts';
+
+/** Roots that end within so many bytes come in one read; QEMU puts them into the first four clusters. */
+const ONE_READ = MiB;
+/** The first cluster may have 2 MiB, of which nobody reads more than the header. */
+const HEAD_BYTES = BLOCK_SIZE;
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface Roots {
+  readonly tables: TableIndex;
+  /** The layer's first bytes, at least its header. */
+  readonly head: Uint8Array;
+  /** The root's bytes at `offset`, at most to `end`; undefined where no root lies. */
+  read(offset: number, end: number): Uint8Array | undefined;
+}
+
+/**
+ * Gives, besides, the bytes from 0 on that were fetched for it: they may hold tables too. Rejects as `ObjectStore.read`.
+ * `judgeHeader` has proven that the roots lie inside of the object.
+ */
+export async function readRoots(
+  layer: RemoteLayer,
+  signal: AbortSignal,
+): Promise<{ readonly roots: Roots; readonly fetched: Uint8Array }> {
+  const { header, size } = layer;
+  const ranges = {
+    head: { start: 0, end: Math.min(header.clusterSize, HEAD_BYTES, size) },
+    l1: rangeOf(header.l1TableOffset, header.l1Size * 8),
+    refcounts: rangeOf(header.refcountTableOffset, header.refcountTableClusters * header.clusterSize),
+  };
+  const wanted = Object.values(ranges);
+  const oneEnd = Math.max(...wanted.map(({ end }) => end).filter((end) => end <= ONE_READ));
+  const fetched = await layer.bytes(0, oneEnd, signal);
+  const bytesOf = async ({ start, end }: Range): Promise<Uint8Array> =>
+    end <= oneEnd ? fetched.subarray(start, end) : await layer.bytes(start, end - start, signal);
+  const l1 = await bytesOf(ranges.l1);
+  const refcounts = await bytesOf(ranges.refcounts);
+  const head = fetched.subarray(0, ranges.head.end);
+  const kept = [
+    { ...ranges.head, blocks: split(head) },
+    { ...ranges.l1, blocks: split(l1) },
+    { ...ranges.refcounts, blocks: split(refcounts) },
+  ];
+  const roots: Roots = {
+    tables: new TableIndex({ header, l1, refcounts, fileSize: size }),
+    head: Uint8Array.from(head.subarray(0, 512)),
+    read: (offset, end) => {
+      const root = kept.find((candidate) => offset >= candidate.start && offset < candidate.end);
+      if (root === undefined) return undefined;
+      const from = offset - root.start;
+      const block = root.blocks[Math.floor(from / BLOCK_SIZE)];
+      const shift = from % BLOCK_SIZE;
+      return block?.read(shift, Math.min(block.length, shift + Math.min(end, root.end) - offset));
+    },
+  };
+  return { roots, fetched };
+}
+
+function rangeOf(start: number, length: number): Range {
+  return { start, end: start + length };
+}
+
+function split(bytes: Uint8Array): SparseBlock[] {
+  const blocks: SparseBlock[] = [];
+  for (let at = 0; at < bytes.length; at += BLOCK_SIZE)
+    blocks.push(new SparseBlock(bytes.subarray(at, at + BLOCK_SIZE)));
+  return blocks;
+}

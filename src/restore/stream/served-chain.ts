@@ -1,0 +1,141 @@
+// A chain shown to qemu straight from its source: one NBD export a layer, each with a header of ours that names the export of
+// its parent, as a rebase would have written it.
+import { join } from 'node:path';
+import { toDatamoverError } from '../../errors.ts';
+import type { Export } from '../../nbd/export.ts';
+import { withNbdServer } from '../../nbd/server.ts';
+import { rebasedHead } from '../../qcow2/rebased-head.ts';
+import { type BlockGraph, layerNode, nbdNode, type Qcow2Node, rebasedChain, toFilename } from '../../qemu/graph.ts';
+import type { ObjectStore } from '../../store/store.ts';
+import { MiB } from '../../units.ts';
+import type { CheckedChain } from '../check-layers.ts';
+import type { DataReader } from './data-reader.ts';
+import { directReader } from './data-reader.ts';
+import { layerExport } from './layer-export.ts';
+import { Metadata } from './metadata.ts';
+import { RemoteLayer } from './remote-layer.ts';
+import { Slots } from './slots.ts';
+
+export interface ServeChainOptions {
+  readonly store: ObjectStore;
+  readonly chain: CheckedChain;
+  /** A folder of ours with a short path, for the socket. */
+  readonly folder: string;
+  /** Ranged reads at a time, for what nobody waits for yet. */
+  readonly concurrency: number;
+  readonly onFetched: (count: number) => void;
+  /** Whether the first read that fails for good ends everything; else its reader alone learns it. */
+  readonly endsOnError: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface ServedChain {
+  /** The disk. */
+  readonly node: Qcow2Node;
+  /** Base first. */
+  readonly layers: readonly RemoteLayer[];
+  readonly metadata: Metadata;
+  readonly slots: Slots;
+  /** A layer's object as it is, its own header included. */
+  layerNode(layer: RemoteLayer): BlockGraph;
+  /** Lets `reader` read the layers' data while `work` runs. */
+  readingThrough<T>(reader: DataReader, work: () => Promise<T>): Promise<T>;
+  /** The source failed for good. */
+  fail(error: unknown): void;
+  /** Aborted with `signal`, and with the source's error. */
+  readonly signal: AbortSignal;
+}
+
+/** Requests of qemu under way: 16 of 2 MiB; it bounds what unforeseen reads may take up in memory. */
+const SERVER_BYTES = 32 * MiB;
+/** Bytes of L2 cache a layer; see stage.ts. */
+const L2_CACHE = MiB;
+/** Each process that opens the chain connects once a layer. */
+const PROCESSES = 8;
+
+/**
+ * Serves the chain while `work` runs. Rejects as `work` does, but with the source's DatamoverError when a read failed for
+ * good (`endsOnError`): whatever qemu said then is a consequence.
+ */
+export async function withServedChain<T>(
+  options: ServeChainOptions,
+  work: (served: ServedChain) => Promise<T>,
+): Promise<T> {
+  const { store, chain, folder, concurrency, onFetched, endsOnError } = options;
+  const failing = new AbortController();
+  const ending = new AbortController();
+  const fail = (error: unknown): void => failing.abort(toDatamoverError(error, options.signal));
+  const layers = chain.layers.map((checked, index) => new RemoteLayer({ store, checked, index, onFetched }));
+  const slots = new Slots(concurrency);
+  const signal = AbortSignal.any([options.signal, failing.signal, ending.signal]);
+  const onError = endsOnError ? fail : () => {};
+  const socketPath = join(folder, 'nbd.sock');
+  try {
+    const metadata = await Metadata.open({ layers, slots, signal, onError });
+    try {
+      let reader: DataReader = directReader;
+      const exports = exportsOf(layers, { metadata, socketPath, reader: () => reader });
+      const limits = { serverBytes: SERVER_BYTES, connections: PROCESSES * (layers.length + 8) };
+      const server = {
+        exports,
+        listen: { socketPath },
+        limits,
+        onError: (_: string, error: unknown) => onError(error),
+      };
+      return await withNbdServer({ ...server, signal }, async (_address, serverSignal) => {
+        return await work({
+          node: rebasedChain(nbdNode(socketPath, chainName(layers.length - 1)), {
+            layers: layers.length,
+            l2CacheSize: L2_CACHE,
+          }),
+          layers,
+          metadata,
+          slots,
+          layerNode: ({ index }) => nbdNode(socketPath, layerName(index)),
+          readingThrough: async (other, inner) => {
+            reader = other;
+            try {
+              return await inner();
+            } finally {
+              reader = directReader;
+            }
+          },
+          fail,
+          signal: serverSignal,
+        });
+      });
+    } finally {
+      ending.abort();
+      await metadata.ended();
+    }
+  } catch (error) {
+    failing.signal.throwIfAborted();
+    throw error;
+  }
+}
+
+function exportsOf(
+  layers: readonly RemoteLayer[],
+  { metadata, socketPath, reader }: { metadata: Metadata; socketPath: string; reader: () => DataReader },
+): ReadonlyMap<string, Export> {
+  const exports = layers.flatMap((layer) => {
+    const { index, header, where } = layer;
+    const backing = index === 0 ? undefined : toFilename(layerNode(nbdNode(socketPath, chainName(index - 1))));
+    const head = rebasedHead(metadata.headOf(layer), header, { backing, where });
+    return [
+      layerExport({ name: chainName(index), layer, metadata, order: 'chain', head, reader }),
+      layerExport({ name: layerName(index), layer, metadata, order: 'layer', reader }),
+    ];
+  });
+  return new Map(exports.map((one) => [one.name, one]));
+}
+
+/** As a part of the chain. */
+function chainName(index: number): string {
+  return `${index}`;
+}
+
+/** Alone. */
+function layerName(index: number): string {
+  return `layer-${index}`;
+}

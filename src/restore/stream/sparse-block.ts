@@ -1,0 +1,59 @@
+// A piece of a table, kept without its sectors of zeros: the L2 tables of a scattered layer are mostly empty.
+
+export const SECTOR = 512;
+
+/** The most that one block holds: QEMU itself reads tables in pieces of at most so many bytes. */
+export const BLOCK_SIZE = 64 * 1024;
+
+const ZEROS = new Uint8Array(BLOCK_SIZE);
+/** What an entry costs beside its sectors (objects and map), estimated from heap snapshots. */
+const OVERHEAD = 300;
+
+export class SparseBlock {
+  readonly length: number;
+  readonly #sectors: Uint8Array;
+  /** For each sector 0, or one more than its place in `#sectors`; undefined when none is left out. */
+  readonly #places: Uint8Array | undefined;
+
+  /** Keeps a copy of `bytes`, at most BLOCK_SIZE of them. */
+  constructor(bytes: Uint8Array) {
+    this.length = bytes.length;
+    const places = new Uint8Array(Math.ceil(bytes.length / SECTOR));
+    let count = 0;
+    for (let index = 0; index < places.length; index += 1) {
+      const sector = bytes.subarray(index * SECTOR, (index + 1) * SECTOR);
+      if (Buffer.compare(sector, ZEROS.subarray(0, sector.length)) !== 0) places[index] = count += 1;
+    }
+    if (count === places.length) {
+      this.#sectors = Uint8Array.from(bytes);
+      return;
+    }
+    this.#places = places;
+    this.#sectors = new Uint8Array(count * SECTOR);
+    for (const [index, place] of places.entries()) {
+      if (place === 0) continue;
+      this.#sectors.set(bytes.subarray(index * SECTOR, (index + 1) * SECTOR), (place - 1) * SECTOR);
+    }
+  }
+
+  /** Bytes of memory that it takes. */
+  get cost(): number {
+    return this.#sectors.length + (this.#places?.length ?? 0) + OVERHEAD;
+  }
+
+  /** The bytes [from, to), which must not be changed. */
+  read(from: number, to: number): Uint8Array {
+    if (this.#places === undefined) return this.#sectors.subarray(from, to);
+    if (this.#sectors.length === 0) return ZEROS.subarray(0, to - from);
+    const bytes = new Uint8Array(to - from);
+    for (let index = Math.floor(from / SECTOR); index * SECTOR < to; index += 1) {
+      const place = this.#places[index] ?? 0;
+      if (place === 0) continue;
+      const start = index * SECTOR;
+      const [first, last] = [Math.max(from, start), Math.min(to, start + SECTOR)];
+      const shift = (place - 1) * SECTOR - start;
+      bytes.set(this.#sectors.subarray(first + shift, last + shift), first - from);
+    }
+    return bytes;
+  }
+}

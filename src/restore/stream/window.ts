@@ -1,0 +1,219 @@
+// The window: pieces of the layers, fetched in the order of the forecast into a bounded arena, while qemu reads what came
+// before. Whatever the forecast got wrong is fetched when it is asked for.
+import { MiB } from '../../units.ts';
+import type { Arena, Memory } from './arena.ts';
+import { type Begun, type DataReader, directReader } from './data-reader.ts';
+import { FetchPlan, type PieceRange } from './fetch-plan.ts';
+import { type ForecastOptions, forecast } from './forecast.ts';
+import { Piece, PieceIndex } from './piece.ts';
+import type { RemoteLayer } from './remote-layer.ts';
+import type { Slots } from './slots.ts';
+
+export interface WindowOptions extends Omit<ForecastOptions, 'signal'> {
+  readonly arena: Arena;
+  readonly slots: Slots;
+  /** Aborted when the readers end early. */
+  readonly signal: AbortSignal;
+  /** Forecast or source failed for good; readers may learn it too. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** One request's worth: with 16 at a time, half of the default window is under way, half waits to be read. */
+export const MAX_PIECE = 4 * MiB;
+const MIN_PIECE = 256 * 1024;
+/** How far the forecast goes ahead of the fetches: bytes, and ranges (of a few dozen bytes of memory each). */
+const AHEAD_BYTES = 256 * MiB;
+const AHEAD_RANGES = 128 * 1024;
+/** Readers begin when the forecast has come so far: what they ask for first is on its way then. */
+const PRIMED_BYTES = 64 * MiB;
+/** qemu-img reads at most 9 MiB out of guest order with 16 coroutines: what lies farther back will not be asked for. */
+const LEFT_BEHIND = 64 * MiB;
+
+export class Window implements DataReader {
+  readonly #options: WindowOptions;
+  readonly #plan: FetchPlan;
+  readonly #pieces: PieceIndex;
+  /** Not begun yet, in the order of their first need. */
+  readonly #queue: Piece[] = [];
+  readonly #running = new Set<Promise<void>>();
+  readonly #ending = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #leaveSlots: () => void;
+  readonly #primed = Promise.withResolvers<void>();
+  readonly #foreseen: Promise<void>;
+  #goOn: (() => void) | undefined;
+  #pumping = false;
+  #queued = 0;
+  /** The guest offset that the readers have come to. */
+  #guest = 0;
+  #missed = 0;
+
+  constructor(options: WindowOptions) {
+    this.#options = options;
+    this.#plan = new FetchPlan(pieceSizeFor(options.arena.size));
+    this.#pieces = new PieceIndex((layer, offset) => this.#plan.keyOf(layer, offset));
+    this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
+    this.#leaveSlots = options.slots.whenFree(() => this.#pump());
+    this.#foreseen = this.#foresee();
+  }
+
+  /** Resolves when the first pieces are on their way. */
+  primed(): Promise<void> {
+    return this.#primed.promise;
+  }
+
+  /** Bytes that were read without having been foreseen, or without room for them. */
+  get missed(): number {
+    return this.#missed;
+  }
+
+  begin(layer: RemoteLayer, offset: number, end: number, signal: AbortSignal): Begun {
+    const piece = this.#pieceAt(layer, offset);
+    if (piece === undefined) return this.#miss(layer, offset, this.#pieces.nextStart(layer, offset, end), signal);
+    const last = Math.min(end, piece.range.end);
+    this.#guest = Math.max(this.#guest, piece.range.guestFirst);
+    piece.spend(last - offset);
+    if (!piece.begun && !this.#start(piece)) {
+      if (piece.spent) this.#forget(piece);
+      return this.#miss(layer, offset, last, signal);
+    }
+    const data = piece.read(offset, last, signal);
+    if (piece.spent) this.#forget(piece);
+    return { end: last, data };
+  }
+
+  /** Stops all that is under way and gives the memory back; what readers still hold is given back by them. */
+  async end(): Promise<void> {
+    this.#ending.abort();
+    this.#goOn?.();
+    this.#leaveSlots();
+    await this.#foreseen;
+    await Promise.allSettled(this.#running);
+    for (const piece of [...this.#pieces.all()]) this.#forget(piece);
+  }
+
+  async #foresee(): Promise<void> {
+    try {
+      for await (const visible of forecast({ ...this.#options, signal: this.#signal })) {
+        for (const range of this.#plan.split(visible)) {
+          this.#plan.add(range);
+          this.#pump();
+          if (this.#farAhead) await new Promise<void>((resolve) => this.#waitForFetches(resolve));
+          if (this.#signal.aborted) return;
+        }
+        if (this.#plan.waitingBytes >= PRIMED_BYTES) this.#primed.resolve();
+      }
+      this.#plan.complete();
+      this.#pump();
+    } catch (error) {
+      if (!this.#signal.aborted) this.#options.onError(error);
+    } finally {
+      this.#primed.resolve();
+    }
+  }
+
+  get #farAhead(): boolean {
+    return this.#plan.waitingBytes + this.#queued >= AHEAD_BYTES || this.#plan.waitingRanges >= AHEAD_RANGES;
+  }
+
+  #waitForFetches(resolve: () => void): void {
+    this.#primed.resolve();
+    this.#goOn = resolve;
+    this.#pump();
+  }
+
+  /** Not while it runs already: what it frees itself would begin the very piece that it is about to begin. */
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    while (this.#options.slots.free && !this.#signal.aborted) {
+      const piece = this.#nextPiece();
+      if (piece === undefined || !this.#start(piece)) break;
+    }
+    this.#pumping = false;
+    if (this.#goOn === undefined || this.#farAhead) return;
+    const goOn = this.#goOn;
+    this.#goOn = undefined;
+    goOn();
+  }
+
+  /** The piece that the guest needs first, if it is certain which that is. */
+  #nextPiece(): Piece | undefined {
+    for (;;) {
+      const head = this.#queue[0];
+      if (head !== undefined && head.range.guestFirst <= this.#plan.nextGuest) return head;
+      const cut = this.#plan.cutNext(this.#goOn !== undefined);
+      if (cut === undefined) return undefined;
+      for (const range of cut) this.#enqueue(range);
+    }
+  }
+
+  #enqueue(range: PieceRange): void {
+    const piece = new Piece(range, () => this.#pump());
+    let place = this.#queue.length;
+    while (place > 0 && (this.#queue[place - 1]?.range.guestFirst ?? 0) > range.guestFirst) place -= 1;
+    this.#queue.splice(place, 0, piece);
+    this.#queued += range.visible;
+    this.#pieces.add(piece);
+  }
+
+  #dequeue(piece: Piece): void {
+    const place = this.#queue.indexOf(piece);
+    if (place === -1) return;
+    this.#queue.splice(place, 1);
+    this.#queued -= piece.range.visible;
+  }
+
+  #pieceAt(layer: RemoteLayer, offset: number): Piece | undefined {
+    const known = this.#pieces.find(layer, offset);
+    if (known !== undefined) return known;
+    for (const range of this.#plan.cutAt(layer, offset)) this.#enqueue(range);
+    return this.#pieces.find(layer, offset);
+  }
+
+  /** Begins to fetch a piece; false when there is no memory for it. */
+  #start(piece: Piece): boolean {
+    const { arena, slots } = this.#options;
+    if (this.#signal.aborted) return false;
+    const memory = arena.take(piece.length) ?? this.#takeLeftBehind(piece.length);
+    if (memory === undefined) return false;
+    this.#dequeue(piece);
+    const fetching = slots
+      .run(() => piece.fetch(memory, this.#signal))
+      .catch((error: unknown) => {
+        if (!this.#signal.aborted) this.#options.onError(error);
+      });
+    const done = fetching.finally(() => this.#running.delete(done));
+    this.#running.add(done);
+    return true;
+  }
+
+  /** Memory of pieces that the guest has passed without reading all of them. */
+  #takeLeftBehind(length: number): Memory | undefined {
+    const pumping = this.#pumping;
+    this.#pumping = true;
+    for (const piece of [...this.#pieces.all()]) {
+      if (piece.begun && piece.idle && piece.range.guestLast + LEFT_BEHIND < this.#guest) this.#forget(piece);
+    }
+    this.#pumping = pumping;
+    return this.#options.arena.take(length);
+  }
+
+  #forget(piece: Piece): void {
+    this.#dequeue(piece);
+    this.#pieces.remove(piece);
+    piece.drop();
+  }
+
+  #miss(layer: RemoteLayer, offset: number, end: number, signal: AbortSignal): Begun {
+    this.#missed += end - offset;
+    return directReader.begin(layer, offset, end, signal);
+  }
+}
+
+/** Small windows get small pieces, so that enough of them fit. */
+function pieceSizeFor(window: number): number {
+  let size = MAX_PIECE;
+  while (size > MIN_PIECE && size * 32 > window) size /= 2;
+  return size;
+}
