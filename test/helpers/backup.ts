@@ -5,13 +5,12 @@ import { createReadStream } from 'node:fs';
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Test } from 'tap';
 import { stringify } from 'yaml';
 import { chainOf, makeBackup } from '../../scripts/backup/make.ts';
 import type { BackupShape, MadeBackup } from '../../scripts/backup/shape.ts';
 import { MiB } from '../../src/units.ts';
 import type { Rgw } from './rgw.ts';
-import { tempFolder } from './tmp.ts';
+import { type Owner, tempFolder } from './tmp.ts';
 
 /** What `requires` must find before `madeBackup`. */
 export const BACKUP_TOOLS = ['qemu-storage-daemon', 'qemu-img', 'setpriv', 'cmp'] as const;
@@ -22,7 +21,7 @@ export interface BackupForTest extends MadeBackup {
 }
 
 /** A backup in a folder that goes with the test. */
-export async function madeBackup(t: Test, shape: BackupShape): Promise<BackupForTest> {
+export async function madeBackup(t: Owner, shape: BackupShape): Promise<BackupForTest> {
   const folder = tempFolder(t);
   const made = await makeBackup(shape, { bucket: join(folder, 'bucket'), truth: join(folder, 'truth') });
   return { ...made, folder };

@@ -5,9 +5,8 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Test } from 'tap';
 import type { LoopDevice } from './loop-device.ts';
-import { tempFolder } from './tmp.ts';
+import { type Owner, tempFolder } from './tmp.ts';
 
 /** What `requires` must find before `badDevice`. */
 export const BAD_DEVICE_TOOLS = ['root', 'losetup', 'qemu-storage-daemon', 'setpriv', '/dev/fuse'] as const;
@@ -27,7 +26,10 @@ export interface BadDevice extends LoopDevice {
   die(): Promise<void>;
 }
 
-export async function badDevice(t: Test, { size, fill, writesPerSecond, fails }: BadDeviceOptions): Promise<BadDevice> {
+export async function badDevice(
+  t: Owner,
+  { size, fill, writesPerSecond, fails }: BadDeviceOptions,
+): Promise<BadDevice> {
   const folder = tempFolder(t);
   const [file, served] = [join(folder, 'device'), join(folder, 'served')];
   writeFileSync(file, fill === undefined ? '' : Buffer.alloc(size, fill));

@@ -2,8 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Test } from 'tap';
-import { tempFolder } from './tmp.ts';
+import { type Owner, tempFolder } from './tmp.ts';
 
 export interface LoopDevice {
   /** `/dev/loopN`. */
@@ -26,7 +25,7 @@ export interface LoopShape {
 
 /** Needs root and losetup. */
 export function loopDevice(
-  t: Test,
+  t: Owner,
   { size, fill, sectorSize = 512, partitions = false, readOnly = false }: LoopShape,
 ): LoopDevice {
   const file = join(tempFolder(t), 'device');

@@ -3,9 +3,9 @@
 import { Agent, createServer, type IncomingMessage, request as requestUpstream, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Test } from 'tap';
 import { type Fault, faultyBody, faultyHead } from './peer-faults.ts';
 import { seededRandom } from './random.ts';
+import type { Owner } from './tmp.ts';
 
 export type { Fault } from './peer-faults.ts';
 
@@ -65,7 +65,7 @@ export interface Peer {
 /** Starts a peer; it ends with `t` if one is given, else by `close`. */
 export async function startPeer(
   { upstream, seed = 1, plan = () => undefined, tls }: PeerOptions,
-  t?: Test,
+  t?: Owner,
 ): Promise<Peer> {
   const requests: PeerRecord[] = [];
   const seen = new Map<string, number>();

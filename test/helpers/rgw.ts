@@ -14,8 +14,8 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
-import type { Test } from 'tap';
 import { z } from 'zod';
+import type { Owner } from './tmp.ts';
 
 /** What `requires` must find before `startRgw`. */
 export const RGW_TOOLS = ['radosgw', 'radosgw-admin', 'ceph-mon', 'ceph-osd', 'ceph', 'setpriv'] as const;
@@ -46,7 +46,7 @@ export interface Rgw extends RgwConnection {
  * The server, started (in about 13 s) if scripts/test has not done so. It ends with this process, also when that is
  * killed. Buckets made through what this returns end with `t`.
  */
-export async function startRgw(t: Test): Promise<Rgw> {
+export async function startRgw(t: Owner): Promise<Rgw> {
   const connection = await connect();
   const client = new S3Client({
     endpoint: connection.endpoint,

@@ -2,14 +2,13 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Test } from 'tap';
-import { tempFolder } from './tmp.ts';
+import { type Owner, tempFolder } from './tmp.ts';
 
 /** What `requires` must find before `smallDisk`. */
 export const SMALL_DISK_TOOLS = ['root', 'losetup', 'mkfs.ext4', 'mount', 'umount'] as const;
 
 /** The folder that it is mounted on. `size` in bytes, of which ext4 takes some itself. */
-export function smallDisk(t: Test, { size }: { readonly size: number }): string {
+export function smallDisk(t: Owner, { size }: { readonly size: number }): string {
   const folder = tempFolder(t);
   const [file, mountPoint] = [join(folder, 'disk'), join(folder, 'mnt')];
   writeFileSync(file, '');

@@ -1,11 +1,11 @@
 // A restore that is watched while it runs: its JSON log tells where it is, so that a test can strike at the right moment.
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Test } from 'tap';
 import { z } from 'zod';
 import type { Phase } from '../../src/restore/progress.ts';
 import { parseDocument, type RestoreDocument } from './restore.ts';
 import { type RunCliOptions, startCli } from './run-cli.ts';
+import type { Owner } from './tmp.ts';
 
 const lineSchema = z.looseObject({
   event: z.string(),
@@ -39,7 +39,7 @@ export interface WatchedRestore {
 
 /** `restore PLAN --output json --log-format json` with `args` added; killed with the test, if it still runs then. */
 export function watchRestore(
-  t: Test,
+  t: Owner,
   plan: string,
   args: readonly string[] = [],
   options: RunCliOptions = {},
