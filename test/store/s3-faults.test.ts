@@ -1,8 +1,10 @@
 // Every fault of the network and the server, and what becomes of it: recovered with the right bytes, or the right code.
 import { type Test, test } from 'tap';
+import { runBounded } from '../../src/concurrency.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { listed, patternedBytes, readAll, rejectsWith } from '../contract/store.ts';
 import type { Fault } from '../helpers/peer.ts';
+import { randomFaults } from '../helpers/random-fault.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
 import { QUICK, type StoreBehindPeer, storeBehindPeer } from '../helpers/s3-peer.ts';
@@ -245,6 +247,28 @@ test('an object that is replaced or deleted during the run', async (t) => {
   };
   const range = { offset: 0, length: LENGTH, etag, size, signal };
   await rejectsWith(t, 'OBJECT_CHANGED', () => readAll(store, 'object', range, { step: 60_000, busy }), 'in mid-read');
+});
+
+test('random faults in parts at a time: by seed', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  const policy = { ...QUICK, stallMs: 300 };
+  for (let seed = 1; seed <= 8; seed += 1) {
+    const { peer, store, retries } = await storeBehindPeer(
+      t,
+      { object: OBJECT },
+      { policy, seed, plan: randomFaults(0.4) },
+    );
+    const { etag, size } = await store.head('object', { signal });
+    const whole = Buffer.alloc(size);
+    const offsets = Array.from({ length: Math.ceil(size / 7_000) }, (_, index) => index * 7_000);
+    await runBounded(offsets, { limit: 4, signal }, async (offset, inner) => {
+      const length = Math.min(7_000, size - offset);
+      const bytes = await readAll(store, 'object', { offset, length, etag, size, signal: inner }, { step: 3_000 });
+      whole.set(bytes, offset);
+    });
+    t.ok(whole.equals(OBJECT), `seed ${seed}: ${peer.requests.length} requests, ${retries.length} retries`);
+    await store.close();
+  }
 });
 
 test('a server that is not there', async (t: Test) => {
