@@ -42,11 +42,7 @@ function draw(kind: Fault['kind'], random: () => number, length: number): Fault 
     case 'throttle':
       return { kind, bytesPerSecond: 100_000 + some(10_000_000) };
     case 'status':
-      return {
-        kind,
-        ...STATUSES[Math.floor(random() * STATUSES.length)],
-        ...(random() < 0.3 ? { retryAfter: 0 } : {}),
-      };
+      return drawStatus(random);
     case 'short':
       return { kind, bytes: some(length) };
     case 'long':
