@@ -1,11 +1,14 @@
 // The documents keep what they promise: their shell blocks run as printed, their links lead somewhere, every code has its fix.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import { ERROR_CODES } from '../src/errors.ts';
+import { MiB } from '../src/units.ts';
+import { loopDevice } from './helpers/loop-device.ts';
 import { requires } from './helpers/requires.ts';
+import { RGW_TOOLS, startRgw } from './helpers/rgw.ts';
 import { cleanEnvironment, programPath } from './helpers/run-cli.ts';
 import { tempFolder } from './helpers/tmp.ts';
 
@@ -17,38 +20,54 @@ const DOCUMENTS = [
     .map((name) => `docs/${name}`),
 ];
 
-/** The text of every block that is fenced as ```sh run. */
-function runnableBlocks(document: string): string[] {
-  return [...readFileSync(join(ROOT, document), 'utf8').matchAll(/^```sh run\n(.*?)^```$/gms)].map(
-    (match) => match[1] ?? '',
-  );
+/** The text of every block that is fenced as ```sh run, or as ```sh run s3: those want the S3 server. */
+function runnableBlocks(document: string, kind: 'run' | 'run s3'): string[] {
+  const text = readFileSync(join(ROOT, document), 'utf8');
+  return [...text.matchAll(/^```sh (run|run s3)\n(.*?)^```$/gms)]
+    .filter((match) => match[1] === kind)
+    .map((match) => match[2] ?? '');
+}
+
+/** Runs blocks one after the other in a folder of their own, with the program on PATH. */
+function runBlocks(t: Test, blocks: readonly string[], env: NodeJS.ProcessEnv = {}): void {
+  const folder = tempFolder(t);
+  cpSync(join(ROOT, 'fixtures/bucket'), join(folder, 'bucket'), { recursive: true });
+  mkdirSync(join(folder, 'bin'));
+  const launcher = join(folder, 'bin/kubevirt-datamover');
+  writeFileSync(launcher, `#!/bin/sh\nexec "${process.execPath}" "${programPath()}" "$@"\n`, { mode: 0o755 });
+  const path = `${join(folder, 'bin')}:${process.env.PATH}:/usr/sbin:/sbin`;
+  for (const block of blocks) {
+    const run = spawnSync('bash', ['-euo', 'pipefail', '-c', block], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { ...cleanEnvironment(), ...env, PATH: path },
+    });
+    t.equal(run.status, 0, `${block}\n${run.stdout}${run.stderr}`);
+  }
 }
 
 test('shell blocks run as printed', async (t) => {
-  if (!requires(t, 'bash', 'qemu-img', 'debugfs')) return;
+  if (!requires(t, 'bash', 'qemu-img')) return;
   for (const document of DOCUMENTS) {
-    const blocks = runnableBlocks(document);
-    if (blocks.length === 0) continue;
-    await t.test(document, async (t) => {
-      const folder = tempFolder(t);
-      cpSync(join(ROOT, 'fixtures/bucket'), join(folder, 'bucket'), { recursive: true });
-      mkdirSync(join(folder, 'bin'));
-      symlinkSync(process.execPath, join(folder, 'bin/node'));
-      const launcher = join(folder, 'bin/kubevirt-datamover');
-      execFileSync('bash', [
-        '-c',
-        `printf '#!/bin/sh\\nexec "%s" "%s" "$@"\\n' "${process.execPath}" "${programPath()}" > "${launcher}"; chmod +x "${launcher}"`,
-      ]);
-      for (const block of blocks) {
-        const run = spawnSync('bash', ['-euo', 'pipefail', '-c', block], {
-          cwd: folder,
-          encoding: 'utf8',
-          env: { ...cleanEnvironment(), PATH: `${join(folder, 'bin')}:${process.env.PATH}:/usr/sbin:/sbin` },
-        });
-        t.equal(run.status, 0, `${block}\n${run.stdout}${run.stderr}`);
-      }
-    });
+    const blocks = runnableBlocks(document, 'run');
+    if (blocks.length > 0) await t.test(document, async (t) => runBlocks(t, blocks));
   }
+});
+
+test('the way from a bucket to a disk runs as printed', async (t) => {
+  if (!requires(t, 'bash', 'qemu-img', 'debugfs', 'blkid', 'root', 'losetup', ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const bucket = await rgw.createBucket();
+  await rgw.putFolder(bucket, join(ROOT, 'fixtures/bucket'), 'velero-kubevirt-datamover/');
+  const device = loopDevice(t, { size: 64 * MiB });
+  const blocks = runnableBlocks('docs/recovery.md', 'run s3');
+  t.ok(blocks.length > 4);
+  runBlocks(t, blocks, {
+    ...rgw.env,
+    ENDPOINT: rgw.endpoint,
+    SOURCE: `s3://${bucket}/velero-kubevirt-datamover`,
+    TARGET: device.path,
+  });
 });
 
 test('links lead somewhere', async (t) => {
