@@ -89,7 +89,7 @@ async function capacityOf(device: string, path: string): Promise<number> {
   if (Number.isSafeInteger(sectors * 512) && sectors > 0) return sectors * 512;
   throw new DatamoverError(
     'TARGET_MISSING',
-    `the size of target ${path} cannot be told: ${sectors === 0 ? 'it has none' : '/sys/dev/block does not know it'}`,
+    `the size of target ${path} cannot be told: ${sectors === 0 ? 'it has none' : 'sysfs does not know it'}`,
     {
       hint: 'is the device attached, and /sys mounted?',
     },

@@ -1,4 +1,4 @@
-// What the kernel tells of block devices under /sys/dev/block, and how they lie on each other.
+// What the kernel tells of block devices under /sys, and how they lie on each other.
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { systemCode } from '../errors.ts';
@@ -12,19 +12,15 @@ export function deviceNumber(device: bigint): string {
 
 /** An attribute of a block device, trimmed; undefined where the kernel has none, or sysfs is not there. */
 export async function readAttribute(device: string, name: string): Promise<string | undefined> {
-  try {
-    return (await readFile(`${SYSFS}/${device}/${name}`, 'utf8')).trim();
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
+  const folder = await deviceFolder(device);
+  return folder === undefined ? undefined : await readText(`${folder}/${name}`);
 }
 
 /** An attribute of the device's request queue, a whole number; a partition has its disk's. */
 export async function readQueueNumber(device: string, name: string): Promise<number | undefined> {
   const text =
     (await readAttribute(device, `queue/${name}`)) ??
-    // The kernel resolves the link first: the folder above a partition's is its disk's.
+    // The folder above a partition's is its disk's.
     (await readAttribute(device, `../queue/${name}`));
   return text === undefined || !/^\d+$/.test(text) ? undefined : Number(text);
 }
@@ -82,8 +78,12 @@ async function numbersUnder(folder: string): Promise<string[]> {
 }
 
 async function numberOf(folder: string): Promise<string | undefined> {
+  return await readText(`${folder}/dev`);
+}
+
+async function readText(path: string): Promise<string | undefined> {
   try {
-    return (await readFile(`${folder}/dev`, 'utf8')).trim();
+    return (await readFile(path, 'utf8')).trim();
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;
@@ -100,8 +100,21 @@ async function namesIn(folder: string): Promise<string[]> {
 }
 
 async function deviceFolder(device: string): Promise<string | undefined> {
+  return (await realFolder(`/sys/dev/block/${device}`)) ?? (await findByNumber(device));
+}
+
+/** Podman hides /sys/dev/block from containers, but not the devices: they are looked through one by one. */
+async function findByNumber(device: string): Promise<string | undefined> {
+  for (const name of await namesIn('/sys/class/block')) {
+    const folder = `/sys/class/block/${name}`;
+    if ((await numberOf(folder)) === device) return await realFolder(folder);
+  }
+  return undefined;
+}
+
+async function realFolder(path: string): Promise<string | undefined> {
   try {
-    return await realpath(`${SYSFS}/${device}`);
+    return await realpath(path);
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;
@@ -112,5 +125,3 @@ async function deviceFolder(device: string): Promise<string | undefined> {
 function isAbsent(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'EINVAL', 'EACCES'].includes(systemCode(error) ?? '');
 }
-
-const SYSFS = '/sys/dev/block';
