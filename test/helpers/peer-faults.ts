@@ -38,6 +38,8 @@ export type Fault =
   | { readonly kind: 'shift'; readonly bytes: number }
   /** A Content-Range with another total. */
   | { readonly kind: 'total'; readonly total: number }
+  /** All looks right, but one bit of the body's first byte is not. */
+  | { readonly kind: 'flip' }
   /** Another version: other ETag, other bytes. */
   | { readonly kind: 'swap' }
   | { readonly kind: 'no-etag' };
@@ -53,7 +55,11 @@ export async function faultyHead(
     await delay(fault.ms, undefined, { ref: false });
     return false;
   }
-  if ((fault.kind === 'reset' || fault.kind === 'cut' || fault.kind === 'stall') && fault.after === undefined) {
+  const bodiless = incoming.method === 'HEAD';
+  if (
+    (fault.kind === 'reset' || fault.kind === 'cut' || fault.kind === 'stall') &&
+    (fault.after === undefined || bodiless)
+  ) {
     endConnection(fault.kind, outgoing);
     return true;
   }
@@ -64,7 +70,7 @@ export async function faultyHead(
       ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
       ...(date === undefined ? {} : { date }),
     });
-    outgoing.end(incoming.method === 'HEAD' ? '' : `<?xml version="1.0"?><Error><Code>${code}</Code></Error>`);
+    outgoing.end(bodiless ? '' : `<?xml version="1.0"?><Error><Code>${code}</Code></Error>`);
     return true;
   }
   if (fault.kind === 'page') {
@@ -82,11 +88,12 @@ export async function faultyHead(
 export async function faultyBody(passage: {
   readonly response: IncomingMessage;
   readonly outgoing: ServerResponse;
-  readonly record: { readonly fault: Fault | undefined; sent: number };
+  readonly record: { readonly method: string; readonly fault: Fault | undefined; sent: number };
 }): Promise<void> {
   const { response, outgoing, record } = passage;
   const { fault } = record;
-  const good = (response.statusCode ?? 0) < 300;
+  // An answer to HEAD and an error have no body to spoil.
+  const good = (response.statusCode ?? 0) < 300 && record.method === 'GET';
   const headers = good ? spoiltHeaders(response, fault) : { ...response.headers };
   outgoing.sendDate = false;
   if (fault?.kind === 'unframed') outgoing.useChunkedEncodingByDefault = false;
@@ -96,6 +103,7 @@ export async function faultyBody(passage: {
   const flip = fault?.kind === 'swap' || fault?.kind === 'shift' ? 0xff : 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     const piece = chunk.subarray(0, Math.max(0, limit - record.sent));
+    if (fault?.kind === 'flip' && record.sent === 0) piece[0] = (piece[0] ?? 0) ^ 1;
     await send(outgoing, flip === 0 ? piece : piece.map((byte) => byte ^ flip), fault);
     record.sent += piece.length;
     if (record.sent >= limit) break;
@@ -138,6 +146,7 @@ function spoiltHeaders(
       headers['transfer-encoding'] = 'chunked';
       break;
     case 'ignore-range':
+      if (range === null) break;
       delete headers['content-range'];
       headers['content-length'] = String(total);
       break;
