@@ -1,5 +1,5 @@
 // The image, built and run for real by buildah and podman, on a base made by debootstrap: nothing is pulled.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -105,4 +105,22 @@ async function trust(folder: string): Promise<string[]> {
   }
   writeFileSync(npmrc, `${lines.join('\n')}\n`);
   return mounts.map((mount) => `--volume=${mount}`);
+}
+
+/**
+ * A node of its own for a loop device, as a container runtime makes one for a pod: group 0 may read and write it. The
+ * machine's own node is for root only, and `--device` keeps mode and owner.
+ */
+export async function deviceNode(t: Test, loop: string): Promise<string> {
+  const node = join(tempFolder(t), 'device');
+  const [major = '', minor = ''] = (await mustRun('stat', ['-c', '%Hr %Lr', loop])).trim().split(' ');
+  await mustRun('mknod', ['-m', '0660', node, 'b', major, minor]);
+  return node;
+}
+
+/** A folder that a pod's group may write to, as `fsGroup` makes a volume. */
+export function podFolder(t: Test): string {
+  const folder = tempFolder(t);
+  chmodSync(folder, 0o770);
+  return folder;
 }
