@@ -77,6 +77,22 @@ test('the full alone shows the oldest state, the middle layer the one before las
   t.equal(await showsTruth(chain, 1), false);
 });
 
+test('in the wrong order, or without one of them, the bytes are wrong and nothing complains', async (t) => {
+  const chain = chainOfThree(t);
+  if (chain === undefined) return;
+  const [base = '', middle = '', tip = ''] = chain.layers;
+  await rebaseUnsafe({ image: tip, backing: base, signal });
+  t.equal(await showsTruth(chain, 2, 2), false, 'the middle one left out');
+  const swapped = makeChain(t, { layers: ['AAAA', '-BB0', '-CC-'] });
+  const [first = '', second = '', third = ''] = swapped.layers;
+  await rebaseUnsafe({ image: third, backing: first, signal });
+  await rebaseUnsafe({ image: second, backing: third, signal });
+  t.equal(await showsTruth(swapped, 1, 3), false, 'the last two swapped');
+  for (const path of [base, middle, tip, first, second, third]) {
+    t.match(qemu('qemu-img', 'check', '-f', 'qcow2', path), /No errors were found/);
+  }
+});
+
 test('without -F qemu-img refuses', async (t) => {
   const chain = chainOfThree(t);
   if (chain === undefined) return;
