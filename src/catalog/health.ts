@@ -37,7 +37,8 @@ export function diskStates(
 /** By backup: the newest checkpoint that it references, which is its tip (all others that it references are below that). */
 export function tipsOf(index: VmIndex): Map<string, string> {
   const tips = new Map<string, string>();
-  for (const { id, referencedBy } of soundCheckpoints(index)) {
+  for (const { id, referencedBy } of index.entries) {
+    if (id === undefined) continue;
     for (const backup of referencedBy) {
       // A backup that is named again has its later place in the order of backups, too.
       tips.delete(backup);

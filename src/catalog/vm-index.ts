@@ -1,4 +1,5 @@
 // A VM's index: its checkpoints, each with its layers, as far as they can be believed.
+import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { checkpointDocument, parseDocument, sayIssues, vmIndexDocument } from './documents.ts';
 import { layerKey, type VmRef, vmIndexKey, vmText } from './keys.ts';
@@ -32,6 +33,8 @@ export interface Checkpoint {
 /** An entry of the index that cannot be believed. */
 export interface FlawedCheckpoint {
   readonly id: string | undefined;
+  /** As far as they can be read. */
+  readonly referencedBy: readonly string[];
   /** What is wrong with it, beginning with its place in the index. */
   readonly flaw: string;
 }
@@ -75,13 +78,13 @@ type CheckpointDocument = ReturnType<(typeof checkpointDocument)['parse']>;
 
 function parseEntry(data: unknown, place: string, vm: VmRef): IndexEntry {
   const { data: document, error } = checkpointDocument.safeParse(data);
-  if (document === undefined) return { id: readableId(data), flaw: `${place}.${sayIssues(error.issues)}` };
+  if (document === undefined) return { ...readable.parse(data), flaw: `${place}.${sayIssues(error.issues)}` };
   const files = document.files.map((_, position) => toFile(document, position, vm));
   for (const [position, { objectPath }] of document.files.entries()) {
     const expected = files[position]?.object;
     if (objectPath !== undefined && objectPath !== expected) {
       const flaw = `${place}.files[${position}].objectPath: ${JSON.stringify(objectPath)} is not its own place, ${expected}`;
-      return { id: document.id, flaw };
+      return { id: document.id, referencedBy: document.referencedBy, flaw };
     }
   }
   const { id, type, parent, timestamp, referencedBy } = document;
@@ -109,7 +112,8 @@ function stemOf(filename: string): string {
   return filename.replace(/\.qcow2$/i, '');
 }
 
-function readableId(data: unknown): string | undefined {
-  if (typeof data !== 'object' || data === null || !('id' in data)) return undefined;
-  return typeof data.id === 'string' ? data.id : undefined;
-}
+/** What an entry that is wrong elsewhere still says. */
+const readable = z
+  .object({ id: z.string().optional().catch(undefined), referencedBy: z.array(z.string()).catch([]) })
+  .transform(({ id, referencedBy }) => ({ id, referencedBy }))
+  .catch({ id: undefined, referencedBy: [] });

@@ -7,7 +7,7 @@ import type { VmBackup } from './load-catalog.ts';
 export interface DraftPvc {
   /** The disk's name, or its PVC's. */
   readonly name: string;
-  /** Absolute; undefined for the placeholder. */
+  /** As it is to be written: a relative one counts from the plan file. Undefined for the placeholder. */
   readonly target?: string | undefined;
 }
 

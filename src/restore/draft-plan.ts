@@ -21,7 +21,7 @@ export interface DraftOptions {
   /** Which state: a backup, or a checkpoint; neither is the newest backup that holds the VM. */
   readonly backup?: string | undefined;
   readonly checkpoint?: string | undefined;
-  /** The disks (by their names or their PVCs') with absolute targets; none is all of them, with placeholder targets. */
+  /** The disks (by their names or their PVCs') with their targets; none is all of them, with placeholder targets. */
   readonly pvcs: readonly DraftPvc[];
   readonly scratch?: { readonly path?: string; readonly headroomPercent?: number } | undefined;
   readonly signal: AbortSignal;

@@ -1,12 +1,11 @@
 // The backups of a bucket: from their own documents, and from the VMs' indexes where those are lost.
 import { backupDocument, manifestDocument, parseDocument } from '../catalog/documents.ts';
-import { tipsOf } from '../catalog/health.ts';
 import { backupIndexKey, backupPrefix, MANIFESTS, type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
 import { mapBounded } from '../concurrency.ts';
 import type { Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { isOneDocuments, LIST_REQUESTS, type LoadedVm } from './list-vms.ts';
+import { isOneDocuments, LIST_REQUESTS, type ReadVm } from './list-vms.ts';
 import { readDocument } from './load-catalog.ts';
 
 export interface BackupListing {
@@ -27,54 +26,48 @@ export interface ReadBackupsOptions {
   readonly signal: AbortSignal;
 }
 
-/** Backups, oldest first; those that hold no VM of the filter are left out. */
-export async function readBackups(
-  store: ObjectStore,
-  loaded: readonly LoadedVm[],
-  options: ReadBackupsOptions,
-): Promise<BackupListing[]> {
-  const { vm, backup, signal } = options;
-  const byIndex = backupsByIndex(loaded);
-  const folders = backup === undefined ? await backupFolders(store, signal) : [backup];
-  const names = backup === undefined ? [...new Set([...folders, ...byIndex.keys()])] : [backup];
-  const read = await mapBounded(names, { limit: LIST_REQUESTS, signal }, async (name, inner) => {
-    const draft: Draft = { name, timestamps: [], vms: new Map() };
+/** What the documents of the backups tell, by name. */
+export async function readBackups(store: ObjectStore, options: ReadBackupsOptions): Promise<Map<string, BackupDraft>> {
+  const { backup, signal } = options;
+  const names = backup === undefined ? await backupFolders(store, signal) : [backup];
+  const drafts = await mapBounded(names, { limit: LIST_REQUESTS, signal }, async (name, inner) => {
+    const draft = newDraft(name);
     if (whyNoName(name) === undefined) await readFolder(store, draft, { ...options, signal: inner });
-    for (const known of byIndex.get(name) ?? []) {
-      if (known.timestamp !== undefined) draft.timestamps.push(known.timestamp);
-      if (!draft.vms.get(vmText(known))?.checkpoint) draft.vms.set(vmText(known), { ...known });
-    }
-    return toListing(draft, vm);
+    return draft;
   });
-  return read
+  return new Map(drafts.map((draft) => [draft.name, draft]));
+}
+
+/** Backups, oldest first, with what the indexes of their VMs add; those that hold no VM of the filter are left out. */
+export function toBackups(
+  drafts: Map<string, BackupDraft>,
+  read: readonly ReadVm[],
+  { vm, backup }: Pick<ReadBackupsOptions, 'vm' | 'backup'>,
+): BackupListing[] {
+  for (const { vm: ref, tips } of read) {
+    for (const [name, { checkpoint, timestamp }] of tips) {
+      if (backup !== undefined && name !== backup) continue;
+      const draft = drafts.get(name) ?? newDraft(name);
+      drafts.set(name, draft);
+      if (timestamp !== undefined) draft.timestamps.push(timestamp);
+      if (!draft.vms.get(vmText(ref))?.checkpoint) draft.vms.set(vmText(ref), { ...ref, checkpoint });
+    }
+  }
+  return [...drafts.values()]
+    .map((draft) => toListing(draft, vm))
     .filter((listing) => listing.vms.length > 0 || (vm === undefined && backup === undefined))
     .sort((a, b) => (a.timestamp ?? '').localeCompare(b.timestamp ?? '') || a.name.localeCompare(b.name));
 }
 
-interface Draft {
+export interface BackupDraft {
   readonly name: string;
   /** The backup's own first, then those of its parts. */
   readonly timestamps: string[];
   readonly vms: Map<string, BackupVm>;
 }
 
-interface KnownByIndex extends BackupVm {
-  readonly timestamp: string | undefined;
-}
-
-function backupsByIndex(loaded: readonly LoadedVm[]): Map<string, KnownByIndex[]> {
-  const backups = new Map<string, KnownByIndex[]>();
-  for (const { vm, index } of loaded) {
-    if (index === undefined) continue;
-    for (const [backup, checkpoint] of tipsOf(index)) {
-      const entry = index.byId.get(checkpoint)?.[0];
-      const timestamp = entry?.flaw === undefined ? entry?.timestamp : undefined;
-      const known = backups.get(backup) ?? [];
-      known.push({ ...vm, checkpoint, timestamp });
-      backups.set(backup, known);
-    }
-  }
-  return backups;
+function newDraft(name: string): BackupDraft {
+  return { name, timestamps: [], vms: new Map() };
 }
 
 async function backupFolders(store: ObjectStore, signal: AbortSignal): Promise<string[]> {
@@ -85,7 +78,7 @@ async function backupFolders(store: ObjectStore, signal: AbortSignal): Promise<s
   return names;
 }
 
-async function readFolder(store: ObjectStore, draft: Draft, options: ReadBackupsOptions): Promise<void> {
+async function readFolder(store: ObjectStore, draft: BackupDraft, options: ReadBackupsOptions): Promise<void> {
   const told = new Set<string>([backupIndexKey(draft.name)]);
   await collecting(options, async () => {
     const data = await readDocument(store, backupIndexKey(draft.name), options);
@@ -120,7 +113,7 @@ async function manifestKeys(store: ObjectStore, backup: string, { vm, signal }: 
 
 async function readManifest(
   store: ObjectStore,
-  { timestamps, vms }: Draft,
+  { timestamps, vms }: BackupDraft,
   { key, signal }: { readonly key: string; readonly signal: AbortSignal },
 ): Promise<void> {
   const data = await readDocument(store, key, { signal });
@@ -141,7 +134,7 @@ async function collecting({ problems }: ReadBackupsOptions, work: () => Promise<
   }
 }
 
-function toListing({ name, timestamps, vms }: Draft, vm: VmRef | undefined): BackupListing {
+function toListing({ name, timestamps, vms }: BackupDraft, vm: VmRef | undefined): BackupListing {
   const held = [...vms.values()].filter((one) => vm === undefined || vmText(one) === vmText(vm));
   return {
     name,

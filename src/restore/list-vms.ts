@@ -30,22 +30,59 @@ export interface CheckpointListing {
   readonly problem?: string;
 }
 
-export interface LoadedVm {
+/** What is kept of a VM once its index, which may be large, was judged. */
+export interface ReadVm {
   readonly vm: VmRef;
-  /** Undefined when it cannot be read, which is among the problems. */
-  readonly index: VmIndex | undefined;
+  /** By backup that its index references: the tip. */
+  readonly tips: ReadonlyMap<string, Tip>;
+  /** Undefined for a VM that is not wanted. */
+  readonly listing: VmListing | undefined;
 }
 
-interface Collect {
-  readonly signal: AbortSignal;
+export interface Tip {
+  readonly checkpoint: string;
+  readonly timestamp: string | undefined;
+}
+
+export interface ReadVmsOptions {
+  /** Just this one, which must be there. */
+  readonly vm: VmRef | undefined;
+  /** Just the checkpoints that it needs. */
+  readonly backup: string | undefined;
+  /** Whether to judge a VM, knowing the backups that its index references. */
+  readonly wanted: (vm: VmRef, tips: ReadonlyMap<string, unknown>) => boolean;
   readonly problems: Problem[];
+  readonly signal: AbortSignal;
 }
 
 /** Small requests at a time. */
 export const LIST_REQUESTS = 16;
 
-/** Every VM that has a folder, by namespace and name. */
-export async function findVms(store: ObjectStore, { signal }: { readonly signal: AbortSignal }): Promise<VmRef[]> {
+/**
+ * Reads every VM's index, looks its layers up and judges its disks; by namespace and name. An index that cannot be read
+ * is a problem among others, but BACKUP_NOT_FOUND is thrown when just one VM was asked for.
+ */
+export async function readVms(store: ObjectStore, options: ReadVmsOptions): Promise<ReadVm[]> {
+  const { vm, signal, problems } = options;
+  const refs = vm === undefined ? await findVms(store, signal) : [vm];
+  // One VM's checkpoints may be many; many VMs are enough to be busy with.
+  const within = refs.length > LIST_REQUESTS ? 1 : LIST_REQUESTS;
+  const read = await mapBounded(refs, { limit: LIST_REQUESTS, signal }, async (ref, inner) => {
+    try {
+      return await readVm(store, ref, { ...options, limit: within, signal: inner });
+    } catch (error) {
+      const absent = vm !== undefined && error instanceof DatamoverError && error.code === 'BACKUP_NOT_FOUND';
+      if (absent || !isOneDocuments(error)) throw error;
+      const tips = new Map<string, Tip>();
+      const listing = options.wanted(ref, tips) ? { ...ref, disks: [] } : undefined;
+      return { vm: ref, tips, listing, problems: error.problems };
+    }
+  });
+  for (const one of read) problems.push(...one.problems);
+  return read;
+}
+
+async function findVms(store: ObjectStore, signal: AbortSignal): Promise<VmRef[]> {
   const namespaces = await folders(store, CHECKPOINTS, signal);
   const found = await mapBounded(namespaces, { limit: LIST_REQUESTS, signal }, async (namespace, inner) => {
     const names = await folders(store, `${CHECKPOINTS}${namespace}/`, inner);
@@ -54,22 +91,21 @@ export async function findVms(store: ObjectStore, { signal }: { readonly signal:
   return found.flat();
 }
 
-/** Reads every index. `one`: there is just the VM that was asked for, and that it is not there is thrown. */
-export async function loadIndexes(
+async function readVm(
   store: ObjectStore,
-  refs: readonly VmRef[],
-  { signal, problems, one }: Collect & { readonly one: boolean },
-): Promise<LoadedVm[]> {
-  return await mapBounded(refs, { limit: LIST_REQUESTS, signal }, async (vm, inner) => {
-    try {
-      return { vm, index: await loadVmIndex(store, vm, { signal: inner }) };
-    } catch (error) {
-      const absent = one && error instanceof DatamoverError && error.code === 'BACKUP_NOT_FOUND';
-      if (absent || !isOneDocuments(error)) throw error;
-      problems.push(...error.problems);
-      return { vm, index: undefined };
-    }
-  });
+  vm: VmRef,
+  { backup, wanted, limit, signal }: ReadVmsOptions & { readonly limit: number },
+): Promise<ReadVm & { readonly problems: readonly Problem[] }> {
+  const index = await loadVmIndex(store, vm, { signal });
+  const tips = new Map([...tipsOf(index)].map(([name, id]) => [name, toTip(index, id)]));
+  if (!wanted(vm, tips)) return { vm, tips, listing: undefined, problems: [] };
+  const sizes = await layerSizes(store, index, { limit, signal });
+  return { vm, tips, ...judgeVm(index, sizes, backup) };
+}
+
+function toTip(index: VmIndex, checkpoint: string): Tip {
+  const [entry] = index.byId.get(checkpoint) ?? [];
+  return { checkpoint, timestamp: entry?.flaw === undefined ? entry?.timestamp : undefined };
 }
 
 /** Whether an error concerns one document, so that the others can still be read. */
@@ -84,23 +120,6 @@ const ONE_DOCUMENTS: ReadonlySet<string> = new Set([
   'ACCESS_DENIED',
   'OBJECT_CHANGED',
 ]);
-
-/** Looks the layers of each VM up and judges its disks; with `backup`, just the checkpoints that it needs. */
-export async function readVms(
-  store: ObjectStore,
-  loaded: readonly LoadedVm[],
-  { backup, signal, problems }: Collect & { readonly backup: string | undefined },
-): Promise<VmListing[]> {
-  // One VM's checkpoints may be many; many VMs are enough to be busy with.
-  const within = loaded.length > LIST_REQUESTS ? 1 : LIST_REQUESTS;
-  const judged = await mapBounded(loaded, { limit: LIST_REQUESTS, signal }, async ({ vm, index }, inner) => {
-    if (index === undefined) return { vm: { ...vm, disks: [] }, problems: [] };
-    const sizes = await layerSizes(store, index, { limit: within, signal: inner });
-    return judgeVm(index, sizes, backup);
-  });
-  for (const one of judged) problems.push(...one.problems);
-  return judged.map(({ vm }) => vm);
-}
 
 /** Bytes of every object in the folders of the index's checkpoints, by key. */
 async function layerSizes(
@@ -129,7 +148,7 @@ export function flawBySizes(sizes: ReadonlyMap<string, number>): (file: CatalogF
 }
 
 interface JudgedVm {
-  readonly vm: VmListing;
+  readonly listing: VmListing;
   readonly problems: readonly Problem[];
 }
 
@@ -160,7 +179,7 @@ function judgeVm(index: VmIndex, sizes: ReadonlyMap<string, number>, backup: str
       hint: 'no other checkpoint builds on it',
     });
   }
-  return { vm: { ...index.vm, disks }, problems };
+  return { listing: { ...index.vm, disks }, problems };
 }
 
 type Broken = Extract<CheckpointState, { readonly state: 'broken' }>;

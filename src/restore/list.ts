@@ -1,13 +1,12 @@
 // What the bucket holds: backups, VMs, disks, checkpoints, and whether each chain is whole. Finds it out from documents
 // and listings alone; no layer is opened.
-import { tipsOf } from '../catalog/health.ts';
-import type { VmRef } from '../catalog/keys.ts';
+import { type VmRef, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { nearestWord } from '../nearest.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { type BackupListing, readBackups } from './list-backups.ts';
-import { findVms, type LoadedVm, loadIndexes, readVms, type VmListing } from './list-vms.ts';
+import { type BackupListing, readBackups, toBackups } from './list-backups.ts';
+import { type ReadVm, readVms, type VmListing } from './list-vms.ts';
 import { emptySource } from './not-found.ts';
 import type { Progress } from './progress.ts';
 
@@ -41,12 +40,18 @@ export async function listBucket(store: ObjectStore, options: ListOptions): Prom
   progress.report({ type: 'phase-started', phase: 'check', detail: `listing ${store.description}` });
   const began = performance.now();
   const problems: Problem[] = [];
-  const refs = vm === undefined ? await findVms(store, { signal }) : [vm];
-  const loaded = await loadIndexes(store, refs, { signal, problems, one: vm !== undefined });
-  const backups = await readBackups(store, loaded, { vm, backup, signal, problems });
-  if (backup !== undefined && backups.length === 0) throw noBackup(store, backup, loaded);
-  const kept = backup === undefined ? loaded : loaded.filter((one) => isIn(backups, one));
-  const vms = await readVms(store, kept, { backup, signal, problems });
+  const drafts = await readBackups(store, { vm, backup, signal, problems });
+  const read = await readVms(store, {
+    vm,
+    wanted: (one, known) =>
+      backup === undefined || known.has(backup) || drafts.get(backup)?.vms.has(vmText(one)) === true,
+    backup,
+    signal,
+    problems,
+  });
+  const backups = toBackups(drafts, read, { vm, backup });
+  if (backup !== undefined && backups.length === 0) throw noBackup(store, backup, read);
+  const vms = read.flatMap(({ listing }) => (listing === undefined ? [] : [listing]));
   if (vms.length === 0 && backups.length === 0 && problems.length === 0) {
     problems.push(...(await emptySource(store, { signal })).problems);
   }
@@ -54,12 +59,8 @@ export async function listBucket(store: ObjectStore, options: ListOptions): Prom
   return { version: 1, backups, vms, problems };
 }
 
-function isIn(backups: readonly BackupListing[], { vm }: LoadedVm): boolean {
-  return backups.some(({ vms }) => vms.some(({ namespace, name }) => namespace === vm.namespace && name === vm.name));
-}
-
-function noBackup(store: ObjectStore, backup: string, loaded: readonly LoadedVm[]): DatamoverError {
-  const known = [...new Set(loaded.flatMap(({ index }) => (index === undefined ? [] : [...tipsOf(index).keys()])))];
+function noBackup(store: ObjectStore, backup: string, read: readonly ReadVm[]): DatamoverError {
+  const known = [...new Set(read.flatMap(({ tips }) => [...tips.keys()]))];
   const near = nearestWord(backup, known);
   const held = known.length === 0 ? 'it holds none' : `it holds ${listNames(known)}`;
   return new DatamoverError('BACKUP_NOT_FOUND', `there is no backup ${backup} in ${store.description}; ${held}`, {
