@@ -1,0 +1,356 @@
+// A run that was killed goes on where it stopped: what was fetched is not fetched again, what was finished is not done
+// again, and nothing is believed that cannot be proven.
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { GiB, KiB, MiB } from '../../src/units.ts';
+import {
+  BACKUP_TOOLS,
+  type BackupForTest,
+  difference,
+  madeBackup,
+  type PlanForOptions,
+  planFor,
+  truthOf,
+  uploadBucket,
+} from '../helpers/backup.ts';
+import { gateBefore } from '../helpers/gate.ts';
+import { loopDevice } from '../helpers/loop-device.ts';
+import { type Peer, startPeer } from '../helpers/peer.ts';
+import { requires } from '../helpers/requires.ts';
+import { runRestore } from '../helpers/restore.ts';
+import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
+import { headOf } from '../helpers/strike.ts';
+import { tempFolder } from '../helpers/tmp.ts';
+import { type WatchedRestore, watchRestore } from '../helpers/watched-restore.ts';
+
+/** `KUBEVIRT_DM_TEST_SIZE=1Gi` downloads as much as the promise was made for; what is asserted is the same. */
+const DATA = process.env.KUBEVIRT_DM_TEST_SIZE === '1Gi' ? GiB : 64 * MiB;
+const PART = DATA / 64;
+const CONCURRENCY = 4;
+
+interface Stage {
+  readonly made: BackupForTest;
+  readonly rgw: Rgw;
+  readonly bucket: string;
+  readonly peer: Peer;
+  readonly scratch: string;
+  plan(targets: Readonly<Record<string, string>>, options?: PlanForOptions): Promise<string>;
+}
+
+async function stageOf(t: Test, shape: Parameters<typeof madeBackup>[1]): Promise<Stage> {
+  const rgw = await startRgw(t);
+  const made = await madeBackup(t, shape);
+  const bucket = await uploadBucket(rgw, made);
+  const peer = await startPeer({ upstream: rgw.endpoint }, t);
+  const scratch = join(tempFolder(t), 'scratch');
+  const backup = made.checkpoints.at(-1)?.backup ?? '';
+  const s3 = { rgw: { ...rgw, endpoint: peer.endpoint }, bucket };
+  const plan = async (targets: Readonly<Record<string, string>>, options: PlanForOptions = {}): Promise<string> =>
+    await planFor(made, backup, targets, { s3, scratch, ...options });
+  return { made, rgw, bucket, peer, scratch, plan };
+}
+
+async function kill({ child }: WatchedRestore): Promise<void> {
+  child.kill('SIGKILL');
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
+/** Body bytes of all layers that the peer has sent. */
+const fetched = (peer: Peer): number => peer.bytes('.qcow2');
+
+const small = { disks: [{ name: 'rootdisk', size: 16 * MiB }], checkpoints: 3 } as const;
+
+test('a killed download fetches what was missing and what was in flight, no more', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS)) return;
+  const stage = await stageOf(t, {
+    disks: [
+      { name: 'rootdisk', size: 2 * DATA, initial: { bytes: DATA, pattern: 'runs' }, changes: { bytes: 4 * MiB } },
+    ],
+    checkpoints: 3,
+  });
+  const { made, peer, rgw } = stage;
+  const args = ['--part-size', `${PART / KiB}Ki`, '--concurrency', String(CONCURRENCY)];
+  const target = join(made.folder, 'disk.raw');
+  const plan = await stage.plan({ rootdisk: target });
+  const total = made.checkpoints.reduce((sum, { layers }) => sum + (layers[0]?.size ?? 0), 0);
+  // HEADs and headers of three layers, in each of the runs.
+  const asking = 3 * MiB;
+  for (const share of [0.2, 0.5, 0.9]) {
+    // From this byte on nothing comes to its end: what was begun is in flight when the blow falls.
+    peer.plan = ({ range }) =>
+      range !== undefined && range.last - range.first > MiB / 2 && fetched(peer) > share * total
+        ? { kind: 'stall', after: 1000 }
+        : undefined;
+    const run = watchRestore(t, plan, args, { env: rgw.env });
+    await run.untilPhase('download');
+    while (peer.requests.filter(({ fault, sent }) => fault !== undefined && sent >= 1000).length < CONCURRENCY) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await kill(run);
+    for (const request of peer.requests) Object.assign(request, { fault: undefined });
+  }
+  const before = fetched(peer);
+  peer.plan = () => undefined;
+  const run = await runRestore(plan, args, rgw.env);
+  t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
+  t.equal(await difference(target, truthOf(made, 'backup-003', 'rootdisk')), undefined);
+  const inFlight = 3 * CONCURRENCY * PART;
+  t.ok(before < total, 'the killed runs did not fetch everything');
+  t.ok(
+    fetched(peer) <= total + inFlight + asking,
+    `${fetched(peer)} ≤ ${total} + ${inFlight} + ${asking} fetched in four runs`,
+  );
+  t.ok(
+    (run.document.pvcs[0]?.bytesDownloaded ?? 0) <= 0.1 * total + CONCURRENCY * PART,
+    'the last run fetched the rest alone',
+  );
+  t.match(run.stderr, /interrupted run of this plan left .* going on from there/);
+});
+
+test('--fresh begins anew', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'mkfifo')) return;
+  const stage = await stageOf(t, small);
+  const plan = await stage.plan({ rootdisk: join(stage.made.folder, 'disk.raw') });
+  const gate = gateBefore(t, '^rebase');
+  const killed = watchRestore(t, plan, [], { env: { ...stage.rgw.env, ...gate.env } });
+  await gate.reached();
+  await kill(killed);
+  const total = stage.made.checkpoints.reduce((sum, { layers }) => sum + (layers[0]?.size ?? 0), 0);
+  const run = await runRestore(plan, ['--fresh'], stage.rgw.env);
+  t.equal(run.exitCode, 0);
+  t.equal(run.document.pvcs[0]?.bytesDownloaded, total, 'everything is fetched again');
+});
+
+test('finished PVCs are not done twice', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'root', 'losetup', 'mkfifo')) return;
+  const shape = {
+    disks: [
+      { name: 'rootdisk', size: 16 * MiB },
+      { name: 'datadisk', size: 8 * MiB },
+    ],
+    checkpoints: 2,
+  } as const;
+  const stage = await stageOf(t, shape);
+  const { made, rgw, peer } = stage;
+  /** Kills a run in the second PVC, on targets by names of our own; gives the names' places. */
+  const killedInSecond = async (t: Test) => {
+    const names = tempFolder(t);
+    const [first, second] = [loopDevice(t, { size: 16 * MiB }), loopDevice(t, { size: 8 * MiB })];
+    symlinkSync(first.path, join(names, 'first'));
+    symlinkSync(second.path, join(names, 'second'));
+    const targets = { rootdisk: join(names, 'first'), datadisk: join(names, 'second') };
+    const plan = await stage.plan(targets, { scratch: join(names, 'scratch') });
+    const gate = gateBefore(t, '^rebase', { nth: 2 });
+    const run = watchRestore(t, plan, [], { env: { ...rgw.env, ...gate.env } });
+    await gate.reached();
+    await kill(run);
+    t.equal(await difference(first.file, truthOf(made, 'backup-002', 'rootdisk')), undefined, 'the first is whole');
+    return { plan, names, first, second };
+  };
+  await t.test('the same disk is left alone', async (t) => {
+    const { plan, first, second } = await killedInSecond(t);
+    const before = { written: writesOf(first.path), asked: fetched(peer) };
+    const run = await runRestore(plan, [], rgw.env);
+    t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
+    t.match(run.document.pvcs, [
+      { state: 'restored', bytesDownloaded: 0 },
+      { state: 'restored', bytesDownloaded: 0 },
+    ]);
+    t.equal(writesOf(first.path), before.written, 'nothing was written to it');
+    t.ok(fetched(peer) - before.asked < MiB, 'no layer was fetched');
+    t.match(run.stderr, /an earlier run of this plan restored it .*: nothing to do/);
+    t.equal(await difference(first.file, truthOf(made, 'backup-002', 'rootdisk')), undefined);
+    t.equal(await difference(second.file, truthOf(made, 'backup-002', 'datadisk')), undefined);
+  });
+  await t.test('another blank disk under its name is restored', async (t) => {
+    const { plan, names } = await killedInSecond(t);
+    const other = loopDevice(t, { size: 16 * MiB });
+    swapLink(join(names, 'first'), other.path);
+    const run = await runRestore(plan, [], rgw.env);
+    t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
+    t.equal(await difference(other.file, truthOf(made, 'backup-002', 'rootdisk')), undefined);
+  });
+  await t.test('another disk with data under its name is refused', async (t) => {
+    const { plan, names } = await killedInSecond(t);
+    const other = loopDevice(t, { size: 16 * MiB, fill: 0x5a });
+    swapLink(join(names, 'first'), other.path);
+    const run = await runRestore(plan, [], rgw.env);
+    t.equal(run.document.error?.code, 'TARGET_NOT_BLANK');
+    t.ok(
+      readFileSync(other.file).every((byte) => byte === 0x5a),
+      'untouched',
+    );
+  });
+  await t.test('a disk that somebody has changed since is refused', async (t) => {
+    const { plan, first } = await killedInSecond(t);
+    execFileSync('dd', ['if=/dev/zero', `of=${first.path}`, 'bs=4096', 'count=1', 'oflag=direct', 'status=none']);
+    const run = await runRestore(plan, [], rgw.env);
+    t.equal(run.document.error?.code, 'TARGET_NOT_BLANK');
+  });
+});
+
+test('a disk with another plan’s claim is not excused', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'root', 'losetup', 'mkfifo')) return;
+  const stage = await stageOf(t, small);
+  const { rgw, scratch } = stage;
+  const device = loopDevice(t, { size: 16 * MiB });
+  const plan = await stage.plan({ rootdisk: device.path });
+  const gate = gateBefore(t, '^convert');
+  const killed = watchRestore(t, plan, [], { env: { ...rgw.env, ...gate.env } });
+  await gate.reached();
+  await kill(killed);
+  t.equal(headOf(device), 'claim');
+  const [left = ''] = readdirSync(scratch);
+  const changed = await stage.plan(
+    { rootdisk: device.path },
+    { edit: (document) => void document.pvcs[0]?.chain?.pop() },
+  );
+  const other = await runRestore(changed, [], rgw.env);
+  t.equal(other.document.error?.code, 'TARGET_NOT_BLANK', 'a plan that changed is another plan');
+  t.match(other.document.error?.message, /being restored by another plan/);
+  t.equal(headOf(device), 'claim', 'untouched');
+  t.match(
+    other.stderr,
+    new RegExp(`${left} is left of another plan: .* MiB, last used .* ago`),
+    'leftovers are told with size and age',
+  );
+  t.strictSame(readdirSync(scratch), [left], 'and never deleted');
+  const run = await runRestore(plan, [], rgw.env);
+  t.equal(run.exitCode, 0, 'the plan itself goes on without --force');
+});
+
+test('two runs of one plan exclude each other', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'mkfifo')) return;
+  const stage = await stageOf(t, small);
+  const target = join(stage.made.folder, 'disk.raw');
+  const plan = await stage.plan({ rootdisk: target });
+  const gate = gateBefore(t, '^rebase');
+  const first = watchRestore(t, plan, [], { env: { ...stage.rgw.env, ...gate.env } });
+  await gate.reached();
+  const second = await runRestore(plan, [], stage.rgw.env);
+  t.equal(second.exitCode, 5);
+  t.equal(second.document.error?.code, 'SCRATCH_BUSY');
+  const fresh = await runRestore(plan, ['--fresh'], stage.rgw.env);
+  t.equal(fresh.document.error?.code, 'SCRATCH_BUSY', 'not even with --fresh');
+  gate.open();
+  const { exitCode } = await first.end;
+  t.equal(exitCode, 0, 'the first is not disturbed');
+  t.equal(await difference(target, truthOf(stage.made, 'backup-003', 'rootdisk')), undefined);
+});
+
+test('what lies in scratch is believed by its bytes alone', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'mkfifo')) return;
+  const stage = await stageOf(t, small);
+  const { made, rgw, scratch } = stage;
+  const target = join(made.folder, 'disk.raw');
+  const plan = await stage.plan({ rootdisk: target });
+  const base = made.checkpoints[0]?.layers[0]?.size ?? 0;
+  const killedBeforeRebase = async (t: Test): Promise<string> => {
+    rmSync(target, { force: true });
+    const gate = gateBefore(t, '^rebase');
+    const run = watchRestore(t, plan, ['--part-size', '1Mi'], { env: { ...rgw.env, ...gate.env } });
+    await gate.reached();
+    await kill(run);
+    const [folder = ''] = readdirSync(scratch);
+    return join(scratch, folder);
+  };
+  const endsWell = async (t: Test, bytes: (count: number) => boolean): Promise<void> => {
+    const run = await runRestore(plan, ['--part-size', '1Mi'], rgw.env);
+    t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
+    t.equal(await difference(target, truthOf(made, 'backup-003', 'rootdisk')), undefined);
+    const count = run.document.pvcs[0]?.bytesDownloaded ?? Number.NaN;
+    t.ok(bytes(count), `${count} bytes were fetched`);
+  };
+  await t.test('a damaged part is fetched again, and no other', async (t) => {
+    const folder = await killedBeforeRebase(t);
+    const layer = await open(join(folder, '0', '00.qcow2'), 'r+');
+    await layer.write(Buffer.alloc(10, 0x77), 0, 10, MiB + 12_345);
+    await layer.close();
+    await endsWell(t, (count) => count === MiB);
+  });
+  await t.test('a layer that is gone is fetched whole', async (t) => {
+    const folder = await killedBeforeRebase(t);
+    rmSync(join(folder, '0', '00.qcow2'));
+    await endsWell(t, (count) => count === base);
+  });
+  await t.test('a torn journal is believed up to the tear', async (t) => {
+    const folder = await killedBeforeRebase(t);
+    const journal = readFileSync(join(folder, 'journal'));
+    writeFileSync(join(folder, 'journal'), journal.subarray(0, Math.floor(journal.length * 0.6)));
+    await endsWell(t, (count) => count > 0);
+  });
+  await t.test('a link in the place of a layer is not followed', async (t) => {
+    const folder = await killedBeforeRebase(t);
+    const precious = join(made.folder, 'precious');
+    writeFileSync(precious, 'precious');
+    rmSync(join(folder, '0', '00.qcow2'));
+    symlinkSync(precious, join(folder, '0', '00.qcow2'));
+    const run = await runRestore(plan, [], rgw.env);
+    t.equal(run.document.error?.code, 'SCRATCH_UNUSABLE');
+    t.equal(readFileSync(precious, 'utf8'), 'precious');
+    await t.test('nor one in the place of the folder', async (t) => {
+      rmSync(folder, { recursive: true, force: true });
+      const elsewhere = join(made.folder, 'elsewhere');
+      mkdirSync(elsewhere);
+      symlinkSync(elsewhere, folder);
+      const run = await runRestore(plan, [], rgw.env);
+      t.equal(run.document.error?.code, 'SCRATCH_UNUSABLE');
+      t.strictSame(readdirSync(elsewhere), []);
+      rmSync(folder);
+    });
+  });
+});
+
+test('an object that was replaced between two runs loses its parts', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'mkfifo')) return;
+  const stage = await stageOf(t, small);
+  const { made, rgw, bucket } = stage;
+  const target = join(made.folder, 'disk.raw');
+  const withoutSizes: PlanForOptions = {
+    edit: ({ pvcs }) => {
+      for (const layer of pvcs[0]?.chain ?? []) delete layer.size;
+    },
+  };
+  const plan = await stage.plan({ rootdisk: target }, withoutSizes);
+  const gate = gateBefore(t, '^check');
+  const killed = watchRestore(t, plan, [], { env: { ...rgw.env, ...gate.env } });
+  await gate.reached();
+  await kill(killed);
+  const tip = made.checkpoints[2]?.layers[0];
+  const truth = truthOf(made, 'backup-003', 'rootdisk');
+  execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -q -P 0xab 1M 64k', tip?.path ?? '']);
+  execFileSync('qemu-io', ['-f', 'raw', '-c', 'write -q -P 0xab 1M 64k', truth]);
+  await rgw.put(bucket, tip?.object ?? '', readFileSync(tip?.path ?? ''));
+  const run = await runRestore(plan, [], rgw.env);
+  t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
+  t.equal(
+    run.document.pvcs[0]?.bytesDownloaded,
+    statSync(tip?.path ?? '').size,
+    'it is fetched again, the others are not',
+  );
+  t.equal(await difference(target, truth), undefined, 'the new one is what was restored');
+});
+
+function swapLink(link: string, to: string): void {
+  symlinkSync(to, `${link}.new`);
+  renameSync(`${link}.new`, link);
+}
+
+/** Sectors written to a device since it is there (Documentation/block/stat.rst: the seventh number). */
+function writesOf(device: string): number {
+  const stat = readFileSync(`/sys/block/${device.replace('/dev/', '')}/stat`, 'utf8');
+  return Number(stat.trim().split(/\s+/)[6]);
+}
