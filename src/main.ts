@@ -24,7 +24,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', ignore
 process.on('uncaughtException', crash);
 process.on('unhandledRejection', crash);
 
-await exit(await runProgram(context));
+void runProgram(context).then(exit);
 
 /** The first signal asks the run to end; a second one ends it at once, and its children die with it. */
 function onSignal(name: CancelSignal): void {
