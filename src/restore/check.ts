@@ -40,8 +40,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const { disks, targets, scratch } = options;
   const { signal } = run;
   const layerCheck = await checkLayers(run.store, disks, { signal });
-  const opened = await openTargets(run, disks);
-  targets.push(...opened.flatMap(({ target }) => (target === undefined ? [] : [target])));
+  const opened = await openTargets(run, disks, targets);
   const problems: Problem[] = [...options.problems, ...layerCheck.problems];
   const checked: CheckedDisk[] = [];
   for (const { disk, target, problem } of opened) {
@@ -77,7 +76,7 @@ interface OpenedTarget {
   readonly problem?: readonly Problem[];
 }
 
-async function openTargets(run: CheckRun, disks: readonly Disk[]): Promise<OpenedTarget[]> {
+async function openTargets(run: CheckRun, disks: readonly Disk[], targets: Target[]): Promise<OpenedTarget[]> {
   const opened: OpenedTarget[] = [];
   const taken = new Map<string, Disk>();
   for (const disk of disks) {
@@ -85,7 +84,10 @@ async function openTargets(run: CheckRun, disks: readonly Disk[]): Promise<Opene
     const place = await placeOf(disk.target);
     const other = taken.get(place);
     taken.set(place, disk);
-    opened.push(other === undefined ? await openOne(run, disk) : { disk, problem: [sameTarget(disk, other)] });
+    const one: OpenedTarget =
+      other === undefined ? await openOne(run, disk) : { disk, problem: [sameTarget(disk, other)] };
+    opened.push(one);
+    if (one.target !== undefined) targets.push(one.target);
   }
   return opened;
 }

@@ -44,7 +44,11 @@ async function identityOf(path: string): Promise<string | undefined> {
 }
 
 async function holdLock(path: string): Promise<Lock> {
-  const child = spawn('flock', ['-n', '-E', String(BUSY_STATUS), path, 'cat'], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn('flock', ['-n', '-E', String(BUSY_STATUS), path, 'cat'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    // Out of the terminal's process group: after a Ctrl-C the lock is needed until everything is put in order.
+    detached: true,
+  });
   const ended = new Promise<{ status: number | null; error?: Error }>((resolve) => {
     child.once('error', (error) => resolve({ status: null, error }));
     child.once('exit', (status) => resolve({ status }));

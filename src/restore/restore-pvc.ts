@@ -1,13 +1,14 @@
 // One PVC from its checked chain to its finished target.
 import { rm } from 'node:fs/promises';
-import { type DatamoverError, toDatamoverError } from '../errors.ts';
+import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
 import { type CheckedDisk, checkBlank } from './check.ts';
-import { recordFinished } from './finished.ts';
+import { type DiskOnTarget, recordFinished } from './finished.ts';
 import type { Guest } from './guest.ts';
 import { type Run, secondsSince } from './run.ts';
 import { withStagedGuest } from './stage.ts';
 import { withStreamedGuest } from './stream.ts';
 import { type PvcOutcome, startTally, type Tally } from './tally.ts';
+import { scratchError } from './work-folder.ts';
 import { writeTarget } from './write-target.ts';
 
 export interface RestoredPvc extends PvcOutcome {
@@ -37,15 +38,27 @@ async function restoreOnto(run: Run, { chain, target }: CheckedDisk, tally: Tall
   // The place in the plan, not in this run: `--pvc` must not make a later run look elsewhere.
   const folder = await run.folder.diskFolder(run.options.plan.pvcs.findIndex(({ name }) => name === disk.name));
   await checkBlank(run, chain, target);
-  await journal.reopen(disk.name);
+  await journal.reopen(disk.name).catch((error: unknown) => {
+    throw scratchError(error, folder);
+  });
   const write = async (guest: Guest): Promise<void> => {
     await checkBlank(run, chain, target);
     await writeTarget(run, { pvc: disk.name, target, guest, folder, tally });
-    await recordFinished(journal, { disk: disk.name, target, virtualSize });
   };
   if (run.options.strategy === 'stream') await withStreamedGuest(run, { chain, folder, tally }, write);
   else await withStagedGuest(run, { chain, folder, tally }, write);
-  await rm(folder, { recursive: true, force: true });
+  await concludePvc(run, { disk: disk.name, target, virtualSize }, folder);
+}
+
+/** The disk is whole and flushed: nothing that fails from here on makes it a failed restore. */
+async function concludePvc({ folder, options: { progress } }: Run, on: DiskOnTarget, path: string): Promise<void> {
+  try {
+    await recordFinished(folder.journal, on);
+    await rm(path, { recursive: true, force: true });
+  } catch (error) {
+    const message = `restored, but its end could not be recorded (${messageOf(error)}): a later run may do it again`;
+    progress.report({ type: 'warning', pvc: on.disk, message });
+  }
 }
 
 function noteFinished({ options: { progress } }: Run, { chain, target }: CheckedDisk): void {

@@ -1,19 +1,20 @@
 // The joiner: a plan → chains → one check of everything → PVC by PVC → the result document.
 import { randomUUID } from 'node:crypto';
-import { type DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
+import { DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
 import { planId } from '../plan/identity.ts';
+import type { ObjectStore } from '../store/store.ts';
 import type { Target } from '../target/target.ts';
 import { type Checked, checkAll } from './check.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { reportFolder } from './report-folder.ts';
-import { resolveDisks } from './resolve.ts';
+import { type ResolvedDisks, resolveDisks } from './resolve.ts';
 import { restorePvc } from './restore-pvc.ts';
 import type { RestoreResult } from './result.ts';
 import { type Run, secondsSince } from './run.ts';
 import { chooseRoot } from './runtime-folder.ts';
 import { withSource } from './source.ts';
-import { openWorkFolder } from './work-folder.ts';
+import { openWorkFolder, scratchError } from './work-folder.ts';
 
 /**
  * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which PVC
@@ -42,24 +43,61 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   await withSource(options, async (store) => {
     const { disks, problems } = await resolveDisks(plan, store, { pvcs: options.pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
-    const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh });
-    const targets: Target[] = [];
-    let failure: DatamoverError | undefined;
-    try {
-      const run: Run = { options, store, planId: id, runId: randomUUID(), folder, signal };
+    const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh }).catch(async (error: unknown) => {
+      // Busy is an answer by itself; any other problem of scratch is one of many that the check may find.
+      if (!(error instanceof DatamoverError) || error.code === 'SCRATCH_BUSY') throw error;
+      return await checkWithoutFolder(options, store, { disks, problems: [...problems, ...error.problems] });
+    });
+    const run: Run = { options, store, planId: id, runId: randomUUID(), folder, signal };
+    await endingRun(run, async (targets) => {
       await reportFolder(run, root);
       const scratch = options.strategy === 'stream' ? undefined : root;
       const checked = await checkAll(run, { disks, problems, targets, scratch });
       progress.report({ type: 'phase-finished', phase: 'check', seconds: secondsSince(checkBegan) });
       await restoreChecked(run, checked, outcomes);
-    } catch (error) {
-      failure = toDatamoverError(error, signal);
-      throw failure;
-    } finally {
-      for (const target of targets) await target.close();
-      await folder.close({ keep: failure !== undefined && mayPass(failure.code) });
-    }
+    });
   });
+}
+
+/** The check of all else when there is no folder to work in: rejects with every problem, the folder's last. */
+async function checkWithoutFolder(
+  options: RestoreOptions,
+  store: ObjectStore,
+  { disks, problems }: Pick<ResolvedDisks, 'disks' | 'problems'>,
+): Promise<never> {
+  const targets: Target[] = [];
+  try {
+    const run = { options, store, planId: planId(options.plan), runId: randomUUID(), signal: options.signal };
+    await checkAll(run, { disks, problems, targets, scratch: undefined });
+    throw DatamoverError.fromProblems(problems);
+  } finally {
+    for (const target of targets) await target.close();
+  }
+}
+
+/** Gives `work` a place for the targets that it opens; closes them and the folder however it ends, its error first. */
+async function endingRun(run: Run, work: (targets: Target[]) => Promise<void>): Promise<void> {
+  const targets: Target[] = [];
+  const failure = await outcomeOf(work(targets));
+  const keep = failure !== undefined && mayPass(toDatamoverError(failure, run.signal).code);
+  const ends = [...targets.map((target) => () => target.close()), () => run.folder.close({ keep })];
+  for (const end of ends) {
+    const error = await outcomeOf(end());
+    if (error === undefined) continue;
+    const { message } = toDatamoverError(scratchError(error, run.folder.path));
+    run.options.progress.report({ type: 'warning', message: `while cleaning up: ${message}` });
+  }
+  if (failure !== undefined) throw failure;
+}
+
+/** What a promise rejects with; undefined when it does not. */
+async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 async function restoreChecked(run: Run, { disks }: Checked, outcomes: Outcomes): Promise<void> {

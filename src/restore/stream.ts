@@ -17,8 +17,8 @@ export interface StreamOptions {
   readonly tally: Tally;
 }
 
-/** With it the whole process stays below 300 MiB; it holds 32 pieces, of which 16 are on their way. */
-export const DEFAULT_WINDOW = 128 * MiB;
+/** With it the whole process stays below 300 MiB; it holds 24 pieces of 4 MiB, of which 16 are on their way. */
+export const DEFAULT_WINDOW = 96 * MiB;
 /** Pieces of 4 MiB are a quarter of the parts that are downloaded to scratch, so twice as many at a time. */
 export const STREAM_CONCURRENCY = 16;
 /** Reads of so little need no forecast: one costs an opening of the whole chain. */

@@ -130,7 +130,11 @@ async function finish(
       edges.push(await guest.reading(edge, (signal) => readRange(guest, edge, { folder, signal })));
     }
     run.signal.throwIfAborted();
-    await recordFinishing(run.folder.journal, { disk: pvc, target, virtualSize: guest.size }, { session, edges });
+    await recordFinishing(run.folder.journal, { disk: pvc, target, virtualSize: guest.size }, { session, edges }).catch(
+      (error: unknown) => {
+        throw scratchError(error, run.folder.path);
+      },
+    );
     await session.finish(edges);
   });
   tally.seconds.convert += seconds;

@@ -345,6 +345,13 @@ test('all problems are told together', async (t) => {
     run.document.pvcs.map(({ state }) => state),
     ['failed', 'failed'],
   );
+  writeFileSync(join(made.folder, 'file'), '');
+  const more = await runRestore(plan, ['--scratch', join(made.folder, 'file')]);
+  t.equal(more.exitCode, 3);
+  t.strictSame(
+    more.document.problems?.map(({ code }) => code),
+    [...(codes ?? []).map((code) => code.split(' ')[1]), 'SCRATCH_UNUSABLE'],
+  );
 });
 
 test('too little scratch is refused with both numbers', async (t) => {

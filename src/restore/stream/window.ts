@@ -1,6 +1,6 @@
 // The window: pieces of the layers, fetched in the order of the forecast into a bounded arena, while qemu reads what came
 // before. Whatever the forecast got wrong is fetched when it is asked for.
-import { MiB } from '../../units.ts';
+import { KiB, MiB } from '../../units.ts';
 import type { Arena, Memory } from './arena.ts';
 import { type Begun, type DataReader, directReader } from './data-reader.ts';
 import { FetchPlan, type PieceRange } from './fetch-plan.ts';
@@ -18,9 +18,11 @@ export interface WindowOptions extends Omit<ForecastOptions, 'signal'> {
   readonly onError: (error: unknown) => void;
 }
 
-/** One request's worth: with 16 at a time, half of the default window is under way, half waits to be read. */
+/** One request's worth: with 16 at a time, two thirds of the default window are under way, one third waits to be read. */
 export const MAX_PIECE = 4 * MiB;
-const MIN_PIECE = 256 * 1024;
+const MIN_PIECE = 256 * KiB;
+/** How many whole pieces a window holds at least. */
+const MIN_PIECES = 24;
 /** How far the forecast goes ahead of the fetches: bytes, and ranges (of a few dozen bytes of memory each). */
 const AHEAD_BYTES = 256 * MiB;
 const AHEAD_RANGES = 128 * 1024;
@@ -28,6 +30,7 @@ const AHEAD_RANGES = 128 * 1024;
 const PRIMED_BYTES = 64 * MiB;
 /** qemu-img reads at most 9 MiB out of guest order with 16 coroutines: what lies farther back will not be asked for. */
 const LEFT_BEHIND = 64 * MiB;
+const LOOK_BACK_EVERY = 4 * MiB;
 
 export class Window implements DataReader {
   readonly #options: WindowOptions;
@@ -46,6 +49,8 @@ export class Window implements DataReader {
   #queued = 0;
   /** The guest offset that the readers have come to. */
   #guest = 0;
+  /** Where it was when pieces left behind were last looked for. */
+  #lookedBackAt = 0;
   #missed = 0;
 
   constructor(options: WindowOptions) {
@@ -190,6 +195,8 @@ export class Window implements DataReader {
 
   /** Memory of pieces that the guest has passed without reading all of them. */
   #takeLeftBehind(length: number): Memory | undefined {
+    if (this.#guest < this.#lookedBackAt + LOOK_BACK_EVERY) return undefined;
+    this.#lookedBackAt = this.#guest;
     const pumping = this.#pumping;
     this.#pumping = true;
     for (const piece of [...this.#pieces.all()]) {
@@ -211,9 +218,9 @@ export class Window implements DataReader {
   }
 }
 
-/** Small windows get small pieces, so that enough of them fit. */
+/** Small windows get small pieces, so that those on their way leave room for those that wait to be read. */
 function pieceSizeFor(window: number): number {
   let size = MAX_PIECE;
-  while (size > MIN_PIECE && size * 32 > window) size /= 2;
+  while (size > MIN_PIECE && size * MIN_PIECES > window) size /= 2;
   return size;
 }
