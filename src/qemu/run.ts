@@ -62,6 +62,8 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
     timeout: timeoutMs,
     forceKillAfterDelay: KILL_DELAY_MS,
     env: { LC_ALL: 'C' },
+    // Out of the terminal's process group: a Ctrl-C is ours to hear, and must not look like a qemu-img that failed.
+    detached: true,
     stdin: 'ignore',
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     buffer: false,

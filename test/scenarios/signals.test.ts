@@ -1,11 +1,11 @@
 // SIGTERM and SIGINT in each phase: an orderly end within 10 s, the claim wiped, and scratch kept for the next run.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, madeBackup, uploadBucket } from '../helpers/backup.ts';
 import { BAD_DEVICE_TOOLS } from '../helpers/bad-device.ts';
-import { survivorsOf } from '../helpers/processes.ts';
+import { processesWith, survivorsOf } from '../helpers/processes.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
 import {
@@ -69,14 +69,23 @@ test('SIGTERM in each phase', async (t) => {
   }
 });
 
-test('SIGINT, as a terminal sends it: to the children too', async (t) => {
+test('SIGINT, as a terminal sends it: to the whole process group', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, 'mkfifo')) return;
   const source = await sourceOf(t);
   for (const phase of ['download', 'rebase', 'verify'] as const) {
     await t.test(phase, async (t) => {
       const held = await restoreInPhase(t, source, phase, { detached: true });
+      const group = held.run.child.pid;
+      const reached = processesWith(held.mark).filter(({ pid }) => pid !== group && groupOf(pid) === group);
+      t.strictSame(reached, [], 'it reaches no child: the lock is kept, and no tool looks as if it had failed');
       process.kill(-(held.run.child.pid ?? Number.NaN), 'SIGINT');
       await endsInOrder(t, source, { phase, held, status: 130 });
     });
   }
 });
+
+/** proc(5): after the name in parentheses come state, parent and process group. */
+function groupOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]);
+}
