@@ -1,5 +1,6 @@
 // Object keys: relative to the source's prefix, '/'-separated, never absolute, never climbing.
 import { DatamoverError } from '../errors.ts';
+import { whyNoKey } from '../object-key.ts';
 
 /** Refuses a key that no object of a backup can have: PLAN_INVALID. The same rule for every store. */
 export function checkKey(key: string): void {
@@ -25,16 +26,4 @@ export function checkPrefix(prefix: string): void {
 /** Whether a key that a listing gave may be handed on. */
 export function isKey(key: string): boolean {
   return whyNoKey(key) === undefined;
-}
-
-function whyNoKey(key: string): string | undefined {
-  if (key === '') return 'is empty';
-  if (key.includes('\0')) return 'holds a NUL';
-  if (key.startsWith('/')) return 'is absolute';
-  if (key.endsWith('/')) return "ends in '/'";
-  const segments = key.split('/');
-  if (segments.includes('..')) return "climbs ('..')";
-  if (segments.includes('.')) return "holds the segment '.'";
-  if (segments.includes('')) return 'holds an empty segment';
-  return undefined;
 }
