@@ -56,6 +56,7 @@ function drawScreen(screen: string): string {
   );
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${COLUMNS * 8.43 + 32} ${height}" font-family="ui-monospace,Menlo,Consolas,monospace" font-size="14">`,
+    '<title>A backup is listed, planned and restored in a terminal</title>',
     '<rect width="100%" height="100%" rx="8" fill="#1c1f26"/>',
     `<g fill="#d8dee9">${rows.join('\n')}</g>`,
     '</svg>\n',
