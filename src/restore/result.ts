@@ -35,12 +35,17 @@ export interface LayerResult {
   readonly checked: readonly string[];
 }
 
-export interface RestoreResult {
+/** What every result document has. */
+interface ResultDocument {
   readonly version: 1;
   readonly result: 'ok' | 'failed' | 'cancelled';
-  readonly pvcs: readonly PvcResult[];
   readonly seconds: number;
+  /** The first of the problems. */
   readonly error?: { readonly code: string; readonly message: string; readonly hint: string };
+}
+
+export interface RestoreResult extends ResultDocument {
+  readonly pvcs: readonly PvcResult[];
   readonly problems?: readonly Problem[];
 }
 
@@ -55,12 +60,8 @@ export interface DryRunResult extends RestoreResult {
   } | null;
 }
 
-export interface VerifyResult {
-  readonly version: 1;
-  readonly result: 'ok' | 'failed' | 'cancelled';
+export interface VerifyResult extends ResultDocument {
   readonly pvcs: readonly VerifiedPvc[];
-  readonly seconds: number;
-  readonly error?: { readonly code: string; readonly message: string; readonly hint: string };
   /** What makes a disk broken, or kept it from being verified. */
   readonly problems: readonly Problem[];
 }
