@@ -66,7 +66,7 @@ export class TapReport {
       return true;
     }
     if (text === '...' && indent === this.#diagnosis.indent) this.#diagnosis = undefined;
-    else if (!this.#diagnosis.show) return true;
+    else if (!this.#diagnosis.show || text.includes('(node_modules/')) return true;
     else if (this.#diagnosis.indent > 2) this.#shown.push(`    ${line.slice(this.#diagnosis.indent)}`);
     // A file's own diagnosis comes after its verdict, and of it only how the process ended is news.
     else if (/^(exitCode: [^0]|signal: [^n]|timeout|expired|error)/.test(text)) this.#options.print(`  ${text}`);
