@@ -7,8 +7,11 @@ import type { RestoreOptions } from './options.ts';
 /** Ranged reads at a time when nothing else is asked (facts: 16 MiB parts, 8 at a time saturate one process over http). */
 export const DEFAULT_CONCURRENCY = 8;
 
+/** Connections kept when idle: `stream` has 16 reads under way, and those that somebody waits for besides. */
+const KEPT_CONNECTIONS = 32;
+
 export interface OpenSourceOptions {
-  /** Ranged reads at a time; bounds the connections kept. */
+  /** Ranged reads at a time: so many connections are kept at least. */
   readonly concurrency?: number | undefined;
   readonly onRetry?: (event: RetryEvent) => void;
   /** For proxies and the default credential chain. */
@@ -41,7 +44,7 @@ export async function openSource(source: Plan['source'], options: OpenSourceOpti
   if (source.kind === 'directory') return await openDirectoryStore({ directory: source.directory }, onRetry);
   const { openS3Store } = await import('../store/s3.ts');
   return await openS3Store(source, {
-    concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
+    concurrency: Math.max(options.concurrency ?? 0, KEPT_CONNECTIONS),
     env: options.env,
     ...onRetry,
   });

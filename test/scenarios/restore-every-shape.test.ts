@@ -6,7 +6,7 @@ import { BACKUP_TOOLS, madeBackup } from '../helpers/backup.ts';
 import { requires } from '../helpers/requires.ts';
 import { restoreAndVerify } from '../helpers/restore.ts';
 
-const STRATEGIES = ['staged', 'staged-raw'];
+const STRATEGIES = ['staged', 'staged-raw', 'stream'];
 
 const disk = (shape: Partial<DiskShape> = {}): DiskShape => ({ name: 'rootdisk', size: 16 * MiB, ...shape });
 

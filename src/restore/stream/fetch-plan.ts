@@ -4,17 +4,16 @@
 //   visible ranges      ####  ## #     ####   ##            #####
 //   pieces             [----------]   [----] [--]          [----]   joined over gaps below MIN_GAP, never over a region's end
 //
-// A region is cut into pieces when the forecast has come a good way past its first range, since the ranges that share it lie
-// close together in the guest too: QEMU's backup writes up to 64 clusters at a time, in any order. What turns out later to be
-// needed of a region makes further pieces.
-import { KiB, MiB } from '../../units.ts';
+// A region is cut into pieces when the forecast has come half of `ahead` past its first range: the ranges that share a piece
+// lie close together in the guest too, since QEMU's backup writes in guest order, but for 64 clusters at a time in any order.
+// What turns out later to be needed of a region makes further pieces. A piece waits in the window until its last range is
+// read, so `ahead`, the most that lies between two ranges of one piece, must not be more than the window holds.
+import { KiB } from '../../units.ts';
 import type { VisibleRange } from './forecast.ts';
 import type { RemoteLayer } from './remote-layer.ts';
 
 /** A gap that costs less time to fetch than another request. */
 export const MIN_GAP = 256 * KiB;
-/** Visible bytes that the forecast must have come past a region before it is cut. */
-const RIPE_AFTER = 32 * MiB;
 
 export interface PieceRange {
   readonly layer: RemoteLayer;
@@ -38,8 +37,16 @@ interface Region {
   visible: number;
 }
 
+export interface FetchPlanOptions {
+  /** Bytes of a region: the most that a piece has. */
+  readonly pieceSize: number;
+  /** How far the forecast is let go ahead of the fetches, in visible bytes. */
+  readonly ahead: number;
+}
+
 export class FetchPlan {
   readonly #pieceSize: number;
+  readonly #ahead: number;
   /** In the order of their first need. */
   readonly #regions = new Map<number, Region>();
   #total = 0;
@@ -47,8 +54,9 @@ export class FetchPlan {
   #ranges = 0;
   #complete = false;
 
-  constructor(pieceSize: number) {
+  constructor({ pieceSize, ahead }: FetchPlanOptions) {
     this.#pieceSize = pieceSize;
+    this.#ahead = ahead;
   }
 
   /** Visible bytes that wait in regions. */
@@ -90,7 +98,7 @@ export class FetchPlan {
   /** The next ripe region's pieces; undefined when none is ripe. `anyway`: ripe or not. */
   cutNext(anyway: boolean): PieceRange[] | undefined {
     for (const region of this.#regions.values()) {
-      const ripe = anyway || this.#complete || this.#total - region.begunAt >= RIPE_AFTER;
+      const ripe = anyway || this.#complete || this.#total - region.begunAt >= this.#ahead / 2;
       return ripe ? this.#cut(region) : undefined;
     }
     return undefined;

@@ -6,10 +6,10 @@ import { decodeL1 } from '../../qcow2/tables.ts';
 import { MiB } from '../../units.ts';
 import type { Begun } from './data-reader.ts';
 import type { RemoteLayer } from './remote-layer.ts';
-import { type Roots, readRoots } from './roots.ts';
+import { ONE_READ, type Roots, readRoots } from './roots.ts';
 import type { Slots } from './slots.ts';
 import { SparseBlock } from './sparse-block.ts';
-import { TableBatch } from './table-batch.ts';
+import { MAX_BATCH, TableBatch } from './table-batch.ts';
 import { waitFor } from './wait-for.ts';
 
 /**
@@ -52,6 +52,8 @@ export class Metadata {
   readonly #blocks = new Map<number, Block>();
   readonly #queue: TableBatch[] = [];
   readonly #running = new Set<Promise<void>>();
+  /** For batches on their way; new ones for each would be garbage faster than it is collected. */
+  readonly #buffers: Buffer[] = [];
   readonly #leaveSlots: () => void;
   #cost = 0;
 
@@ -64,10 +66,13 @@ export class Metadata {
   static async open(options: MetadataOptions): Promise<Metadata> {
     const { layers, signal } = options;
     const metadata = new Metadata(options);
+    const buffers: Buffer[] = [];
     await runBounded(layers, { limit: OPENING, signal }, async (layer, inner) => {
-      const { roots, fetched } = await readRoots(layer, inner);
+      const buffer = buffers.pop() ?? Buffer.allocUnsafeSlow(ONE_READ);
+      const { roots, fetched } = await readRoots(layer, { buffer, signal: inner });
       metadata.#roots[layer.index] = roots;
       metadata.#keepFetched(layer, fetched);
+      buffers.push(buffer);
     });
     return metadata;
   }
@@ -209,13 +214,17 @@ export class Metadata {
     const { slots, signal } = this.#options;
     const fetching = slots.run(async () => {
       const { layer, first, end, slices } = batch;
+      const buffer = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(MAX_BATCH);
       try {
-        const bytes = await layer.bytes(first, end - first, signal);
+        const bytes = buffer.subarray(0, end - first);
+        await layer.fetchInto(bytes, first, signal);
         for (const slice of slices) this.#keep(layer, slice, bytes.subarray(slice.start - first, slice.end - first));
       } catch (error) {
         // Whoever asks again may have more luck: a served disk outlives an outage.
         for (const slice of slices) this.#blocks.delete(keyOf(layer, slice));
         throw error;
+      } finally {
+        this.#buffers.push(buffer);
       }
     });
     const done = fetching.finally(() => this.#running.delete(done));

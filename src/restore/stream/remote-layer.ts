@@ -51,17 +51,23 @@ export class RemoteLayer {
     );
   }
 
-  /** The bytes [offset, offset + length) in memory of their own. Rejects as `ObjectStore.read`. */
-  async bytes(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafeSlow(length);
+  /** Reads into `room`, as many bytes as it has, from `offset` on. Rejects as `ObjectStore.read`. */
+  async fetchInto(room: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
+    if (room.length === 0) return;
     let filled = 0;
     const sink: Sink = {
-      room: () => bytes.subarray(filled),
+      room: () => room.subarray(filled),
       filled: (count) => {
         filled += count;
       },
     };
-    if (length > 0) await this.fetch(offset, length, sink, signal);
+    await this.fetch(offset, room.length, sink, signal);
+  }
+
+  /** The bytes [offset, offset + length) in memory of their own. Rejects as `ObjectStore.read`. */
+  async bytes(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    await this.fetchInto(bytes, offset, signal);
     return bytes;
   }
 }

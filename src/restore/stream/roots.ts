@@ -1,11 +1,11 @@
 // What every opening of a layer reads: its first cluster, L1 table and refcount table. Fetched once, kept for good.
 import { TableIndex } from '../../qcow2/table-index.ts';
-import { MiB } from '../../units.ts';
+import { KiB } from '../../units.ts';
 import type { RemoteLayer } from './remote-layer.ts';
 import { BLOCK_SIZE, SparseBlock } from './sparse-block.ts';
 
 /** Roots that end within so many bytes come in one read; QEMU puts them into the first four clusters. */
-const ONE_READ = MiB;
+export const ONE_READ = 512 * KiB;
 /** The first cluster may have 2 MiB, of which nobody reads more than the header. */
 const HEAD_BYTES = BLOCK_SIZE;
 
@@ -23,12 +23,12 @@ export interface Roots {
 }
 
 /**
- * Gives, besides, the bytes from 0 on that were fetched for it: they may hold tables too. Rejects as `ObjectStore.read`.
- * `judgeHeader` has proven that the roots lie inside of the object.
+ * Gives, besides, the bytes from 0 on that were fetched for it: they may hold tables too. They lie in `buffer`, which has
+ * ONE_READ bytes. Rejects as `ObjectStore.read`. `judgeHeader` has proven that the roots lie inside of the object.
  */
 export async function readRoots(
   layer: RemoteLayer,
-  signal: AbortSignal,
+  { buffer, signal }: { readonly buffer: Uint8Array; readonly signal: AbortSignal },
 ): Promise<{ readonly roots: Roots; readonly fetched: Uint8Array }> {
   const { header, size } = layer;
   const ranges = {
@@ -38,7 +38,8 @@ export async function readRoots(
   };
   const wanted = Object.values(ranges);
   const oneEnd = Math.max(...wanted.map(({ end }) => end).filter((end) => end <= ONE_READ));
-  const fetched = await layer.bytes(0, oneEnd, signal);
+  const fetched = buffer.subarray(0, oneEnd);
+  await layer.fetchInto(fetched, 0, signal);
   const bytesOf = async ({ start, end }: Range): Promise<Uint8Array> =>
     end <= oneEnd ? fetched.subarray(start, end) : await layer.bytes(start, end - start, signal);
   const l1 = await bytesOf(ranges.l1);

@@ -1,11 +1,12 @@
 // Tables of one layer that lie close together in its file, fetched by one read.
 import type { TableSlice } from '../../qcow2/table-index.ts';
-import { KiB, MiB } from '../../units.ts';
+import { KiB } from '../../units.ts';
 import type { RemoteLayer } from './remote-layer.ts';
 
 /** What a request costs in time buys so many bytes and more: tables less far apart come together. */
 const JOIN_GAP = 64 * KiB;
-const MAX_BATCH = MiB;
+/** Bytes of one read. */
+export const MAX_BATCH = 256 * KiB;
 
 export class TableBatch {
   readonly layer: RemoteLayer;

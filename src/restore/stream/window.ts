@@ -23,11 +23,8 @@ export const MAX_PIECE = 4 * MiB;
 const MIN_PIECE = 256 * KiB;
 /** How many whole pieces a window holds at least. */
 const MIN_PIECES = 24;
-/** How far the forecast goes ahead of the fetches: bytes, and ranges (of a few dozen bytes of memory each). */
-const AHEAD_BYTES = 256 * MiB;
+/** The forecast goes as far ahead of the fetches as the window is large, but not over so many ranges (of some 100 bytes each). */
 const AHEAD_RANGES = 128 * 1024;
-/** Readers begin when the forecast has come so far: what they ask for first is on its way then. */
-const PRIMED_BYTES = 64 * MiB;
 /** qemu-img reads at most 9 MiB out of guest order with 16 coroutines: what lies farther back will not be asked for. */
 const LEFT_BEHIND = 64 * MiB;
 const LOOK_BACK_EVERY = 4 * MiB;
@@ -55,14 +52,14 @@ export class Window implements DataReader {
 
   constructor(options: WindowOptions) {
     this.#options = options;
-    this.#plan = new FetchPlan(pieceSizeFor(options.arena.size));
+    this.#plan = new FetchPlan({ pieceSize: pieceSizeFor(options.arena.size), ahead: options.arena.size });
     this.#pieces = new PieceIndex((layer, offset) => this.#plan.keyOf(layer, offset));
     this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
     this.#leaveSlots = options.slots.whenFree(() => this.#pump());
     this.#foreseen = this.#foresee();
   }
 
-  /** Resolves when the first pieces are on their way. */
+  /** Resolves when the forecast is as far ahead as it goes: what readers ask for first is on its way then. */
   primed(): Promise<void> {
     return this.#primed.promise;
   }
@@ -106,7 +103,6 @@ export class Window implements DataReader {
           if (this.#farAhead) await new Promise<void>((resolve) => this.#waitForFetches(resolve));
           if (this.#signal.aborted) return;
         }
-        if (this.#plan.waitingBytes >= PRIMED_BYTES) this.#primed.resolve();
       }
       this.#plan.complete();
       this.#pump();
@@ -118,7 +114,8 @@ export class Window implements DataReader {
   }
 
   get #farAhead(): boolean {
-    return this.#plan.waitingBytes + this.#queued >= AHEAD_BYTES || this.#plan.waitingRanges >= AHEAD_RANGES;
+    const { size } = this.#options.arena;
+    return this.#plan.waitingBytes + this.#queued >= size || this.#plan.waitingRanges >= AHEAD_RANGES;
   }
 
   #waitForFetches(resolve: () => void): void {
