@@ -31,7 +31,8 @@ export async function withServer<T>(
   const config = join(folder, 'nginx.conf');
   const log = join(folder, 'sent.log');
   await writeFile(config, configure({ root, folder, log, fast, slow, latency: echo ? latency : undefined }));
-  const args = ['--pdeathsig', 'TERM', '--', 'nginx', '-e', join(folder, 'error.log'), '-c', config];
+  const nginx = ['nginx', '-e', join(folder, 'error.log'), '-c', config];
+  const args = ['--pdeathsig', 'TERM', '--', 'python3', '-c', PACED, String(slow), String(SLOW_RATE), ...nginx];
   const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = once(child, 'close');
   try {
@@ -50,6 +51,23 @@ export async function withServer<T>(
     await ended;
   }
 }
+
+/**
+ * Opens the slow port with SO_MAX_PACING_RATE, which its connections inherit, and becomes nginx, which takes it over as in
+ * an upgrade of its binary. Its own `limit_rate` lets the first second's worth of every answer pass at once: a source that
+ * is read in parts would never feel it.
+ */
+const PACED = `
+import os, socket, sys
+paced = socket.socket()
+paced.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+paced.setsockopt(socket.SOL_SOCKET, 47, int(sys.argv[2]))
+paced.bind(('127.0.0.1', int(sys.argv[1])))
+paced.listen(511)
+os.set_inheritable(paced.fileno(), True)
+os.environ['NGINX'] = f'{paced.fileno()};'
+os.execvp(sys.argv[3], sys.argv[3:])
+`;
 
 const ECHO_MODULE = '/usr/lib/nginx/modules/ngx_http_echo_module.so';
 
@@ -83,7 +101,7 @@ http {
   keepalive_requests 1000000;
 ${paths.map((name) => `  ${name}_temp_path ${join(folder, name)};`).join('\n')}
   server { listen 127.0.0.1:${fast}; root ${root}; autoindex on; }
-  server { listen 127.0.0.1:${slow}; root ${root}; autoindex on; limit_rate ${SLOW_RATE}; }
+  server { listen 127.0.0.1:${slow}; root ${root}; autoindex on; }
   ${latency === undefined ? '' : waiting}
 }
 `;
