@@ -1,7 +1,7 @@
 // `qemu-io`'s `write -z -u`: makes a range of a device or file read as zeros, by unmapping where that does it.
 import { DatamoverError } from '../errors.ts';
 import { GiB } from '../units.ts';
-import { deviceNode, fileNode, rawNode, toFilename } from './graph.ts';
+import { deviceNode, fileNode, rawNode, toUnflushedFilename } from './graph.ts';
 import { explain, runTool } from './run.ts';
 
 export interface ZeroRangeOptions {
@@ -19,9 +19,9 @@ export interface ZeroRangeOptions {
 /** Below the 2 GiB that one request may have, and small enough for a progress on a device that zeroes by writing. */
 const STEP = GiB;
 
-/** @throws DatamoverError TARGET_WRITE_FAILED */
+/** Flushing is the caller's. @throws DatamoverError TARGET_WRITE_FAILED */
 export async function zeroRange({ path, device, offset, length, onProgress, signal }: ZeroRangeOptions): Promise<void> {
-  const node = toFilename(rawNode(device ? deviceNode(path) : fileNode(path)));
+  const node = toUnflushedFilename(rawNode(device ? deviceNode(path) : fileNode(path)));
   for (let done = 0; done < length; ) {
     const step = Math.min(STEP, length - done);
     const command = `write -q -z -u ${offset + done} ${step}`;

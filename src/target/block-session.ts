@@ -40,6 +40,8 @@ class BlockSession implements TargetSession {
   readonly #io: DeviceIo;
   readonly #path: string;
   readonly #claim: Claim;
+  /** From then on the disk's own beginning stands where the claim was, or a part of it. */
+  #headBegun = false;
 
   constructor({ realPath, path, cache, io, claim }: BlockSessionOptions, layout: DeviceLayout) {
     this.writePath = realPath;
@@ -88,6 +90,7 @@ class BlockSession implements TargetSession {
     }
     await this.#io.sync();
     const head = edges[this.layout.edges.findIndex(({ offset }) => offset === 0)] ?? new Uint8Array();
+    this.#headBegun = true;
     await this.#io.write(0, padded(head.subarray(0, headSize), headSize));
     await this.#io.sync();
     await this.#proveEdges(edges);
@@ -95,8 +98,8 @@ class BlockSession implements TargetSession {
 
   async abandon(): Promise<{ problem?: string }> {
     try {
-      // What is not our claim any more is not ours to wipe.
-      if (!(await this.#isOurs())) return {};
+      // What is neither our claim nor the head that was to follow it is not ours to wipe.
+      if (!this.#headBegun && !(await this.#isOurs())) return {};
       await this.#io.write(0, new Uint8Array(this.layout.headSize));
       await this.#io.sync();
       return {};

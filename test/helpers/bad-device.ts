@@ -17,8 +17,13 @@ export interface BadDeviceOptions {
   readonly fill?: number;
   /** Bytes a second. */
   readonly writesPerSecond?: number;
-  /** Requests of this kind that touch the sector of this byte fail. */
-  readonly fails?: { readonly on: 'read' | 'write' | 'flush'; readonly at?: number; readonly errno?: number };
+  /** Requests of this kind that touch the sector of this byte fail, or the nth flush alone. */
+  readonly fails?: {
+    readonly on: 'read' | 'write' | 'flush';
+    readonly at?: number;
+    readonly errno?: number;
+    readonly nth?: number;
+  };
 }
 
 export interface BadDevice extends LoopDevice {
@@ -40,10 +45,8 @@ export async function badDevice(
     nodes.push('--object', `throttle-group,id=group,x-bps-write=${writesPerSecond}`);
     nodes.push('--blockdev', 'driver=throttle,node-name=top,throttle-group=group,file=file');
   } else if (fails !== undefined) {
-    const { on, at, errno = 5 } = fails;
-    const sector = at === undefined ? '' : `,inject-error.0.sector=${at / 512}`;
-    const rule = `inject-error.0.event=none,inject-error.0.iotype=${on},inject-error.0.errno=${errno}${sector}`;
-    nodes.push('--blockdev', `driver=blkdebug,node-name=top,image=file,${rule}`);
+    nodes.push('--blockdev', `driver=blkdebug,node-name=debug,image=file,${faultRules(fails)}`);
+    nodes.push('--blockdev', 'driver=raw,node-name=top,file=debug');
   } else {
     nodes.push('--blockdev', 'driver=raw,node-name=top,file=file');
   }
@@ -66,6 +69,21 @@ export async function badDevice(
     unmount(served);
   });
   return { path, file, die };
+}
+
+/** For blkdebug; its state counts flushes, from 1 on. */
+function faultRules({ on, at, errno = 5, nth }: NonNullable<BadDeviceOptions['fails']>): string {
+  const rule = (text: string): string => `inject-error.0.iotype=${on},inject-error.0.errno=${errno},${text}`;
+  if (nth === undefined) {
+    const sector = at === undefined ? '' : `,inject-error.0.sector=${at / 512}`;
+    return rule(`inject-error.0.event=none${sector}`);
+  }
+  const counted = Array.from({ length: nth }, (_, index) => {
+    const key = `set-state.${index}`;
+    return `${key}.event=flush_to_disk,${key}.state=${index + 1},${key}.new_state=${index + 2}`;
+  });
+  const fails = rule(`inject-error.0.event=flush_to_disk,inject-error.0.state=${nth},inject-error.0.once=on`);
+  return [fails, ...counted].join(',');
 }
 
 /** Ready when it has written its pid file; ends with this process. */

@@ -42,7 +42,9 @@ export type Fault =
   | { readonly kind: 'flip' }
   /** Another version: other ETag, other bytes. */
   | { readonly kind: 'swap' }
-  | { readonly kind: 'no-etag' };
+  | { readonly kind: 'no-etag' }
+  /** Right, with these headers besides. */
+  | { readonly kind: 'headers'; readonly add: Readonly<Record<string, string>> };
 
 /** Faults that need nothing of the server. True when the answer was given. */
 export async function faultyHead(
@@ -94,7 +96,7 @@ export async function faultyBody(passage: {
   const { fault } = record;
   // An answer to HEAD and an error have no body to spoil.
   const good = (response.statusCode ?? 0) < 300 && record.method === 'GET';
-  const headers = good ? spoiltHeaders(response, fault) : { ...response.headers };
+  const headers = good || fault?.kind === 'headers' ? spoiltHeaders(response, fault) : { ...response.headers };
   outgoing.sendDate = false;
   if (fault?.kind === 'unframed') outgoing.useChunkedEncodingByDefault = false;
   outgoing.writeHead(good && fault?.kind === 'ignore-range' ? 200 : (response.statusCode ?? 502), headers);
@@ -161,6 +163,9 @@ function spoiltHeaders(
       break;
     case 'no-etag':
       delete headers.etag;
+      break;
+    case 'headers':
+      Object.assign(headers, fault.add);
       break;
     default:
   }
