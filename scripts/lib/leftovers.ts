@@ -21,8 +21,8 @@ export async function removeLeftovers(folder: string): Promise<string[]> {
     found.push(`loop device ${device} of ${file}`);
     attempt(() => execFileSync('losetup', ['--detach', device]));
   }
-  // The compile cache is the test runner's, shared by all files.
-  const files = readdirSync(folder).filter((name) => !name.startsWith('v8-compile-cache'));
+  // Compile caches are those of the test runner, the compiler and npm, for whoever runs them next.
+  const files = readdirSync(folder).filter((name) => !/^(v8|node)-compile-cache/.test(name));
   for (const name of files) found.push(`file ${join(folder, name)}`);
   return found;
 }

@@ -1,6 +1,6 @@
 // scripts/test after the set-up: lint, types, tests, leftovers, and the line that sums them up.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,6 +12,8 @@ process.exitCode = await main(process.argv.slice(2));
 /** Returns the exit status: 0 when nothing failed, 1 when something did, 128 + signal when stopped by one. */
 async function main(files: readonly string[]): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'kdmt-'));
+  // As /tmp is: some tests run programs as another user.
+  chmodSync(folder, 0o1777);
   const env = { ...process.env, TMPDIR: folder, FORCE_COLOR: '0' };
   const stopped = stopOnSignals();
   let passed = 0;
