@@ -65,22 +65,23 @@ export function strategyOption(): Option {
     .default('staged', 'staged');
 }
 
-export function scratchOption(): Option {
-  return new Option('--scratch <dir>', 'folder for intermediates').argParser(parseText);
+export function scratchOption(description = 'folder for intermediates'): Option {
+  return new Option('--scratch <dir>', description).argParser(parseText);
 }
 
-export function windowOption(): Option {
-  return new Option('--window <size>', 'bytes that stream may hold fetched ahead; 256Mi when not given').argParser(
-    parseSize({ min: 16 * MiB, max: 64 * GiB }),
-  );
+export function windowOption(description = 'bytes that stream may hold fetched ahead; 96Mi when not given'): Option {
+  return new Option('--window <size>', description).argParser(parseSize({ min: 16 * MiB, max: 64 * GiB }));
+}
+
+export function concurrencyOption(): Option {
+  const description = 'ranged reads at a time, 1 to 256; 8 when not given, 16 without scratch';
+  return new Option('--concurrency <n>', description).argParser(parseInteger({ min: 1, max: 256 }));
 }
 
 /** Flags of everything that reads objects through. */
 export function readingOptions(): Option[] {
   return [
-    new Option('--concurrency <n>', 'ranged reads at a time, 1 to 256; 8 when not given').argParser(
-      parseInteger({ min: 1, max: 256 }),
-    ),
+    concurrencyOption(),
     new Option('--part-size <size>', 'bytes of one ranged read; 16Mi when not given').argParser(
       parseSize({ min: 64 * KiB, max: GiB }),
     ),

@@ -11,6 +11,7 @@ import { manifestCommand } from './manifest.ts';
 import type { FailureDocument, Outcome } from './outcome.ts';
 import { planCommand } from './plan.ts';
 import { restoreCommand } from './restore.ts';
+import { serveCommand } from './serve.ts';
 import { type Run, runSession } from './session.ts';
 import { isAnswer, usageError } from './usage.ts';
 import { verifyCommand } from './verify.ts';
@@ -93,6 +94,7 @@ export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stder
     planCommand(run),
     listCommand(run),
     verifyCommand(run),
+    serveCommand(run),
     manifestCommand(run),
     completionCommand(run),
   ]) {

@@ -34,7 +34,7 @@ export function verifyCommand(run: Run): Command {
     summary: 'check that a backup is whole, without restoring it',
     about:
       'Makes every check of a restore on source and chains; no target is looked at. Without --data it reads a few KiB ' +
-      'of each layer and needs no scratch; with it every byte is read, one layer at a time, in scratch.\n' +
+      'of each layer; with it every byte is read, one layer at a time, in scratch if there is one, else in memory.\n' +
       'Each disk is whole, suspect (it restores, but something is odd) or broken.',
     examples: [
       {

@@ -41,7 +41,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const { signal } = run;
   const layerCheck = await checkLayers(run.store, disks, { signal });
   const opened = await openTargets(run, disks, targets);
-  const problems: Problem[] = [...options.problems, ...layerCheck.problems];
+  const problems: Problem[] = [...options.problems, ...layerCheck.problems, ...uncheckable(run.options, disks)];
   const checked: CheckedDisk[] = [];
   for (const { disk, target, problem } of opened) {
     const chain = layerCheck.chains.find((candidate) => candidate.disk === disk);
@@ -143,6 +143,19 @@ export async function checkBlank(
   target: Target,
 ): Promise<void> {
   await target.checkBlank({ force: options.force, excuse: { planId, pvc: disk.name, diskSize: virtualSize } });
+}
+
+/** A stream cannot prove the hash of a whole object: it reads only what the disk shows, and writes while it reads. */
+function uncheckable({ strategy, checksums }: RestoreOptions, disks: readonly Disk[]): readonly Problem[] {
+  if (strategy !== 'stream' || !checksums) return [];
+  return disks
+    .filter(({ layers }) => layers.some(({ sha256 }) => sha256 !== undefined))
+    .map(({ name }) => ({
+      pvc: name,
+      code: 'USAGE',
+      message: `PVC ${name}: the plan gives sha256 of its layers, which the strategy stream cannot check: it never reads an object whole`,
+      hint: 'use --strategy staged to have them checked, or --no-checksums to restore without; `verify --data` checks them beforehand',
+    }));
 }
 
 async function checkPlaces(

@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { DatamoverError } from '../errors.ts';
 import { MiB } from '../units.ts';
+import type { CheckedLayer } from './check-layers.ts';
 import type { StagedLayer } from './download.ts';
 
 export interface ChecksumOptions {
@@ -15,8 +16,8 @@ export interface ChecksumOptions {
 }
 
 /** Bytes of the file that `checkLayerChecksums` will read: all of them when a hash is to be taken, else none. */
-export function bytesToHash({ checked: { layer, info } }: StagedLayer): number {
-  return layer.sha256 !== undefined || storedHash(info.checksums) !== undefined ? info.size : 0;
+export function bytesToHash({ checked }: StagedLayer): number {
+  return hashesToTake(checked).length > 0 ? checked.info.size : 0;
 }
 
 /**
@@ -25,20 +26,33 @@ export function bytesToHash({ checked: { layer, info } }: StagedLayer): number {
  * CHECKSUM_MISMATCH names the object and both values.
  */
 export async function checkLayerChecksums(staged: StagedLayer, options: ChecksumOptions): Promise<string[]> {
-  const { layer, info } = staged.checked;
+  const { checked, crc32 } = staged;
+  const done = compareChecksums(checked, { crc32, hashes: new Map() }, options);
+  const algorithms = hashesToTake(checked);
+  if (algorithms.length === 0) return done;
+  const hashes = await hashFile(staged.path, algorithms, options);
+  return compareChecksums(checked, { crc32, hashes }, options);
+}
+
+/** Which hashes of the whole object, by their names in OpenSSL, can be compared with something. */
+export function hashesToTake({ layer, info }: CheckedLayer): readonly string[] {
+  const stored = storedHash(info.checksums);
+  return [...new Set([...(layer.sha256 === undefined ? [] : ['sha256']), ...(stored ? [stored.algorithm] : [])])];
+}
+
+/** Compares what was computed with what the plan and the store declare; as `checkLayerChecksums`. */
+export function compareChecksums(
+  { layer, info }: CheckedLayer,
+  { crc32, hashes }: { readonly crc32: number; readonly hashes: ReadonlyMap<string, string> },
+  options: Pick<ChecksumOptions, 'where'>,
+): string[] {
   const done: string[] = [];
-  const crc32 = info.checksums.find(({ algorithm }) => algorithm === 'crc32');
-  if (crc32 !== undefined) {
-    expectSame('crc32', "the store's", crc32.hex, staged.crc32.toString(16).padStart(8, '0'), options);
+  const storedCrc = info.checksums.find(({ algorithm }) => algorithm === 'crc32');
+  if (storedCrc !== undefined) {
+    expectSame('crc32', "the store's", storedCrc.hex, crc32.toString(16).padStart(8, '0'), options);
     done.push('crc32');
   }
   const stored = storedHash(info.checksums);
-  const algorithms = new Set([
-    ...(layer.sha256 === undefined ? [] : ['sha256']),
-    ...(stored ? [stored.algorithm] : []),
-  ]);
-  if (algorithms.size === 0) return done;
-  const hashes = await hashFile(staged.path, [...algorithms], options);
   for (const [algorithm, hex] of hashes) {
     if (algorithm === 'sha256' && layer.sha256 !== undefined) {
       expectSame(algorithm, "the plan's", layer.sha256, hex, options);
@@ -49,7 +63,7 @@ export async function checkLayerChecksums(staged: StagedLayer, options: Checksum
   return done;
 }
 
-function storedHash(checksums: StagedLayer['checked']['info']['checksums']) {
+function storedHash(checksums: CheckedLayer['info']['checksums']) {
   return (
     checksums.find(({ algorithm }) => algorithm === 'sha256') ?? checksums.find(({ algorithm }) => algorithm === 'sha1')
   );
@@ -79,7 +93,7 @@ function expectSame(
   whose: string,
   expected: string,
   actual: string,
-  { where }: ChecksumOptions,
+  { where }: Pick<ChecksumOptions, 'where'>,
 ): void {
   if (actual === expected) return;
   throw new DatamoverError(

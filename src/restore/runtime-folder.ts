@@ -1,6 +1,6 @@
 // Where a run keeps its folder: scratch, or, for a run without scratch, a small runtime folder for sockets and journal.
-import { access, constants, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { access, constants, mkdir, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
 import type { RestoreOptions } from './options.ts';
 
@@ -37,6 +37,23 @@ export async function chooseRuntimeFolder({ scratch, env }: Pick<RestoreOptions,
       hint: 'set XDG_RUNTIME_DIR or TMPDIR to a short path that this user can write to (in a pod: an emptyDir at /run/kubevirt-datamover)',
     },
   );
+}
+
+/** A small folder for sockets while `work` runs, gone afterwards; chosen as `chooseRuntimeFolder` does. */
+export async function withRuntimeFolder<T>(
+  options: Pick<RestoreOptions, 'scratch' | 'env'>,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const root = await chooseRuntimeFolder(options);
+  const made = await mkdir(root, { recursive: true, mode: 0o700 });
+  const folder = await mkdtemp(join(root, 'kubevirt-datamover-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    // Somebody else may have begun to use it; then it stays.
+    if (made !== undefined) await rmdir(root).catch(() => {});
+  }
 }
 
 /** Whether a folder is there, or can be made there, that we can write to; nothing is made yet. */

@@ -5,7 +5,7 @@ import type { CheckedChain } from './check-layers.ts';
 import type { Guest, GuestRange } from './guest.ts';
 import { type Run, runPhase } from './run.ts';
 import { Arena } from './stream/arena.ts';
-import { examineChain } from './stream/examine-chain.ts';
+import { examineChain, suspicionOf } from './stream/examine-chain.ts';
 import { type ServedChain, withServedChain } from './stream/served-chain.ts';
 import { Window } from './stream/window.ts';
 import type { Tally } from './tally.ts';
@@ -37,17 +37,14 @@ export async function withStreamedGuest<T>(
   };
   const concurrency = options.concurrency ?? STREAM_CONCURRENCY;
   try {
-    return await withServedChain(
-      { store, chain, folder, concurrency, onFetched, endsOnError: true, signal },
-      async (served) => {
-        await examine(run, served, { chain, tally });
-        return await work({
-          node: served.node,
-          size: chain.virtualSize,
-          reading: (range, inner) => readThroughWindow(served, arena, range, inner),
-        });
-      },
-    );
+    return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {
+      await examine(run, served, { chain, tally });
+      return await work({
+        node: served.node,
+        size: chain.virtualSize,
+        reading: (range, inner) => readThroughWindow(served, arena, range, inner),
+      });
+    });
   } finally {
     arena.close();
   }
@@ -60,17 +57,13 @@ async function examine(
 ): Promise<void> {
   const pvc = chain.disk.name;
   const { value: outcomes, seconds } = await runPhase(run, { pvc, phase: 'examine' }, async () => {
-    return await examineChain(served, () => {});
+    return await examineChain(served);
   });
   tally.seconds.rebase += seconds;
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome !== 'unchecked') tally.checked[index]?.push('image');
-    if (outcome === 'clean') continue;
-    const what =
-      outcome === 'leaks'
-        ? 'has leaked clusters: harmless to the restore, but no sound backup has them'
-        : 'was not closed cleanly (dirty bit): its refcounts are not checked, since a streamed layer cannot be repaired';
-    const message = `${served.layers[index]?.where} ${what}`;
+    const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
+    if (message === undefined) continue;
     tally.warnings.push(message);
     run.options.progress.report({ type: 'warning', pvc, message });
   }

@@ -1,6 +1,5 @@
-// `verify --data`: every object of a chain read through, in scratch, one layer at a time.
+// `verify --data`: every object of a chain read through, one layer at a time: in scratch, or where it lies when there is none.
 import { rm } from 'node:fs/promises';
-import { DatamoverError } from '../errors.ts';
 import { planId } from '../plan/identity.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { CheckedChain, CheckedLayer } from './check-layers.ts';
@@ -11,23 +10,15 @@ import { chooseRoot } from './runtime-folder.ts';
 import { DEFAULT_CONCURRENCY } from './source.ts';
 import { examineFile } from './stage.ts';
 import type { VerifyOptions } from './verify.ts';
+import { type DataOptions, isDamage, type LayerFindings, verifyInPlace } from './verify-in-place.ts';
 import { openWorkFolder, scratchError, type WorkFolder } from './work-folder.ts';
-
-export interface LayerFindings {
-  /** What was proven, as the result lists it. */
-  readonly checked: readonly string[];
-  readonly outcome: 'clean' | 'leaks' | DatamoverError;
-}
-
-export interface DataOptions {
-  readonly options: VerifyOptions;
-  readonly store: ObjectStore;
-  readonly chain: CheckedChain;
-  readonly onLayer: (index: number, findings: LayerFindings) => void;
-}
 
 /** A layer's damage is a finding; what is none (the source, scratch, the signal) rejects. */
 export async function verifyData({ options, store, chain, onLayer }: DataOptions): Promise<void> {
+  if (options.scratch === undefined) {
+    await verifyInPlace({ options, store, chain, onLayer });
+    return;
+  }
   const root = await chooseRoot({ ...options, strategy: 'staged' });
   const folder = await openWorkFolder({ root, planId: `verify-${planId(options.plan)}`, fresh: true });
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
@@ -60,14 +51,12 @@ async function verifyLayer(task: LayerTask, onBytes: (done: number) => void): Pr
     const staged = await stageLayer(task, path, onBytes);
     return { checked, outcome: await judgeLayer(task, staged, checked) };
   } catch (error) {
-    if (error instanceof DatamoverError && DAMAGE.has(error.code)) return { checked, outcome: error };
+    if (isDamage(error)) return { checked, outcome: error };
     throw scratchError(error, path);
   } finally {
     await rm(path, { recursive: true, force: true });
   }
 }
-
-const DAMAGE: ReadonlySet<string> = new Set(['IMAGE_CORRUPT', 'IMAGE_UNSAFE', 'CHECKSUM_MISMATCH', 'SIZE_MISMATCH']);
 
 async function stageLayer(
   { options, store, folder, chain, layer }: LayerTask,

@@ -8,14 +8,15 @@ import type { VerifiedPvc, VerifyResult } from './result.ts';
 import { secondsSince } from './run.ts';
 import { withSource } from './source.ts';
 import { startTally, type Tally } from './tally.ts';
-import { type LayerFindings, verifyData } from './verify-data.ts';
+import { verifyData } from './verify-data.ts';
+import type { LayerFindings } from './verify-in-place.ts';
 
 export interface VerifyOptions
   extends Pick<
     RestoreOptions,
     'plan' | 'pvcs' | 'scratch' | 'concurrency' | 'partSize' | 'checksums' | 'env' | 'progress' | 'signal'
   > {
-  /** Also read every object through: checksums and `qemu-img check`, in scratch, one layer at a time. */
+  /** Also read every object through: checksums and `qemu-img check`, one layer at a time, in scratch if there is one. */
   readonly data: boolean;
 }
 

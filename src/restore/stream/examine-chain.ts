@@ -14,13 +14,17 @@ export type Examined = 'clean' | 'leaks' | 'unchecked';
 const CHILDREN = 8;
 
 /** All layers, base first. Rejects as `examineServed` for the first that is damaged. */
-export async function examineChain(served: ServedChain, onDone: () => void): Promise<Examined[]> {
+export async function examineChain(served: ServedChain): Promise<Examined[]> {
   const { layers, signal } = served;
-  return await mapBounded(layers, { limit: CHILDREN, signal }, async (layer, inner) => {
-    const examined = await examineServed(served, layer, inner);
-    onDone();
-    return examined;
-  });
+  return await mapBounded(layers, { limit: CHILDREN, signal }, (layer, inner) => examineServed(served, layer, inner));
+}
+
+/** What people are told of a layer that is not clean. */
+export function suspicionOf(examined: Examined, where: string): string | undefined {
+  if (examined === 'clean') return undefined;
+  if (examined === 'leaks')
+    return `${where} has leaked clusters: harmless to the restore, but no sound backup has them`;
+  return `${where} was not closed cleanly (dirty bit): its refcounts are not checked, since it cannot be repaired where it lies`;
 }
 
 /** IMAGE_CORRUPT for damaged tables and for a layer that is cut short. */

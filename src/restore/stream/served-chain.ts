@@ -24,8 +24,8 @@ export interface ServeChainOptions {
   /** Ranged reads at a time, for what nobody waits for yet. */
   readonly concurrency: number;
   readonly onFetched: (count: number) => void;
-  /** Whether the first read that fails for good ends everything; else its reader alone learns it. */
-  readonly endsOnError: boolean;
+  /** Told when the source failed for good: its reader alone learns it then. Left out, everything ends with that error. */
+  readonly onError?: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 
@@ -42,6 +42,8 @@ export interface ServedChain {
   readingThrough<T>(reader: DataReader, work: () => Promise<T>): Promise<T>;
   /** The source failed for good. */
   fail(error: unknown): void;
+  /** Ends all that is fetched and served, at the end of the work: `signal` is aborted. */
+  stop(): void;
   /** Aborted with `signal`, and with the source's error. */
   readonly signal: AbortSignal;
 }
@@ -55,20 +57,20 @@ const PROCESSES = 8;
 
 /**
  * Serves the chain while `work` runs. Rejects as `work` does, but with the source's DatamoverError when a read failed for
- * good (`endsOnError`): whatever qemu said then is a consequence.
+ * good (unless `onError` takes it): whatever qemu said then is a consequence.
  */
 export async function withServedChain<T>(
   options: ServeChainOptions,
   work: (served: ServedChain) => Promise<T>,
 ): Promise<T> {
-  const { store, chain, folder, concurrency, onFetched, endsOnError } = options;
+  const { store, chain, folder, concurrency, onFetched } = options;
   const failing = new AbortController();
   const ending = new AbortController();
   const fail = (error: unknown): void => failing.abort(toDatamoverError(error, options.signal));
   const layers = chain.layers.map((checked, index) => new RemoteLayer({ store, checked, index, onFetched }));
   const slots = new Slots(concurrency);
   const signal = AbortSignal.any([options.signal, failing.signal, ending.signal]);
-  const onError = endsOnError ? fail : () => {};
+  const onError = options.onError ?? fail;
   const socketPath = join(folder, 'nbd.sock');
   try {
     const metadata = await Metadata.open({ layers, slots, signal, onError });
@@ -101,6 +103,7 @@ export async function withServedChain<T>(
             }
           },
           fail,
+          stop: () => ending.abort(),
           signal: serverSignal,
         });
       });

@@ -1,0 +1,106 @@
+// For readers that nobody can foresee: aligned blocks of the layers, kept as long as there is room, the least recently used
+// let go first; whoever reads one block after the other finds the next ones there.
+import { KiB } from '../../units.ts';
+import type { Arena, Memory } from './arena.ts';
+import { type Begun, type DataReader, directReader } from './data-reader.ts';
+import { Piece } from './piece.ts';
+import type { RemoteLayer } from './remote-layer.ts';
+import type { Slots } from './slots.ts';
+
+export interface BlockCacheOptions {
+  readonly arena: Arena;
+  readonly slots: Slots;
+  /** Aborted when everything ends. */
+  readonly signal: AbortSignal;
+}
+
+/** Eight clusters of KubeVirt's: a file system's next read is likely to be in it, and it takes 9 ms at 60 MB/s. */
+const BLOCK = 512 * KiB;
+/** Blocks fetched ahead of a sequential reader: 8 MiB. */
+const AHEAD = 16;
+
+export class BlockCache implements DataReader {
+  readonly #options: BlockCacheOptions;
+  /** In the order of use, oldest first. */
+  readonly #blocks = new Map<number, Piece>();
+  readonly #running = new Set<Promise<void>>();
+  /** Of each layer, the block that was read last. */
+  readonly #last = new Map<RemoteLayer, number>();
+
+  constructor(options: BlockCacheOptions) {
+    this.#options = options;
+  }
+
+  begin(layer: RemoteLayer, offset: number, end: number, signal: AbortSignal): Begun {
+    const index = Math.floor(offset / BLOCK);
+    const block = this.#use(layer, index) ?? this.#fetch(layer, index);
+    const last = Math.min(end, (index + 1) * BLOCK);
+    if (block === undefined) return directReader.begin(layer, offset, last, signal);
+    const data = block.read(offset, last, signal);
+    this.#readAhead(layer, index);
+    return { end: last, data };
+  }
+
+  /** Resolves when nothing is under way; the signal must have been aborted. */
+  async ended(): Promise<void> {
+    await Promise.allSettled(this.#running);
+    for (const block of this.#blocks.values()) block.drop();
+    this.#blocks.clear();
+  }
+
+  #readAhead(layer: RemoteLayer, index: number): void {
+    const before = this.#last.get(layer);
+    this.#last.set(layer, index);
+    if (before === undefined || index !== before + 1) return;
+    for (let next = index + 1; next <= index + AHEAD && next * BLOCK < layer.size; next += 1) {
+      if (!this.#options.slots.free) return;
+      if (this.#use(layer, next) === undefined && this.#fetch(layer, next) === undefined) return;
+    }
+  }
+
+  #use(layer: RemoteLayer, index: number): Piece | undefined {
+    const key = keyOf(layer, index);
+    const block = this.#blocks.get(key);
+    if (block === undefined) return undefined;
+    this.#blocks.delete(key);
+    this.#blocks.set(key, block);
+    return block;
+  }
+
+  /** Undefined when all memory is being read or filled. */
+  #fetch(layer: RemoteLayer, index: number): Piece | undefined {
+    const start = index * BLOCK;
+    const end = Math.min(start + BLOCK, layer.size);
+    const memory = this.#room(end - start);
+    if (memory === undefined) return undefined;
+    const key = keyOf(layer, index);
+    const range = { layer, start, end, visible: Number.POSITIVE_INFINITY, guestFirst: 0, guestLast: 0 };
+    const block = new Piece(range, () => {});
+    this.#blocks.set(key, block);
+    const fetching = this.#options.slots.run(() => block.fetch(memory, this.#options.signal));
+    const done = fetching
+      .catch(() => {
+        // Its readers are told. Who asks again may have more luck: the block is fetched anew then.
+        if (this.#blocks.get(key) === block) this.#blocks.delete(key);
+        block.drop();
+      })
+      .finally(() => this.#running.delete(done));
+    this.#running.add(done);
+    return block;
+  }
+
+  #room(length: number): Memory | undefined {
+    const { arena } = this.#options;
+    for (const [key, block] of this.#blocks) {
+      if (arena.free >= length) break;
+      if (!block.idle) continue;
+      this.#blocks.delete(key);
+      block.drop();
+    }
+    return arena.take(length);
+  }
+}
+
+function keyOf({ index }: RemoteLayer, block: number): number {
+  return index * 2 ** 40 + block;
+}
