@@ -1,7 +1,8 @@
 // Where a run keeps its folder: scratch, or, for a run without scratch, a small runtime folder for sockets and journal.
-import { access, constants, mkdir, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
+import { access, constants, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import type { RestoreOptions } from './options.ts';
 
 /** A Unix socket's path has 107 bytes (sun_path); our folder's name and the socket's take this many of them. */
@@ -45,7 +46,7 @@ export async function withRuntimeFolder<T>(
   work: (folder: string) => Promise<T>,
 ): Promise<T> {
   const root = await chooseRuntimeFolder(options);
-  const made = await mkdir(root, { recursive: true, mode: 0o700 });
+  const made = await makeFolders(root, 0o700);
   const folder = await mkdtemp(join(root, 'kubevirt-datamover-'));
   try {
     return await work(folder);

@@ -4,6 +4,7 @@ import type { Stats } from 'node:fs';
 import { lstat, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { takeLock } from './lock.ts';
 
@@ -188,7 +189,7 @@ async function makeFolder(root: string): Promise<string | undefined> {
       hint: `give a folder with --scratch, for example ${dirname(root)}`,
     });
   }
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  await makeFolders(root, 0o700);
   return root;
 }
 

@@ -1,9 +1,10 @@
 // A raw file as a target: written beside its place under another name, and given its own when it is whole.
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, rename, stat, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import { MiB } from '../units.ts';
 import { targetFailure } from './failure.ts';
 import type { Range } from './layout.ts';
@@ -91,7 +92,7 @@ class FileTarget implements Target {
   async begin({ diskSize }: BeginOptions): Promise<TargetSession> {
     const partial = this.#partialPath;
     try {
-      await mkdir(dirname(partial), { recursive: true, mode: 0o700 });
+      await makeFolders(dirname(partial), 0o700);
       // A run of this very plan that was killed left it; nobody else uses this name.
       await unlink(partial).catch((error: unknown) => {
         if (systemCode(error) !== 'ENOENT') throw error;
