@@ -216,7 +216,7 @@ export class Window implements DataReader {
 }
 
 /** Small windows get small pieces, so that those on their way leave room for those that wait to be read. */
-function pieceSizeFor(window: number): number {
+export function pieceSizeFor(window: number): number {
   let size = MAX_PIECE;
   while (size > MIN_PIECE && size * MIN_PIECES > window) size /= 2;
   return size;
