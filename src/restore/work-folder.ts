@@ -134,6 +134,7 @@ class OpenWorkFolder implements WorkFolder {
         if (systemCode(error) !== 'EEXIST') throw error;
       });
       checkOurs(path, await lstat(path));
+      await removeSockets(path);
       return path;
     } catch (error) {
       throw scratchError(error, path);
@@ -160,6 +161,13 @@ class OpenWorkFolder implements WorkFolder {
     await rm(join(this.path, LOCK), { force: true });
     await removeIfEmpty(this.path);
     if (this.#rootMade !== undefined) await removeIfEmpty(this.#rootMade);
+  }
+}
+
+/** A run that was killed leaves its sockets, and nobody could listen under their names again. */
+async function removeSockets(path: string): Promise<void> {
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (entry.isSocket()) await rm(join(path, entry.name), { force: true });
   }
 }
 

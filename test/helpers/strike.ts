@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { Strategy } from '../../src/restore/options.ts';
 import type { Phase } from '../../src/restore/progress.ts';
 import { MiB } from '../../src/units.ts';
 import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
@@ -66,7 +67,7 @@ export async function restoreInPhase(
   t: Test,
   source: Source,
   phase: HeldPhase,
-  { detached = false }: { readonly detached?: boolean } = {},
+  { detached = false, strategy }: { readonly detached?: boolean; readonly strategy?: Strategy } = {},
 ): Promise<RestoreInPhase> {
   const { made, backup, disk, rgw, bucket } = source;
   const { size } = sizeOf(source);
@@ -82,15 +83,16 @@ export async function restoreInPhase(
   const call = CALLS[phase];
   const gate = call === undefined ? undefined : gateBefore(t, call.pattern, call);
   const mark = markEnvironment();
+  const env = { ...rgw.env, XDG_RUNTIME_DIR: tempFolder(t) };
   const args = [
     '--part-size',
     '1Mi',
     '--strategy',
-    phase === 'assemble' ? 'staged-raw' : 'staged',
+    strategy ?? (phase === 'assemble' ? 'staged-raw' : 'staged'),
     '--verify',
     'compare',
   ];
-  const run = watchRestore(t, plan, args, { env: { ...rgw.env, ...mark, ...gate?.env }, detached });
+  const run = watchRestore(t, plan, args, { env: { ...env, ...mark, ...gate?.env }, detached });
   await Promise.race([
     isIn(phase, { run, gate, peer, mark }),
     run.end.then(({ stderr }) => Promise.reject(new Error(stderr))),
@@ -102,7 +104,7 @@ export async function restoreInPhase(
     mark,
     again: async (more = []) => {
       peer.plan = () => undefined;
-      return await runRestore(plan, [...args, ...more], { ...rgw.env, ...mark });
+      return await runRestore(plan, [...args, ...more], { ...env, ...mark });
     },
   };
 }
@@ -148,8 +150,9 @@ async function isIn(
   phase: HeldPhase,
   { run, gate, peer, mark }: { run: WatchedRestore; gate: Gate | undefined; peer: Peer; mark: RestoreInPhase['mark'] },
 ): Promise<void> {
-  await run.untilPhase(phase);
-  if (gate !== undefined) await gate.reached();
+  // Where the gate is, a layer may be examined while others are still fetched.
+  if (gate === undefined) await run.untilPhase(phase);
+  else await gate.reached();
   if (phase === 'check') await seen(() => peer.requests.length > 0);
   if (phase === 'download') await seen(() => peer.requests.some(({ fault, sent }) => fault !== undefined && sent > 0));
   if (phase === 'convert') {
