@@ -10,6 +10,19 @@ export interface Judged {
   readonly broken: readonly string[];
   /** `ok`, the error's code, or `killed`. */
   readonly outcome: string;
+  readonly states: TargetStates;
+}
+
+/** By the disks' names. */
+export type TargetStates = ReadonlyMap<string, TargetState>;
+
+export interface JudgeOptions {
+  readonly disks: readonly RestoredDisk[];
+  readonly scratch: string;
+  /** How the targets were before this attempt: a claim that an earlier one left is no fault of this one. */
+  readonly before: TargetStates;
+  /** Whether an earlier attempt was killed: what it left beside a file is only taken away when that is begun again. */
+  readonly killedBefore: boolean;
 }
 
 export interface RestoredDisk {
@@ -29,28 +42,27 @@ const NEVER: readonly ErrorCode[] = [
   'SCRATCH_BUSY',
 ];
 
-export async function judge(
-  end: AttemptEnd,
-  { disks, scratch }: { readonly disks: readonly RestoredDisk[]; readonly scratch: string },
-): Promise<Judged> {
+export async function judge(end: AttemptEnd, { disks, scratch, before, killedBefore }: JudgeOptions): Promise<Judged> {
   const broken = [...end.broken];
   const states = new Map<string, TargetState>();
   for (const { name, target, truth } of disks) states.set(name, await target.state(truth));
   for (const [name, state] of states) if (state === 'wrong') broken.push(`${name}: its target holds something else`);
   const outcome = outcomeOf(end, broken);
-  if (outcome === 'killed') return { broken, outcome };
+  if (outcome === 'killed') return { broken, outcome, states };
   for (const { name, target } of disks) {
     const told = end.document?.pvcs.find((pvc) => pvc.name === name)?.state;
     const state = states.get(name);
     if (told === 'restored' && state !== 'restored') broken.push(`${name}: said restored, is ${state}`);
     if (outcome === 'ok' && told !== 'restored') broken.push(`${name}: ok, but ${told}`);
-    if (state === 'claim' && target.sound) broken.push(`${name}: a claim is left by an orderly end (${outcome})`);
-    for (const file of partialsOf(target)) broken.push(`${name}: ${file} is left by an orderly end (${outcome})`);
+    if (state === 'claim' && target.sound && before.get(name) !== 'claim')
+      broken.push(`${name}: a claim is left by an orderly end (${outcome})`);
+    if (!killedBefore)
+      for (const file of partialsOf(target)) broken.push(`${name}: ${file} is left by an orderly end (${outcome})`);
   }
   if (outcome === 'ok' && existsSync(scratch)) {
     for (const left of readdirSync(scratch)) broken.push(`left in scratch: ${left}`);
   }
-  return { broken, outcome };
+  return { broken, outcome, states };
 }
 
 function outcomeOf(end: AttemptEnd, broken: string[]): string {

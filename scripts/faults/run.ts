@@ -7,7 +7,7 @@ import { attempt } from './attempt.ts';
 import type { SharedBackup } from './backups.ts';
 import type { Drawn } from './draw.ts';
 import { withOwner } from './owner.ts';
-import { judge, type RestoredDisk } from './promise.ts';
+import { judge, type RestoredDisk, type TargetStates } from './promise.ts';
 import { makeScratch } from './scratch.ts';
 import { BEHAVES, sourcePlan } from './source.ts';
 import { makeTarget } from './target.ts';
@@ -49,6 +49,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
     const args = ['--part-size', '1Mi', '--strategy', drawn.strategy, '--verify', drawn.verify];
     if (disks.some(({ target }) => target.dirty)) args.push('--force');
     const attempts: string[] = [];
+    let states: TargetStates = new Map();
     for (let index = 0; index <= RESTARTS; index += 1) {
       const mended = index >= drawn.mendedAt;
       peer.plan = mended ? BEHAVES : sourcePlan(drawn);
@@ -60,7 +61,13 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
         blow: drawn.blows[index],
         onPhase: onPhaseOf(drawn, { mended, scratch, disks }),
       });
-      const judged = await judge(end, { disks, scratch: scratch.path });
+      const judged = await judge(end, {
+        disks,
+        scratch: scratch.path,
+        before: states,
+        killedBefore: attempts.includes('killed'),
+      });
+      states = judged.states;
       attempts.push(judged.outcome);
       const result = { drawn, outcome: outcomeOf(judged.outcome), attempts, seconds: secondsSince(began) };
       if (judged.broken.length > 0) return { ...result, broken: judged.broken, log: end.stderr };

@@ -325,7 +325,7 @@ test('an object that was replaced between two runs loses its parts', async (t) =
     },
   };
   const plan = await stage.plan({ rootdisk: target }, withoutSizes);
-  const gate = gateBefore(t, '^check');
+  const gate = gateBefore(t, '^rebase');
   const killed = watchRestore(t, plan, [], { env: { ...rgw.env, ...gate.env } });
   await gate.reached();
   await kill(killed);
