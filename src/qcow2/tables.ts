@@ -29,6 +29,11 @@ export function l2EntriesPerTable({ clusterBits, extendedL2 }: TableFormat): num
   return 2 ** clusterBits / (extendedL2 ? 16 : 8);
 }
 
+/** Bytes of the smallest part of the guest that an entry tells of. */
+export function subclusterSize({ clusterBits, extendedL2 }: TableFormat): number {
+  return 2 ** clusterBits / (extendedL2 ? 32 : 1);
+}
+
 /**
  * The L2 table offsets of an L1 table; 0 where there is no L2 table. Bytes after the last whole entry are ignored.
  * Exact, since offsets are below 2^56 and multiples of 512.

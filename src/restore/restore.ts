@@ -14,6 +14,7 @@ import type { RestoreResult } from './result.ts';
 import { type Run, secondsSince } from './run.ts';
 import { chooseRoot } from './runtime-folder.ts';
 import { withSource } from './source.ts';
+import { keepYoungGenerationSmall } from './stream/young-generation.ts';
 import { openWorkFolder, scratchError } from './work-folder.ts';
 
 /**
@@ -36,6 +37,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
 
 async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<void> {
   const { plan, signal, progress } = options;
+  if (options.strategy === 'stream') keepYoungGenerationSmall();
   const id = planId(plan);
   const root = await chooseRoot(options);
   progress.report({ type: 'phase-started', phase: 'check' });

@@ -13,6 +13,7 @@ import { Arena } from './stream/arena.ts';
 import { BlockCache } from './stream/block-cache.ts';
 import { examineChain, suspicionOf } from './stream/examine-chain.ts';
 import { type ServedChain, withServedChain } from './stream/served-chain.ts';
+import { keepYoungGenerationSmall } from './stream/young-generation.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from './stream.ts';
 
 export interface ServeOptions
@@ -40,6 +41,7 @@ export interface Served {
  */
 export async function serve(options: ServeOptions): Promise<Served | undefined> {
   const { signal, onReady } = options;
+  keepYoungGenerationSmall();
   let served: Served | undefined;
   const noteReady = (ready: Served): void => {
     served = ready;

@@ -74,7 +74,7 @@ export class BlockCache implements DataReader {
     const memory = this.#room(end - start);
     if (memory === undefined) return undefined;
     const key = keyOf(layer, index);
-    const range = { layer, start, end, visible: Number.POSITIVE_INFINITY, guestFirst: 0, guestLast: 0 };
+    const range = { layer, start, end, visible: Number.POSITIVE_INFINITY, first: 0, last: 0 };
     const block = new Piece(range, () => {});
     this.#blocks.set(key, block);
     const fetching = this.#options.slots.run(() => block.fetch(memory, this.#options.signal));

@@ -5,7 +5,7 @@ import { examineChain } from './examine-chain.ts';
 import { FetchPlan } from './fetch-plan.ts';
 import { forecast } from './forecast.ts';
 import { withServedChain } from './served-chain.ts';
-import { pieceSizeFor } from './window.ts';
+import { planFor } from './window.ts';
 
 export interface EstimateOptions {
   readonly store: ObjectStore;
@@ -30,18 +30,21 @@ export async function estimateFetch({ window, ...options }: EstimateOptions): Pr
   };
   return await withServedChain({ ...options, onFetched }, async (served) => {
     await examineChain(served);
-    const plan = new FetchPlan({ pieceSize: pieceSizeFor(window), ahead: window });
+    const plan = new FetchPlan(planFor(window));
     let pieces = 0;
-    const cut = (): void => {
-      for (const { start, end } of plan.cutNext(true) ?? []) pieces += end - start;
+    const cutRipe = (): void => {
+      for (let cut = plan.cutNext(false); cut !== undefined; cut = plan.cutNext(false)) {
+        for (const { start, end } of cut) pieces += end - start;
+      }
     };
     for await (const visible of forecast({ ...served, range: { offset: 0, length: chain.virtualSize }, signal })) {
       for (const range of plan.split(visible)) {
         plan.add(range);
-        while (plan.waitingBytes >= window) cut();
+        cutRipe();
       }
     }
-    while (plan.waitingBytes > 0) cut();
+    plan.complete();
+    cutRipe();
     return tables + pieces;
   });
 }

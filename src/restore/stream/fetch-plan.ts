@@ -4,10 +4,9 @@
 //   visible ranges      ####  ## #     ####   ##            #####
 //   pieces             [----------]   [----] [--]          [----]   joined over gaps below MIN_GAP, never over a region's end
 //
-// A region is cut into pieces when the forecast has come half of `ahead` past its first range: the ranges that share a piece
-// lie close together in the guest too, since QEMU's backup writes in guest order, but for 64 clusters at a time in any order.
-// What turns out later to be needed of a region makes further pieces. A piece waits in the window until its last range is
-// read, so `ahead`, the most that lies between two ranges of one piece, must not be more than the window holds.
+// Places in the forecast are counted in visible bytes. A region is cut into pieces when the forecast has come `ripeAfter` past
+// its first range, or when it is full: the ranges that share a piece lie close together in the guest too, since QEMU's backup writes in guest
+// order, but for 64 clusters at a time in any order. What turns out later to be needed of a region makes further pieces.
 import { KiB } from '../../units.ts';
 import type { VisibleRange } from './forecast.ts';
 import type { RemoteLayer } from './remote-layer.ts';
@@ -22,66 +21,65 @@ export interface PieceRange {
   readonly end: number;
   /** Bytes of it that the guest shows. */
   readonly visible: number;
-  /** Guest offsets of the first and last range in it. */
-  readonly guestFirst: number;
-  readonly guestLast: number;
+  /** Where its first and last range stand in the forecast. */
+  readonly first: number;
+  readonly last: number;
 }
 
 interface Region {
   readonly key: number;
   readonly layer: RemoteLayer;
-  readonly ranges: VisibleRange[];
-  readonly guestFirst: number;
-  /** Visible bytes of the whole forecast when it was begun. */
-  readonly begunAt: number;
+  readonly ranges: { readonly offset: number; readonly length: number; readonly at: number }[];
+  readonly first: number;
   visible: number;
 }
 
 export interface FetchPlanOptions {
   /** Bytes of a region: the most that a piece has. */
   readonly pieceSize: number;
-  /** How far the forecast is let go ahead of the fetches, in visible bytes. */
-  readonly ahead: number;
+  /** Visible bytes. */
+  readonly ripeAfter: number;
 }
 
 export class FetchPlan {
   readonly #pieceSize: number;
-  readonly #ahead: number;
+  readonly #ripeAfter: number;
   /** In the order of their first need. */
   readonly #regions = new Map<number, Region>();
+  /** Those to which nothing can be added any more. */
+  #full: Region[] = [];
   #total = 0;
-  #uncut = 0;
-  #ranges = 0;
+  #waiting = 0;
   #complete = false;
 
-  constructor({ pieceSize, ahead }: FetchPlanOptions) {
+  constructor({ pieceSize, ripeAfter }: FetchPlanOptions) {
     this.#pieceSize = pieceSize;
-    this.#ahead = ahead;
+    this.#ripeAfter = ripeAfter;
   }
 
-  /** Visible bytes that wait in regions. */
-  get waitingBytes(): number {
-    return this.#uncut;
+  /** Where the forecast stands. */
+  get total(): number {
+    return this.#total;
   }
 
   /** Ranges that wait in regions. */
-  get waitingRanges(): number {
-    return this.#ranges;
+  get waiting(): number {
+    return this.#waiting;
   }
 
-  /** Takes one range of the forecast, which comes in guest order. `range` lies within one region. */
-  add(range: VisibleRange): void {
-    const key = this.keyOf(range.layer, range.offset);
+  /** Takes one range of the forecast. It lies within one region. */
+  add({ layer, offset, length }: VisibleRange): void {
+    const key = this.keyOf(layer, offset);
     let region = this.#regions.get(key);
     if (region === undefined) {
-      region = { key, layer: range.layer, ranges: [], guestFirst: range.guest, begunAt: this.#total, visible: 0 };
+      region = { key, layer, ranges: [], first: this.#total, visible: 0 };
       this.#regions.set(key, region);
     }
-    region.ranges.push(range);
-    region.visible += range.length;
-    this.#total += range.length;
-    this.#uncut += range.length;
-    this.#ranges += 1;
+    region.ranges.push({ offset, length, at: this.#total });
+    region.visible += length;
+    this.#total += length;
+    this.#waiting += 1;
+    if (region.visible === this.#pieceSize) this.#full.push(region);
   }
 
   /** The forecast has ended: every region is ripe. */
@@ -89,19 +87,21 @@ export class FetchPlan {
     this.#complete = true;
   }
 
-  /** The guest offset from which on nothing is cut yet; Infinity when all is. */
-  get nextGuest(): number {
-    for (const region of this.#regions.values()) return region.guestFirst;
+  /** The place from which on nothing is cut yet; Infinity when all is. */
+  get nextFirst(): number {
+    for (const region of this.#regions.values()) return region.first;
     return Number.POSITIVE_INFINITY;
   }
 
   /** The next ripe region's pieces; undefined when none is ripe. `anyway`: ripe or not. */
   cutNext(anyway: boolean): PieceRange[] | undefined {
     for (const region of this.#regions.values()) {
-      const ripe = anyway || this.#complete || this.#total - region.begunAt >= this.#ahead / 2;
-      return ripe ? this.#cut(region) : undefined;
+      const ripe = anyway || this.#complete || this.#total - region.first >= this.#ripeAfter;
+      if (ripe) return this.#cut(region);
+      break;
     }
-    return undefined;
+    const full = this.#full[0];
+    return full === undefined ? undefined : this.#cut(full);
   }
 
   /** The pieces of the region that holds a layer's byte, ripe or not; none when nothing waits there. */
@@ -116,39 +116,34 @@ export class FetchPlan {
   }
 
   /** Cuts a range of the forecast where regions end. */
-  *split({ layer, offset, length, guest }: VisibleRange): Generator<VisibleRange, void, undefined> {
+  *split({ layer, offset, length }: VisibleRange): Generator<VisibleRange, void, undefined> {
     const end = offset + length;
     for (let at = offset; at < end; ) {
       const next = Math.min(end, (Math.floor(at / this.#pieceSize) + 1) * this.#pieceSize);
-      yield { layer, offset: at, length: next - at, guest: guest + at - offset };
+      yield { layer, offset: at, length: next - at };
       at = next;
     }
   }
 
-  #cut(region: Region): PieceRange[] {
-    this.#regions.delete(region.key);
-    this.#uncut -= region.visible;
-    this.#ranges -= region.ranges.length;
-    const pieces: {
-      layer: RemoteLayer;
-      start: number;
-      end: number;
-      visible: number;
-      guestFirst: number;
-      guestLast: number;
-    }[] = [];
-    for (const { offset, length, guest } of region.ranges.sort((a, b) => a.offset - b.offset)) {
+  #cut({ key, layer, ranges }: Region): PieceRange[] {
+    this.#regions.delete(key);
+    this.#full = this.#full.filter((region) => region.key !== key);
+    this.#waiting -= ranges.length;
+    const pieces: Cutting[] = [];
+    for (const { offset, length, at } of ranges.sort((a, b) => a.offset - b.offset)) {
       const end = offset + length;
       const last = pieces.at(-1);
       if (last === undefined || offset - last.end >= MIN_GAP) {
-        pieces.push({ layer: region.layer, start: offset, end, visible: length, guestFirst: guest, guestLast: guest });
+        pieces.push({ layer, start: offset, end, visible: length, first: at, last: at });
         continue;
       }
       last.end = Math.max(last.end, end);
       last.visible += length;
-      last.guestFirst = Math.min(last.guestFirst, guest);
-      last.guestLast = Math.max(last.guestLast, guest);
+      last.first = Math.min(last.first, at);
+      last.last = Math.max(last.last, at);
     }
-    return pieces.sort((a, b) => a.guestFirst - b.guestFirst);
+    return pieces.sort((a, b) => a.first - b.first);
   }
 }
+
+type Cutting = { -readonly [Key in keyof PieceRange]: PieceRange[Key] };

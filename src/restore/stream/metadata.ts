@@ -1,8 +1,7 @@
 // The layers' tables, as qemu reads them: one after another, tip to base, at every step of the guest. Fetched ahead of it in
 // parallel, kept without their zeros in a cache that is bounded in bytes.
 import { runBounded } from '../../concurrency.ts';
-import { SLICE_SIZE, type TableSlice } from '../../qcow2/table-index.ts';
-import { decodeL1 } from '../../qcow2/tables.ts';
+import type { TableSlice } from '../../qcow2/table-index.ts';
 import { MiB } from '../../units.ts';
 import type { Begun } from './data-reader.ts';
 import type { RemoteLayer } from './remote-layer.ts';
@@ -89,48 +88,60 @@ export class Metadata {
     if (root !== undefined) return { end: offset + root.length, data: { chunks: [root] } };
     const slice = roots.tables.find(offset);
     if (slice === undefined) return undefined;
-    const block = this.#touch(layer, slice, order);
-    const { onRead } = block;
-    block.onRead = undefined;
-    onRead?.();
     const last = Math.min(end, slice.end);
     const cut = (bytes: SparseBlock): { chunks: Uint8Array[] } => ({
       chunks: [bytes.read(offset - slice.start, last - slice.start)],
     });
-    if (block.bytes !== undefined) return { end: last, data: cut(block.bytes) };
-    return { end: last, data: this.#wait(block, signal).then(cut) };
+    const bytes = this.#read(layer, slice, order, signal);
+    return { end: last, data: bytes instanceof SparseBlock ? cut(bytes) : bytes.then(cut) };
   }
 
-  /** The entries of an L2 table from byte `from` on, as far as they lie together; undefined where there is no such table. */
-  async l2Entries(
-    layer: RemoteLayer,
-    l1Index: number,
-    from: number,
-    signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
-    const { clusterSize, l1TableOffset } = layer.header;
-    const l1Entry = await this.#bytes(layer, l1TableOffset + l1Index * 8, 8, signal);
-    const table = l1Entry && decodeL1(l1Entry)[0];
-    if (table === undefined || table === 0) return undefined;
-    const length = Math.min(clusterSize - from, SLICE_SIZE - (from % SLICE_SIZE));
-    return await this.#bytes(layer, table + from, length, signal);
+  /** Guest bytes that a slice of the layer's L2 tables maps: a power of two. */
+  spanOf({ index }: RemoteLayer): number {
+    return this.#rootsOf(index).tables.guestSpan;
   }
 
-  async #bytes(
+  /** The first guest offset at or behind `guest` that some layer may map; Infinity when none does. */
+  nextMapped(guest: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { tables } of this.#roots) {
+      const rank = tables.rankAt(guest);
+      if (rank < tables.l2Count) next = Math.min(next, Math.max(guest, tables.guestOf(rank)));
+    }
+    return next;
+  }
+
+  /** The slice of the layer's L2 tables that maps the byte at `guest`, and where it begins; undefined when there is none. */
+  l2Slice(
     layer: RemoteLayer,
-    offset: number,
-    length: number,
+    guest: number,
     signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
-    const begun = this.begin(layer, { offset, end: offset + length, order: 'chain', signal });
-    const data = await begun?.data;
-    return data?.chunks[0];
+  ): { readonly guest: number; readonly bytes: SparseBlock | Promise<SparseBlock> } | undefined {
+    const { tables } = this.#rootsOf(layer.index);
+    const rank = tables.rankAt(guest);
+    const start = tables.guestOf(rank);
+    if (start > guest) return undefined;
+    const slice = tables.at(rank);
+    return slice.end <= slice.start ? undefined : { guest: start, bytes: this.#read(layer, slice, 'chain', signal) };
   }
 
   /** Resolves when nothing of it is under way; its signal must have been aborted. */
   async ended(): Promise<void> {
     this.#leaveSlots();
     await Promise.allSettled(this.#running);
+  }
+
+  #read(
+    layer: RemoteLayer,
+    slice: TableSlice,
+    order: TableOrder,
+    signal: AbortSignal,
+  ): SparseBlock | Promise<SparseBlock> {
+    const block = this.#touch(layer, slice, order);
+    const { onRead } = block;
+    block.onRead = undefined;
+    onRead?.();
+    return block.bytes ?? this.#wait(block, signal);
   }
 
   async #wait(block: Block, signal: AbortSignal): Promise<SparseBlock> {

@@ -41,6 +41,15 @@ export class SparseBlock {
     return this.#sectors.length + (this.#places?.length ?? 0) + OVERHEAD;
   }
 
+  /** The sectors that hold more than zeros (or all of them), each with its offset; the last may be shorter. */
+  *filled(): Generator<readonly [number, Uint8Array], void, undefined> {
+    for (let from = 0, index = 0; from < this.length; from += SECTOR, index += 1) {
+      const place = this.#places === undefined ? index + 1 : (this.#places[index] ?? 0);
+      const length = Math.min(SECTOR, this.length - from);
+      if (place !== 0) yield [from, this.#sectors.subarray((place - 1) * SECTOR, (place - 1) * SECTOR + length)];
+    }
+  }
+
   /** The bytes [from, to), which must not be changed. */
   read(from: number, to: number): Uint8Array {
     if (this.#places === undefined) return this.#sectors.subarray(from, to);

@@ -3,7 +3,7 @@
 import { KiB, MiB } from '../../units.ts';
 import type { Arena, Memory } from './arena.ts';
 import { type Begun, type DataReader, directReader } from './data-reader.ts';
-import { FetchPlan, type PieceRange } from './fetch-plan.ts';
+import { FetchPlan, type FetchPlanOptions, type PieceRange } from './fetch-plan.ts';
 import { type ForecastOptions, forecast } from './forecast.ts';
 import { Piece, PieceIndex } from './piece.ts';
 import type { RemoteLayer } from './remote-layer.ts';
@@ -23,10 +23,16 @@ export const MAX_PIECE = 4 * MiB;
 const MIN_PIECE = 256 * KiB;
 /** How many whole pieces a window holds at least. */
 const MIN_PIECES = 24;
-/** The forecast goes as far ahead of the fetches as the window is large, but not over so many ranges (of some 100 bytes each). */
+/**
+ * The forecast goes as far ahead of the readers as the window is large, so that all that is foreseen fits, but not over so many
+ * ranges (of some 100 bytes each).
+ */
 const AHEAD_RANGES = 128 * 1024;
-/** qemu-img reads at most 9 MiB out of guest order with 16 coroutines: what lies farther back will not be asked for. */
-const LEFT_BEHIND = 64 * MiB;
+/** Of the window: pieces are cut when the forecast is so far past their first range. */
+const RIPE = 1 / 2;
+/** Of the window: what lies so far behind the readers is not waited for any more. (qemu-img reads up to 9 MiB out of order.) */
+const LEFT_BEHIND = 1 / 2;
+
 const LOOK_BACK_EVERY = 4 * MiB;
 
 export class Window implements DataReader {
@@ -43,16 +49,15 @@ export class Window implements DataReader {
   readonly #foreseen: Promise<void>;
   #goOn: (() => void) | undefined;
   #pumping = false;
-  #queued = 0;
-  /** The guest offset that the readers have come to. */
-  #guest = 0;
+  /** The place in the forecast that the readers have come to. */
+  #position = 0;
   /** Where it was when pieces left behind were last looked for. */
   #lookedBackAt = 0;
   #missed = 0;
 
   constructor(options: WindowOptions) {
     this.#options = options;
-    this.#plan = new FetchPlan({ pieceSize: pieceSizeFor(options.arena.size), ahead: options.arena.size });
+    this.#plan = new FetchPlan(planFor(options.arena.size));
     this.#pieces = new PieceIndex((layer, offset) => this.#plan.keyOf(layer, offset));
     this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
     this.#leaveSlots = options.slots.whenFree(() => this.#pump());
@@ -73,7 +78,7 @@ export class Window implements DataReader {
     const piece = this.#pieceAt(layer, offset);
     if (piece === undefined) return this.#miss(layer, offset, this.#pieces.nextStart(layer, offset, end), signal);
     const last = Math.min(end, piece.range.end);
-    this.#guest = Math.max(this.#guest, piece.range.guestFirst);
+    this.#advance(piece.range.first);
     piece.spend(last - offset);
     if (!piece.begun && !this.#start(piece)) {
       if (piece.spent) this.#forget(piece);
@@ -114,8 +119,7 @@ export class Window implements DataReader {
   }
 
   get #farAhead(): boolean {
-    const { size } = this.#options.arena;
-    return this.#plan.waitingBytes + this.#queued >= size || this.#plan.waitingRanges >= AHEAD_RANGES;
+    return this.#plan.total - this.#position >= this.#options.arena.size || this.#plan.waiting >= AHEAD_RANGES;
   }
 
   #waitForFetches(resolve: () => void): void {
@@ -139,13 +143,21 @@ export class Window implements DataReader {
     goOn();
   }
 
-  /** The piece that the guest needs first, if it is certain which that is. */
+  /** The readers have come to a place of the forecast; it may go on then. */
+  #advance(place: number): void {
+    if (place <= this.#position) return;
+    this.#position = Math.min(place, this.#plan.total);
+    if (this.#goOn !== undefined) this.#pump();
+  }
+
+  /** The piece that the guest needs first, of those that are cut. */
   #nextPiece(): Piece | undefined {
     for (;;) {
       const head = this.#queue[0];
-      if (head !== undefined && head.range.guestFirst <= this.#plan.nextGuest) return head;
-      const cut = this.#plan.cutNext(this.#goOn !== undefined);
-      if (cut === undefined) return undefined;
+      if (head !== undefined && head.range.first <= this.#plan.nextFirst) return head;
+      // What is left waits for the forecast, and is needed later than all that is not.
+      const cut = this.#plan.cutNext(this.#plan.waiting >= AHEAD_RANGES);
+      if (cut === undefined) return head;
       for (const range of cut) this.#enqueue(range);
     }
   }
@@ -153,17 +165,14 @@ export class Window implements DataReader {
   #enqueue(range: PieceRange): void {
     const piece = new Piece(range, () => this.#pump());
     let place = this.#queue.length;
-    while (place > 0 && (this.#queue[place - 1]?.range.guestFirst ?? 0) > range.guestFirst) place -= 1;
+    while (place > 0 && (this.#queue[place - 1]?.range.first ?? 0) > range.first) place -= 1;
     this.#queue.splice(place, 0, piece);
-    this.#queued += range.visible;
     this.#pieces.add(piece);
   }
 
   #dequeue(piece: Piece): void {
     const place = this.#queue.indexOf(piece);
-    if (place === -1) return;
-    this.#queue.splice(place, 1);
-    this.#queued -= piece.range.visible;
+    if (place !== -1) this.#queue.splice(place, 1);
   }
 
   #pieceAt(layer: RemoteLayer, offset: number): Piece | undefined {
@@ -192,12 +201,13 @@ export class Window implements DataReader {
 
   /** Memory of pieces that the guest has passed without reading all of them. */
   #takeLeftBehind(length: number): Memory | undefined {
-    if (this.#guest < this.#lookedBackAt + LOOK_BACK_EVERY) return undefined;
-    this.#lookedBackAt = this.#guest;
+    if (this.#position < this.#lookedBackAt + LOOK_BACK_EVERY) return undefined;
+    this.#lookedBackAt = this.#position;
+    const behind = this.#position - this.#options.arena.size * LEFT_BEHIND;
     const pumping = this.#pumping;
     this.#pumping = true;
     for (const piece of [...this.#pieces.all()]) {
-      if (piece.begun && piece.idle && piece.range.guestLast + LEFT_BEHIND < this.#guest) this.#forget(piece);
+      if (piece.begun && piece.idle && piece.range.last < behind) this.#forget(piece);
     }
     this.#pumping = pumping;
     return this.#options.arena.take(length);
@@ -211,13 +221,14 @@ export class Window implements DataReader {
 
   #miss(layer: RemoteLayer, offset: number, end: number, signal: AbortSignal): Begun {
     this.#missed += end - offset;
+    this.#advance(this.#position + end - offset);
     return directReader.begin(layer, offset, end, signal);
   }
 }
 
 /** Small windows get small pieces, so that those on their way leave room for those that wait to be read. */
-export function pieceSizeFor(window: number): number {
-  let size = MAX_PIECE;
-  while (size > MIN_PIECE && size * MIN_PIECES > window) size /= 2;
-  return size;
+export function planFor(window: number): FetchPlanOptions {
+  let pieceSize = MAX_PIECE;
+  while (pieceSize > MIN_PIECE && pieceSize * MIN_PIECES > window) pieceSize /= 2;
+  return { pieceSize, ripeAfter: window * RIPE };
 }
