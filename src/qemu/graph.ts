@@ -93,14 +93,14 @@ export function chainGraph(files: readonly [BlockGraph, ...BlockGraph[]], option
 }
 
 /**
- * A chain seen through its tip, whose headers were rebased by us so that each names its parent.
- * QEMU refuses to open it when the headers lead to fewer layers than `layers` (≥ 1), and never opens more.
+ * A chain seen through its tip, whose headers were rebased by us so that each names its parent, and the base none.
+ * With a cache size, QEMU also refuses to open it when the headers lead to fewer layers than `layers` (≥ 1), and never
+ * opens more; but these options take 1.9 s to read for 200 layers, in each process, where headers alone take 0.2 s.
  */
-export function rebasedChain(
-  tip: BlockGraph,
-  { layers, l2CacheSize }: { layers: number; l2CacheSize: number },
-): Qcow2Node {
-  if (layers <= 1) return loneLayer(tip, { l2CacheSize });
+export function rebasedChain(tip: BlockGraph, options: Qcow2Options & { readonly layers: number }): Qcow2Node {
+  const { layers, l2CacheSize } = options;
+  if (layers <= 1) return loneLayer(tip, options);
+  if (l2CacheSize === undefined) return { driver: 'qcow2', file: tip };
   let backing: NamedBacking = { 'l2-cache-size': l2CacheSize, backing: null };
   for (let index = 2; index < layers; index += 1) backing = { 'l2-cache-size': l2CacheSize, backing };
   return { driver: 'qcow2', file: tip, 'l2-cache-size': l2CacheSize, backing };

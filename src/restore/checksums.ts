@@ -1,11 +1,8 @@
 // Compares downloaded layers with what the plan and the store declare of them; always before the rebase rewrites them.
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 import { DatamoverError } from '../errors.ts';
-import { MiB } from '../units.ts';
 import type { CheckedLayer } from './check-layers.ts';
 import type { StagedLayer } from './download.ts';
+import { hashFile } from './hash-file.ts';
 
 export interface ChecksumOptions {
   /** Names the layer's object in messages. */
@@ -16,7 +13,7 @@ export interface ChecksumOptions {
 }
 
 /** Bytes of the file that `checkLayerChecksums` will read: all of them when a hash is to be taken, else none. */
-export function bytesToHash({ checked }: StagedLayer): number {
+export function bytesToHash({ checked }: Pick<StagedLayer, 'checked'>): number {
   return hashesToTake(checked).length > 0 ? checked.info.size : 0;
 }
 
@@ -67,25 +64,6 @@ function storedHash(checksums: CheckedLayer['info']['checksums']) {
   return (
     checksums.find(({ algorithm }) => algorithm === 'sha256') ?? checksums.find(({ algorithm }) => algorithm === 'sha1')
   );
-}
-
-async function hashFile(
-  path: string,
-  algorithms: readonly string[],
-  { onBytes, signal }: ChecksumOptions,
-): Promise<Map<string, string>> {
-  const hashes = algorithms.map((algorithm) => ({ algorithm, hash: createHash(algorithm) }));
-  await pipeline(
-    createReadStream(path, { highWaterMark: MiB }),
-    async (chunks: AsyncIterable<Buffer>) => {
-      for await (const chunk of chunks) {
-        for (const { hash } of hashes) hash.update(chunk);
-        onBytes(chunk.length);
-      }
-    },
-    { signal },
-  );
-  return new Map(hashes.map(({ algorithm, hash }) => [algorithm, hash.digest('hex')]));
 }
 
 function expectSame(

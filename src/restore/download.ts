@@ -1,8 +1,10 @@
 // Brings the layers of one chain to scratch: all their missing parts in one bounded queue, so that many small layers
-// are as fast as one large one; each part is recorded when its bytes are in its file.
+// are as fast as one large one; each part is recorded when its bytes are in its file. What is to be done with a layer
+// that is whole is done while later ones are still being fetched.
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runBounded } from '../concurrency.ts';
+import { orAborted } from '../store/or-aborted.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { MiB } from '../units.ts';
 import type { CheckedChain, CheckedLayer } from './check-layers.ts';
@@ -26,8 +28,18 @@ export interface DownloadOptions {
   readonly onBytes: (done: number, total: number) => void;
   /** Bytes that were just fetched. */
   readonly onFetched: (count: number) => void;
+  /**
+   * Called for each layer as soon as its file is whole, two at a time. The download ends after the last of them, or at
+   * once when one rejects.
+   */
+  readonly onWhole?: (layer: StagedLayer, index: number, signal: AbortSignal) => Promise<void>;
+  /** Every file is whole. */
+  readonly onAllWhole?: () => void;
   readonly signal: AbortSignal;
 }
+
+/** Layers looked at while others are fetched: more would only take the cores from the fetching. */
+const FOLLOW_UPS = 2;
 
 export interface StagedLayer {
   readonly checked: CheckedLayer;
@@ -42,7 +54,12 @@ export async function downloadChain(options: DownloadOptions): Promise<readonly 
   const opened: OpenLayer[] = [];
   try {
     for (const index of options.chain.layers.keys()) opened.push(await openLayer(options, index));
-    await fetchMissing(options, opened);
+    const works = [
+      (signal: AbortSignal) => fetchMissing({ ...options, signal }, opened),
+      (signal: AbortSignal) => followUp({ ...options, signal }, opened),
+    ];
+    const { signal } = options;
+    await runBounded(works, { limit: works.length, signal }, async (work, inner) => await work(inner));
     return opened.map(stagedLayer);
   } finally {
     for (const layer of opened) await layer.handle.close();
@@ -59,6 +76,7 @@ interface OpenLayer {
   readonly handle: FileHandle;
   readonly journal: LayerJournal;
   readonly parts: Part[];
+  readonly whole: PromiseWithResolvers<void>;
 }
 
 async function openLayer({ chain, folder, journal, signal }: DownloadOptions, index: number): Promise<OpenLayer> {
@@ -71,7 +89,7 @@ async function openLayer({ chain, folder, journal, signal }: DownloadOptions, in
   try {
     await putHeadBack(path, handle, own);
     const parts = [...(await believedParts(handle, own, { size, signal }))];
-    return { checked, path, handle, journal: own, parts };
+    return { checked, path, handle, journal: own, parts, whole: Promise.withResolvers() };
   } catch (error) {
     await handle.close();
     throw error;
@@ -79,13 +97,15 @@ async function openLayer({ chain, folder, journal, signal }: DownloadOptions, in
 }
 
 async function fetchMissing(options: DownloadOptions, layers: readonly OpenLayer[]): Promise<void> {
-  const { concurrency, partSize, onBytes, onFetched, signal } = options;
+  const { concurrency, partSize, onBytes, onFetched, onAllWhole, signal } = options;
   const total = layers.reduce((sum, layer) => sum + layer.checked.info.size, 0);
   const missing = layers.flatMap((layer) =>
     missingRanges(layer.parts, layer.checked.info.size, partSize).map((range) => ({ layer, range })),
   );
   let done = total - missing.reduce((sum, { range }) => sum + range.length, 0);
   onBytes(done, total);
+  const left = new Map(layers.map((layer) => [layer, missing.filter((part) => part.layer === layer).length]));
+  for (const [layer, count] of left) if (count === 0) layer.whole.resolve();
   const spare: BatchBuffers[] = [];
   await runBounded(missing, { limit: concurrency, signal }, async ({ layer, range }, inner) => {
     const buffers = spare.pop() ?? makeBatchBuffers();
@@ -98,6 +118,18 @@ async function fetchMissing(options: DownloadOptions, layers: readonly OpenLayer
     const part = { ...range, crc };
     layer.parts.push(part);
     await layer.journal.addPart(part);
+    const others = (left.get(layer) ?? 0) - 1;
+    left.set(layer, others);
+    if (others === 0) layer.whole.resolve();
+  });
+  onAllWhole?.();
+}
+
+async function followUp({ onWhole, signal }: DownloadOptions, layers: readonly OpenLayer[]): Promise<void> {
+  if (onWhole === undefined) return;
+  await runBounded(layers.entries(), { limit: FOLLOW_UPS, signal }, async ([index, layer], inner) => {
+    await orAborted(layer.whole.promise, inner);
+    await onWhole(stagedLayer(layer), index, inner);
   });
 }
 

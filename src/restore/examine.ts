@@ -1,10 +1,12 @@
 // Are a layer's tables sound, and is its file long enough for them? Asked of the very bytes that qemu-img will read.
-
 import type { Qcow2Header } from '../qcow2/header.ts';
 import { checkImageEnd } from '../qcow2/image-end.ts';
 import { checkImage } from '../qemu/check-image.ts';
-import { type BlockGraph, loneLayer } from '../qemu/graph.ts';
+import { type BlockGraph, fileNode, loneLayer } from '../qemu/graph.ts';
 import { dataEndOf } from '../qemu/info.ts';
+import type { StagedLayer } from './download.ts';
+import type { Range } from './journal.ts';
+import { readFileRange } from './layer-file.ts';
 
 export interface ExamineOptions {
   /** The node that the layer's bytes come from; it is opened alone, whatever parent its header names. */
@@ -15,7 +17,7 @@ export interface ExamineOptions {
   /** Names the layer in messages. */
   readonly where: string;
   /** Bytes of the layer, the range inside of it; for the rare file that ends within its last cluster. */
-  readonly read: (range: { readonly offset: number; readonly length: number }) => Promise<Uint8Array>;
+  readonly read: (range: Range) => Promise<Uint8Array>;
   readonly signal: AbortSignal;
 }
 
@@ -26,4 +28,13 @@ export async function examineImage(options: ExamineOptions): Promise<'clean' | '
   const dataEnd = async (): Promise<number> => await dataEndOf(loneLayer(image), { signal });
   await checkImageEnd(header, { where, fileSize, imageEndOffset, dataEnd, read });
   return outcome;
+}
+
+/** As `examineImage`, of a layer's file in scratch. */
+export async function examineFile(
+  { path, checked: { header, info } }: StagedLayer,
+  { where, signal }: { readonly where: string; readonly signal: AbortSignal },
+): Promise<'clean' | 'leaks'> {
+  const read = async (range: Range): Promise<Uint8Array> => await readFileRange(path, range);
+  return await examineImage({ image: fileNode(path), header, fileSize: info.size, where, read, signal });
 }

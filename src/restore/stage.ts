@@ -1,26 +1,21 @@
 // The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
 import { join } from 'node:path';
-import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
-import { judgeHeader } from '../qcow2/judge.ts';
+import { runBounded } from '../concurrency.ts';
 import { checkImage } from '../qemu/check-image.ts';
 import { convert } from '../qemu/convert.ts';
 import { fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
 import { rebaseUnsafe } from '../qemu/rebase.ts';
 import { MiB } from '../units.ts';
-import type { CheckedChain } from './check-layers.ts';
-import { bytesToHash, checkLayerChecksums } from './checksums.ts';
-import { DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from './download.ts';
-import { examineImage } from './examine.ts';
+import type { CheckedChain, CheckedLayer } from './check-layers.ts';
+import { checkStaged, examineStaged } from './check-staged.ts';
+import { bytesToHash } from './checksums.ts';
+import { DEFAULT_PART_SIZE, type DownloadOptions, downloadChain, type StagedLayer } from './download.ts';
 import { type Guest, localGuest } from './guest.ts';
-import type { Range } from './journal.ts';
-import { makeSparseFile, readFileRange, saveHead } from './layer-file.ts';
+import { makeSparseFile, saveHead } from './layer-file.ts';
 import { type Run, runPhase } from './run.ts';
 import { DEFAULT_CONCURRENCY } from './source.ts';
 import type { Tally } from './tally.ts';
 import { scratchError } from './work-folder.ts';
-
-/** Bytes of L2 cache a layer: 1 MiB maps 8 GiB at a time; QEMU's own 32 MiB took 447 MB for 200 layers (design section 4). */
-const L2_CACHE = MiB;
 
 export interface StageOptions {
   readonly chain: CheckedChain;
@@ -44,110 +39,124 @@ export async function withStagedGuest<T>(
 async function prepare(run: Run, options: StageOptions): Promise<Guest> {
   const { chain } = options;
   const layers = await download(run, options);
-  if (run.options.checksums) await checkChecksums(run, layers, options);
-  await judgeFiles(run, layers);
   await rebase(run, layers, options);
-  await examine(run, layers, options);
+  await examineRepaired(run, layers, options);
   await noteUsage(run, options);
   const tip = layers.at(-1);
   if (tip === undefined) throw new TypeError(`PVC ${chain.disk.name} has no layer`);
-  const node = rebasedChain(fileNode(tip.path), { layers: layers.length, l2CacheSize: L2_CACHE });
+  const node = rebasedChain(fileNode(tip.path), { layers: layers.length, ...cacheLimit(chain) });
   const staged = localGuest({ node, size: chain.virtualSize }, run);
   return run.options.strategy === 'staged-raw' ? await assemble(run, staged, options) : staged;
 }
 
-async function download(run: Run, { chain, folder, tally }: StageOptions): Promise<readonly StagedLayer[]> {
+/** Fetches the layers; each is checked as soon as it is whole. What is left of that then is the phase `checksum`. */
+async function download(run: Run, options: StageOptions): Promise<readonly StagedLayer[]> {
+  const { chain, tally } = options;
+  const pvc = chain.disk.name;
+  const fetched = Promise.withResolvers<void>();
+  const hashing = new HashProgress(run.options.checksums ? chain.layers : []);
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
-  const { value, seconds } = await runPhase(
-    run,
-    { pvc: chain.disk.name, phase: 'download', total },
-    async (onBytes) => {
-      return await downloadChain({
-        store: run.store,
-        chain,
-        folder,
-        journal: run.folder.journal,
-        concurrency: run.options.concurrency ?? DEFAULT_CONCURRENCY,
-        partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
-        onBytes,
-        onFetched: (count) => {
-          tally.bytesDownloaded += count;
-        },
-        signal: run.signal,
-      });
-    },
-  );
-  tally.seconds.download = seconds;
-  return value;
-}
-
-async function checkChecksums(run: Run, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
-  const total = layers.reduce((sum, layer) => sum + bytesToHash(layer), 0);
-  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'checksum', total }, async (onBytes) => {
-    let done = 0;
-    for (const [index, layer] of layers.entries()) {
-      const checked = await checkLayerChecksums(layer, {
-        where: run.store.describe(layer.checked.layer.object),
-        onBytes: (count) => {
-          done += count;
-          onBytes(done, total);
-        },
-        signal: run.signal,
-      });
-      tally.checked[index]?.push(...checked);
-    }
+  const fetching = await runPhase(run, { pvc, phase: 'download', total }, async (onBytes) => {
+    const checked = fetch(run, options, { hashing, onBytes, onAllWhole: fetched.resolve });
+    await Promise.race([checked, fetched.promise]);
+    return { checked };
   });
-  tally.seconds.download += seconds;
+  const checking = await runPhase(run, { pvc, phase: 'checksum', total: hashing.total }, async (onBytes) => {
+    hashing.tell(onBytes);
+    return await fetching.value.checked;
+  });
+  tally.seconds.download = fetching.seconds + checking.seconds;
+  return checking.value;
 }
 
-/** The header again, now from the very bytes that qemu-img will open. */
-async function judgeFiles(run: Run, layers: readonly StagedLayer[]): Promise<void> {
-  for (const [index, { path, checked }] of layers.entries()) {
-    const where = run.store.describe(checked.layer.object);
-    judgeHeader(parseHeader(await readFileRange(path, { offset: 0, length: HEADER_READ_BYTES }), where), {
-      where,
-      fileSize: checked.info.size,
-      base: index === 0,
-    });
+/** Bytes that were hashed, told to a phase that begins after the hashing. */
+class HashProgress {
+  readonly total: number;
+  #done = 0;
+  #onBytes: ((done: number, total: number) => void) | undefined;
+
+  constructor(layers: readonly CheckedLayer[]) {
+    this.total = layers.reduce((sum, checked) => sum + bytesToHash({ checked }), 0);
   }
+
+  add(count: number): void {
+    this.#done += count;
+    this.#onBytes?.(this.#done, this.total);
+  }
+
+  tell(onBytes: (done: number, total: number) => void): void {
+    this.#onBytes = onBytes;
+  }
+}
+
+interface FetchOptions extends Pick<DownloadOptions, 'onBytes' | 'onAllWhole'> {
+  readonly hashing: HashProgress;
+}
+
+/** Resolves when every layer is whole and checked. */
+function fetch(
+  run: Run,
+  { chain, folder, tally }: StageOptions,
+  options: FetchOptions,
+): Promise<readonly StagedLayer[]> {
+  const { hashing, ...callbacks } = options;
+  const pvc = chain.disk.name;
+  return downloadChain({
+    store: run.store,
+    chain,
+    folder,
+    journal: run.folder.journal,
+    concurrency: run.options.concurrency ?? DEFAULT_CONCURRENCY,
+    partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
+    ...callbacks,
+    onFetched: (count) => {
+      tally.bytesDownloaded += count;
+    },
+    onWhole: (layer, index, signal) => {
+      return checkStaged(run, layer, { pvc, index, tally, onHashed: (count) => hashing.add(count), signal });
+    },
+    signal: run.signal,
+  });
 }
 
 async function rebase(run: Run, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
   const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'rebase' }, async () => {
-    for (const [index, layer] of layers.entries()) {
-      const parent = layers[index - 1];
-      const { header, info } = layer.checked;
-      if (parent === undefined && !header.features.dirty) continue;
-      await saveHead(layer.path, layer.journal, Math.min(header.clusterSize, info.size));
-      if (header.features.dirty) await checkImage({ image: layer.path, repair: 'all', ...about(run, layer) });
-      if (parent === undefined) continue;
-      await rebaseUnsafe({ image: layer.path, backing: parent.path, signal: run.signal });
-    }
+    await runBounded(layers.entries(), { limit: REBASES, signal: run.signal }, async ([index, layer], signal) => {
+      await rebaseLayer(run, layer, { parent: layers[index - 1], signal });
+    });
   });
   tally.seconds.rebase = seconds;
 }
 
-async function examine(run: Run, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
-  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'examine' }, async () => {
+/** At a time: each rewrites one layer's header and looks at no other, and most of its time is the journal's flush. */
+const REBASES = 4;
+
+async function rebaseLayer(
+  run: Run,
+  { path, journal, checked: { header, info, layer } }: StagedLayer,
+  { parent, signal }: { readonly parent: StagedLayer | undefined; readonly signal: AbortSignal },
+): Promise<void> {
+  const { dirty } = header.features;
+  if (parent === undefined && !dirty) return;
+  await saveHead(path, journal, Math.min(header.clusterSize, info.size));
+  if (dirty) await checkImage({ image: path, repair: 'all', where: run.store.describe(layer.object), signal });
+  if (parent !== undefined) await rebaseUnsafe({ image: path, backing: parent.path, signal });
+}
+
+/** The layers that were dirty: the others were examined as they came. */
+async function examineRepaired(
+  run: Run,
+  layers: readonly StagedLayer[],
+  { chain, tally }: StageOptions,
+): Promise<void> {
+  const pvc = chain.disk.name;
+  const { seconds } = await runPhase(run, { pvc, phase: 'examine' }, async () => {
     for (const [index, layer] of layers.entries()) {
-      const outcome = await examineFile(layer, about(run, layer));
-      tally.checked[index]?.push('image');
-      if (outcome === 'clean') continue;
-      const message = `${run.store.describe(layer.checked.layer.object)} has leaked clusters: harmless to the restore, but no sound backup has them`;
-      tally.warnings.push(message);
-      run.options.progress.report({ type: 'warning', pvc: chain.disk.name, message });
+      if (!layer.checked.header.features.dirty) continue;
+      await examineStaged(run, layer, { pvc, index, tally, signal: run.signal });
     }
   });
   tally.seconds.rebase += seconds;
-}
-
-/** As `examineImage`, of a layer's file in scratch. */
-export async function examineFile(
-  { path, checked: { header, info } }: StagedLayer,
-  { where, signal }: { readonly where: string; readonly signal: AbortSignal },
-): Promise<'clean' | 'leaks'> {
-  const read = async (range: Range): Promise<Uint8Array> => await readFileRange(path, range);
-  return await examineImage({ image: fileNode(path), header, fileSize: info.size, where, read, signal });
 }
 
 async function assemble(run: Run, staged: Guest, options: StageOptions): Promise<Guest> {
@@ -174,9 +183,18 @@ async function assemble(run: Run, staged: Guest, options: StageOptions): Promise
   return localGuest({ node: rawNode(fileNode(path)), size: staged.size }, run);
 }
 
-function about(run: Run, { checked }: StagedLayer): { where: string; signal: AbortSignal } {
-  return { where: run.store.describe(checked.layer.object), signal: run.signal };
+/**
+ * Bytes of L2 cache a layer, where QEMU's own choice (up to 32 MiB each, and no more than the disk needs) would add up to
+ * too much. Naming it costs: 200 layers open in 1.9 s with it, in 0.2 s without, and a restore opens them four times.
+ */
+function cacheLimit({ layers, virtualSize }: CheckedChain): { readonly l2CacheSize?: number } {
+  const own = layers.map(({ header }) => Math.min(32 * MiB, (virtualSize / header.clusterSize) * L2_ENTRY_SIZE));
+  const sum = own.reduce((total, size) => total + size, 0);
+  return sum <= 256 * MiB ? {} : { l2CacheSize: MiB };
 }
+
+/** Bytes; twice that of a plain one, for the extended ones. */
+const L2_ENTRY_SIZE = 16;
 
 async function noteUsage(run: Run, { tally }: StageOptions): Promise<void> {
   tally.scratchPeakBytes = Math.max(tally.scratchPeakBytes, await run.folder.usage());
