@@ -2,8 +2,10 @@
 
 import { mapBounded } from '../../src/concurrency.ts';
 import { messageOf } from '../../src/errors.ts';
+import { STRATEGIES } from '../../src/restore/options.ts';
 import { type Call, HELP, parseCall } from './arguments.ts';
 import { type SharedBackup, shareBackups } from './backups.ts';
+import { describeRun } from './describe.ts';
 import { type Drawn, drawRun } from './draw.ts';
 import { withOwner } from './owner.ts';
 import { type RunResult, runOnce } from './run.ts';
@@ -39,7 +41,8 @@ async function campaign({ seeds, jobs, strategies, json, verbose }: Call): Promi
     json ? `${JSON.stringify({ seconds, broken: broken.length, runs: results })}\n` : `${campaignTable(results)}\n`,
   );
   process.stderr.write(`${results.length} runs in ${seconds} s, ${broken.length} broke a promise\n`);
-  for (const { drawn } of broken) process.stderr.write(`again: scripts/campaign --one ${drawn.seed}\n`);
+  const flags = strategies.length === STRATEGIES.length ? '' : strategies.map((name) => ` --strategy ${name}`).join('');
+  for (const { drawn } of broken) process.stderr.write(`again: scripts/campaign --one ${drawn.seed}${flags}\n`);
   return broken.length === 0 ? 0 : 1;
 }
 
@@ -50,12 +53,8 @@ function backupOf(backups: readonly SharedBackup[], { backup }: Drawn): SharedBa
 }
 
 /** One line a run, and what it broke. */
-function describe({ drawn, attempts, broken, seconds }: RunResult): string {
-  const { seed, strategy, source, scratch, target, blows } = drawn;
-  const struck = blows.map(({ kind, phase, afterMs }) => `${kind}@${phase ?? ''}+${afterMs}`).join(',') || 'left alone';
-  const faults = [strategy, `source ${source}`, struck, `scratch ${scratch}`, target].join('; ');
-  const lines = [
-    `${broken.length === 0 ? 'ok    ' : 'BROKEN'} ${seed} [${faults}] ${attempts.join(' → ')} (${seconds} s)`,
-  ];
+function describe(result: RunResult): string {
+  const { broken } = result;
+  const lines = [`${broken.length === 0 ? 'ok    ' : 'BROKEN'} ${describeRun(result)}`];
   return `${[...lines, ...broken.map((one) => `       ${one}`)].join('\n')}\n`;
 }

@@ -1,5 +1,4 @@
 // The targets of one run, as drawn, and what may be found on them afterwards.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { MiB } from '../../src/units.ts';
@@ -58,11 +57,8 @@ export async function makeTarget(
       return onDevice(await badDevice(owner, { size }), { sound: false });
     case 'small device':
       return onDevice(loopDevice(owner, { size: size - 512 }), { sound: false });
-    case 'read-only device': {
-      const device = loopDevice(owner, { size });
-      execFileSync('blockdev', ['--setro', device.path]);
-      return onDevice(device, { sound: false });
-    }
+    case 'read-only device':
+      return onDevice(loopDevice(owner, { size, readOnly: true }), { sound: false });
   }
 }
 

@@ -5,7 +5,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LoopDevice } from './loop-device.ts';
+import { attachLoop, type LoopDevice } from './loop-device.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 /** What `requires` must find before `badDevice`. */
@@ -61,11 +61,12 @@ export async function badDevice(
     daemon.kill('SIGKILL');
     await ended;
   };
-  const path = execFileSync('losetup', ['--find', '--show', served], { encoding: 'utf8' }).trim();
+  const path = attachLoop(served);
+  execFileSync('blockdev', ['--setrw', path]);
   t.teardown(async () => {
     execFileSync('losetup', ['--detach', path]);
-    daemon.kill('SIGTERM');
-    if (daemon.exitCode === null && daemon.signalCode === null) await once(daemon, 'exit');
+    // Asked to end in order it may wait for ever, once a request of its export has failed.
+    await die();
     unmount(served);
   });
   return { path, file, die };

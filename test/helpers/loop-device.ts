@@ -37,9 +37,22 @@ export function loopDevice(
     ...(partitions ? ['--partscan'] : []),
     ...(readOnly ? ['--read-only'] : []),
   ];
-  const path = execFileSync('losetup', [...flags, '--find', '--show', file], { encoding: 'utf8' }).trim();
+  const path = attachLoop(file, flags);
   t.teardown(() => execFileSync('losetup', ['--detach', path]));
   // `blockdev --setro` stays with a loop device's number when it is detached: an earlier test's must not be ours.
   if (!readOnly) execFileSync('blockdev', ['--setrw', path]);
   return { path, file };
 }
+
+/** The loop device that losetup found for the file. Another process may take the same one first: then once more. */
+export function attachLoop(file: string, flags: readonly string[] = []): string {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return execFileSync('losetup', [...flags, '--find', '--show', file], { encoding: 'utf8' }).trim();
+    } catch (error) {
+      if (attempt === LOSETUP_ATTEMPTS) throw error;
+    }
+  }
+}
+
+const LOSETUP_ATTEMPTS = 10;
