@@ -1,13 +1,14 @@
 // The layers' tables, as qemu reads them: one after another, tip to base, at every step of the guest. Fetched ahead of it in
 // parallel, kept without their zeros in a cache that is bounded in bytes.
 import { runBounded } from '../../concurrency.ts';
+import type { ExportData } from '../../nbd/export.ts';
 import type { TableSlice } from '../../qcow2/table-index.ts';
 import { MiB } from '../../units.ts';
 import type { Begun } from './data-reader.ts';
 import type { RemoteLayer } from './remote-layer.ts';
 import { ONE_READ, type Roots, readRoots } from './roots.ts';
 import type { Slots } from './slots.ts';
-import { SparseBlock } from './sparse-block.ts';
+import { BLOCK_SIZE, SparseBlock } from './sparse-block.ts';
 import { MAX_BATCH, TableBatch } from './table-batch.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -53,6 +54,8 @@ export class Metadata {
   readonly #running = new Set<Promise<void>>();
   /** For batches on their way; new ones for each would be garbage faster than it is collected. */
   readonly #buffers: Buffer[] = [];
+  /** The same for tables that are being shown. */
+  readonly #pages: Uint8Array[] = [];
   readonly #leaveSlots: () => void;
   #cost = 0;
 
@@ -84,16 +87,17 @@ export class Metadata {
   /** Begins to read table bytes from `offset` on, at most to `end`; undefined where no table of the layer lies. */
   begin(layer: RemoteLayer, { offset, end, order, signal }: BeginOptions): Begun | undefined {
     const roots = this.#rootsOf(layer.index);
-    const root = roots.read(offset, end);
-    if (root !== undefined) return { end: offset + root.length, data: { chunks: [root] } };
+    const root = roots.find(offset);
+    if (root !== undefined) {
+      const last = Math.min(end, root.start + root.bytes.length);
+      return { end: last, data: this.#show(root.bytes, offset - root.start, last - root.start) };
+    }
     const slice = roots.tables.find(offset);
     if (slice === undefined) return undefined;
     const last = Math.min(end, slice.end);
-    const cut = (bytes: SparseBlock): { chunks: Uint8Array[] } => ({
-      chunks: [bytes.read(offset - slice.start, last - slice.start)],
-    });
+    const show = (bytes: SparseBlock): ExportData => this.#show(bytes, offset - slice.start, last - slice.start);
     const bytes = this.#read(layer, slice, order, signal);
-    return { end: last, data: bytes instanceof SparseBlock ? cut(bytes) : bytes.then(cut) };
+    return { end: last, data: bytes instanceof SparseBlock ? show(bytes) : bytes.then(show) };
   }
 
   /** Guest bytes that a slice of the layer's L2 tables maps: a power of two. */
@@ -129,6 +133,15 @@ export class Metadata {
   async ended(): Promise<void> {
     this.#leaveSlots();
     await Promise.allSettled(this.#running);
+  }
+
+  #show(bytes: SparseBlock, from: number, to: number): ExportData {
+    const view = bytes.view(from, to);
+    if (view !== undefined) return { chunks: [view] };
+    const page = this.#pages.pop() ?? new Uint8Array(BLOCK_SIZE);
+    const room = page.subarray(0, to - from);
+    bytes.copyTo(room, from);
+    return { chunks: [room], release: () => this.#pages.push(page) };
   }
 
   #read(

@@ -18,8 +18,8 @@ export interface Roots {
   readonly tables: TableIndex;
   /** The layer's first bytes, at least its header. */
   readonly head: Uint8Array;
-  /** The root's bytes at `offset`, at most to `end`; undefined where no root lies. */
-  read(offset: number, end: number): Uint8Array | undefined;
+  /** The block that holds the root's byte at `offset`, and where in the layer it begins; undefined where no root lies. */
+  find(offset: number): { readonly start: number; readonly bytes: SparseBlock } | undefined;
 }
 
 /**
@@ -53,13 +53,12 @@ export async function readRoots(
   const roots: Roots = {
     tables: new TableIndex({ header, l1, refcounts, fileSize: size }),
     head: Uint8Array.from(head.subarray(0, 512)),
-    read: (offset, end) => {
-      const root = kept.find((candidate) => offset >= candidate.start && offset < candidate.end);
+    find: (offset) => {
+      const root = kept.find(({ start, end }) => offset >= start && offset < end);
       if (root === undefined) return undefined;
-      const from = offset - root.start;
-      const block = root.blocks[Math.floor(from / BLOCK_SIZE)];
-      const shift = from % BLOCK_SIZE;
-      return block?.read(shift, Math.min(block.length, shift + Math.min(end, root.end) - offset));
+      const index = Math.floor((offset - root.start) / BLOCK_SIZE);
+      const bytes = root.blocks[index];
+      return bytes && { start: root.start + index * BLOCK_SIZE, bytes };
     },
   };
   return { roots, fetched };

@@ -50,19 +50,19 @@ export class SparseBlock {
     }
   }
 
-  /** The bytes [from, to), which must not be changed. */
-  read(from: number, to: number): Uint8Array {
+  /** The bytes [from, to) as they lie in memory, which must not be changed; undefined when they have to be put together. */
+  view(from: number, to: number): Uint8Array | undefined {
     if (this.#places === undefined) return this.#sectors.subarray(from, to);
-    if (this.#sectors.length === 0) return ZEROS.subarray(0, to - from);
-    const bytes = new Uint8Array(to - from);
-    for (let index = Math.floor(from / SECTOR); index * SECTOR < to; index += 1) {
-      const place = this.#places[index] ?? 0;
-      if (place === 0) continue;
-      const start = index * SECTOR;
-      const [first, last] = [Math.max(from, start), Math.min(to, start + SECTOR)];
-      const shift = (place - 1) * SECTOR - start;
-      bytes.set(this.#sectors.subarray(first + shift, last + shift), first - from);
+    return this.#sectors.length === 0 ? ZEROS.subarray(0, to - from) : undefined;
+  }
+
+  /** Puts the bytes from `from` on into `room`, as many as it has. */
+  copyTo(room: Uint8Array, from: number): void {
+    room.fill(0);
+    const to = from + room.length;
+    for (const [start, sector] of this.filled()) {
+      const [first, last] = [Math.max(from, start), Math.min(to, start + sector.length)];
+      if (first < last) room.set(sector.subarray(first - start, last - start), first - from);
     }
-    return bytes;
   }
 }
