@@ -52,8 +52,6 @@ function draw(kind: Fault['kind'], random: () => number, length: number): Fault 
       return { kind, total: some(1_000_000) };
     case 'headers':
       return { kind, add: { 'x-drawn': String(some(1000)) } };
-    case 'headers':
-      return { kind, add: {} };
     default:
       return { kind };
   }
