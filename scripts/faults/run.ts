@@ -7,6 +7,7 @@ import { attempt } from './attempt.ts';
 import type { SharedBackup } from './backups.ts';
 import type { Drawn } from './draw.ts';
 import { withOwner } from './owner.ts';
+import { withPatience } from './patience.ts';
 import { judge, type RestoredDisk, type TargetStates } from './promise.ts';
 import { makeScratch } from './scratch.ts';
 import { BEHAVES, sourcePlan } from './source.ts';
@@ -35,9 +36,10 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
     const disks: RestoredDisk[] = [];
     for (const [index, { name, size }] of shared.disks.entries()) {
       const kind = index === 0 ? drawn : { ...drawn, target: 'blank device' as const };
-      disks.push({ name, target: await makeTarget(owner, kind, size), truth: truthOf(made, backup, name) });
+      const target = await withPatience(() => makeTarget(owner, kind, size));
+      disks.push({ name, target, truth: truthOf(made, backup, name) });
     }
-    const scratch = makeScratch(owner, drawn, needOf(drawn, shared));
+    const scratch = await withPatience(() => makeScratch(owner, drawn, needOf(drawn, shared)));
     const peer = await startPeer({ upstream: rgw.endpoint, seed: drawn.seed }, owner);
     const runtime = tempFolder(owner);
     const paths = Object.fromEntries(disks.map(({ name, target }) => [name, target.path]));

@@ -61,7 +61,7 @@ export async function badDevice(
     daemon.kill('SIGKILL');
     await ended;
   };
-  const path = attachLoop(served);
+  const path = await attachOrEnd(served, die);
   execFileSync('blockdev', ['--setrw', path]);
   t.teardown(async () => {
     execFileSync('losetup', ['--detach', path]);
@@ -70,6 +70,16 @@ export async function badDevice(
     unmount(served);
   });
   return { path, file, die };
+}
+
+async function attachOrEnd(served: string, die: () => Promise<void>): Promise<string> {
+  try {
+    return attachLoop(served);
+  } catch (error) {
+    await die();
+    unmount(served);
+    throw error;
+  }
 }
 
 /** For blkdebug; its state counts flushes, from 1 on. */
