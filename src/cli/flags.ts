@@ -74,7 +74,7 @@ export function windowOption(description = 'bytes that stream may hold fetched a
 }
 
 export function concurrencyOption(): Option {
-  const description = 'ranged reads at a time, 1 to 256; 8 when not given, 16 without scratch';
+  const description = 'ranged reads at a time, 1 to 256; 16 when not given';
   return new Option('--concurrency <n>', description).argParser(parseInteger({ min: 1, max: 256 }));
 }
 
