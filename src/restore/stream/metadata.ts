@@ -230,7 +230,9 @@ export class Metadata {
     while (this.#options.slots.free) {
       const batch = this.#queue.shift();
       if (batch === undefined) return;
-      batch.start().catch(this.#options.onError);
+      batch.start().catch((error: unknown) => {
+        if (!this.#options.signal.aborted) this.#options.onError(error);
+      });
     }
   }
 

@@ -66,7 +66,10 @@ export async function withServedChain<T>(
   const { store, chain, folder, concurrency, onFetched } = options;
   const failing = new AbortController();
   const ending = new AbortController();
-  const fail = (error: unknown): void => failing.abort(toDatamoverError(error, options.signal));
+  const fail = (error: unknown): void => {
+    // What is stopped on purpose fails too, and must not pass for the cause.
+    if (!signal.aborted) failing.abort(toDatamoverError(error, options.signal));
+  };
   const layers = chain.layers.map((checked, index) => new RemoteLayer({ store, checked, index, onFetched }));
   const slots = new Slots(concurrency);
   const signal = AbortSignal.any([options.signal, failing.signal, ending.signal]);
