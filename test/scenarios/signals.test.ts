@@ -85,7 +85,12 @@ test('SIGINT, as a terminal sends it: to the whole process group', async (t) => 
 });
 
 /** proc(5): after the name in parentheses come state, parent and process group. */
-function groupOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]);
+function groupOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]);
+  } catch {
+    // It has ended meanwhile.
+    return undefined;
+  }
 }
