@@ -116,8 +116,9 @@ class BlockSession implements TargetSession {
   async #proveEdges(edges: readonly Uint8Array[]): Promise<void> {
     for (const [index, range] of this.layout.edges.entries()) {
       const read = await this.#io.read(range);
-      const different = read.findIndex((byte, position) => byte !== edges[index]?.[position]);
-      if (different === -1) continue;
+      const edge = edges[index] ?? new Uint8Array();
+      if (Buffer.compare(read, edge) === 0) continue;
+      const different = read.findIndex((byte, position) => byte !== edge[position]);
       await this.#io.write(0, new Uint8Array(this.layout.headSize));
       await this.#io.sync();
       throw new DatamoverError(

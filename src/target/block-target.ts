@@ -13,6 +13,7 @@ import { targetFailure } from './failure.ts';
 import { planBlankRanges, type Range } from './layout.ts';
 import { deviceNumber, readAttribute, readQueueNumber } from './sysfs.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
+import { isZero } from './zero-bytes.ts';
 
 export interface OpenBlockOptions {
   readonly path: string;
@@ -183,7 +184,7 @@ class BlockTarget implements Target {
     for (const piece of ranges.flatMap(inPieces)) {
       const bytes = await this.#readAny(piece);
       crc = crc32(bytes, crc);
-      zero &&= bytes.every((byte) => byte === 0);
+      zero &&= isZero(bytes);
     }
     return { crc, zero };
   }

@@ -10,6 +10,7 @@ import { targetFailure } from './failure.ts';
 import type { Range } from './layout.ts';
 import { describeOpener, findOpeners } from './openers.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
+import { isZero } from './zero-bytes.ts';
 
 export interface OpenFileOptions {
   readonly path: string;
@@ -139,7 +140,7 @@ async function checksumOf(handle: FileHandle, ranges: readonly Range[]): Promise
       if (bytesRead === 0) break;
       const bytes = buffer.subarray(0, bytesRead);
       crc = crc32(bytes, crc);
-      zero &&= bytes.every((byte) => byte === 0);
+      zero &&= isZero(bytes);
       done += bytesRead;
     }
   }
