@@ -47,7 +47,7 @@ function runBlocks(t: Test, blocks: readonly string[], env: NodeJS.ProcessEnv = 
 }
 
 test('shell blocks run as printed', async (t) => {
-  if (!requires(t, 'bash', 'qemu-img')) return;
+  if (!requires(t, 'bash', 'qemu-img', 'qemu-io', 'nbdcopy', 'debugfs')) return;
   for (const document of DOCUMENTS) {
     const blocks = runnableBlocks(document, 'run');
     if (blocks.length > 0) await t.test(document, async (t) => runBlocks(t, blocks));
