@@ -68,7 +68,9 @@ export async function judge(end: AttemptEnd, { disks, scratch, before, killedBef
 function outcomeOf(end: AttemptEnd, broken: string[]): string {
   if (/^\s+at .*:\d+:\d+/m.test(end.stderr)) broken.push('a stack trace on stderr');
   if (end.exitCode === null) {
-    if (end.struck !== 'kill') broken.push('ended by a signal that nobody sent');
+    // A signal that comes while Node itself still starts ends it before our program has begun.
+    const early = end.struck !== undefined && end.phase === undefined;
+    if (end.struck !== 'kill' && !early) broken.push('ended by a signal that nobody sent, or that was to be heard');
     return 'killed';
   }
   if (end.exitCode === 0) {
