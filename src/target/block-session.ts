@@ -42,6 +42,7 @@ class BlockSession implements TargetSession {
   readonly #claim: Claim;
   /** From then on the disk's own beginning stands where the claim was, or a part of it. */
   #headBegun = false;
+  #finished = false;
 
   constructor({ realPath, path, cache, io, claim }: BlockSessionOptions, layout: DeviceLayout) {
     this.writePath = realPath;
@@ -94,18 +95,32 @@ class BlockSession implements TargetSession {
     await this.#io.write(0, padded(head.subarray(0, headSize), headSize));
     await this.#io.sync();
     await this.#proveEdges(edges);
+    this.#finished = true;
   }
 
   async abandon(): Promise<{ problem?: string }> {
+    if (this.#finished) return {};
     try {
       // What is neither our claim nor the head that was to follow it is not ours to wipe.
       if (!this.#headBegun && !(await this.#isOurs())) return {};
+      // Blank again at both ends, so that the next run needs no --force; while the claim is there, it goes last.
+      if (!this.#headBegun) {
+        await this.#zeroEdges().catch(() => {
+          // A device that fails here: the claim, which matters more, is still to be wiped.
+        });
+      }
       await this.#io.write(0, new Uint8Array(this.layout.headSize));
       await this.#io.sync();
+      if (this.#headBegun) await this.#zeroEdges();
       return {};
     } catch (error) {
       return { problem: `the claim on ${this.#path} could not be wiped: ${messageOf(error)}` };
     }
+  }
+
+  async #zeroEdges(): Promise<void> {
+    for (const { offset, length } of this.layout.zeroed) await this.#io.write(offset, new Uint8Array(length));
+    await this.#io.sync();
   }
 
   async #isOurs(): Promise<boolean> {

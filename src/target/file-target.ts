@@ -109,7 +109,8 @@ class FileTarget implements Target {
         path: this.path,
         realPath: this.realPath,
         diskSize,
-        cache: await cacheFor(partial),
+        // Direct writes come in whole blocks, and would leave a file that is longer than such a disk.
+        cache: diskSize % DIRECT_UNIT === 0 ? await cacheFor(partial) : 'writeback',
       });
       await handle.truncate(diskSize).catch(async (error: unknown) => {
         await session.abandon();
@@ -152,6 +153,9 @@ async function existing(folder: string): Promise<string> {
   const found = await stat(folder).catch(() => undefined);
   return found !== undefined || dirname(folder) === folder ? folder : await existing(dirname(folder));
 }
+
+/** The largest block that a file system is likely to want direct writes in. */
+const DIRECT_UNIT = 4096;
 
 /** Some file systems (tmpfs before Linux 6.6, some FUSE) refuse O_DIRECT. */
 async function cacheFor(path: string): Promise<'none' | 'writeback'> {
@@ -206,6 +210,15 @@ class FileSession implements TargetSession {
         throw new DatamoverError('TARGET_BUSY', `${partial} was replaced by somebody else while it was written`, {
           hint: 'find out who writes there, end that, and run again',
         });
+      }
+      if (held.size !== BigInt(this.#parts.diskSize)) {
+        throw new DatamoverError(
+          'TARGET_WRITE_FAILED',
+          `${partial} has ${held.size} bytes, the disk ${this.#parts.diskSize}`,
+          {
+            hint: 'the file system changed its length: restore onto another one',
+          },
+        );
       }
       await rename(partial, realPath);
       await syncFolder(dirname(realPath));

@@ -111,6 +111,22 @@ async function openTargetlessClaim(path: string): Promise<Buffer> {
   return bytes;
 }
 
+test('what fails late leaves a device that is blank at both ends, and what is finished stays', async (t) => {
+  if (!requires(t, 'root', 'losetup')) return;
+  const device = loopDevice(t, { size: SIZE });
+  const target = await opened(t, device.path);
+  const session = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
+  // The second edge has a wrong length: the first is written by then.
+  await t.rejects(session.finish([edge(2), new Uint8Array(512)]), RangeError);
+  t.equal(readFileSync(device.file)[SIZE - 1], 2);
+  t.strictSame(await session.abandon(), {});
+  t.equal(await target.checkBlank({ force: false, excuse: undefined }), 'blank');
+  const second = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
+  await second.finish([edge(2), edge(1)]);
+  t.strictSame(await second.abandon(), {});
+  t.equal(readFileSync(device.file)[0], 1, 'a finished disk is not wiped');
+});
+
 test('killed after any step, a device shows no partition table and no file system before the end', async (t) => {
   if (!requires(t, 'root', 'losetup', 'blkid', 'mkfs.ext4', 'sfdisk')) return;
   const module = fileURLToPath(new URL('../../src/target/open.ts', import.meta.url));
