@@ -220,6 +220,6 @@ function endConnection(kind: 'reset' | 'cut' | 'stall', outgoing: ServerResponse
     socket.end();
     return;
   }
-  if (socket.writableLength === 0) socket.resetAndDestroy();
-  else socket.once('drain', () => socket.resetAndDestroy());
+  // Not at 'drain', which is told only when so much waits that the writer was held back.
+  socket.write('', () => socket.resetAndDestroy());
 }
