@@ -9,7 +9,9 @@ import type { RemoteLayer } from './remote-layer.ts';
 import { ONE_READ, type Roots, readRoots } from './roots.ts';
 import type { Slots } from './slots.ts';
 import { BLOCK_SIZE, SparseBlock } from './sparse-block.ts';
-import { MAX_BATCH, TableBatch } from './table-batch.ts';
+import { type Ahead, aheadInChain, aheadInLayer } from './table-ahead.ts';
+import { MAX_BATCH, TableBatch, type TablePlace } from './table-batch.ts';
+import { type CachedTable, TableCache } from './table-cache.ts';
 import { waitFor } from './wait-for.ts';
 
 /**
@@ -30,26 +32,13 @@ export interface MetadataOptions {
 }
 
 const CACHE_BYTES = 32 * MiB;
-/** Fetched ahead at a time: a row of 64 layers of KubeVirt's clusters, or 2 GiB of guest with clusters of 4 KiB. */
-const AHEAD_BYTES = 4 * MiB;
-const AHEAD_TABLES = 512;
 /** Small reads at a time while the layers are opened: they are latency, not bandwidth. */
 const OPENING = 16;
-
-interface Block {
-  readonly slice: TableSlice;
-  readonly batch: TableBatch;
-  /** Undefined until it was fetched. */
-  bytes: SparseBlock | undefined;
-  /** Set on one block of what was fetched ahead: when that is read, it is time for more. */
-  onRead: (() => void) | undefined;
-}
 
 export class Metadata {
   readonly #options: MetadataOptions;
   readonly #roots: Roots[] = [];
-  /** In the order of use, oldest first. */
-  readonly #blocks = new Map<number, Block>();
+  readonly #cache: TableCache;
   readonly #queue: TableBatch[] = [];
   readonly #running = new Set<Promise<void>>();
   /** For batches on their way; new ones for each would be garbage faster than it is collected. */
@@ -57,10 +46,10 @@ export class Metadata {
   /** The same for tables that are being shown. */
   readonly #pages: Uint8Array[] = [];
   readonly #leaveSlots: () => void;
-  #cost = 0;
 
   private constructor(options: MetadataOptions) {
     this.#options = options;
+    this.#cache = new TableCache(options.cacheBytes ?? CACHE_BYTES);
     this.#leaveSlots = options.slots.whenFree(() => this.#pump());
   }
 
@@ -150,79 +139,52 @@ export class Metadata {
     order: TableOrder,
     signal: AbortSignal,
   ): SparseBlock | Promise<SparseBlock> {
-    const block = this.#touch(layer, slice, order);
-    const { onRead } = block;
-    block.onRead = undefined;
+    const place = { layer, slice };
+    if (!this.#cache.has(layer, slice)) this.#fetchAhead(place, order);
+    const table = this.#cache.use(layer, slice);
+    if (table === undefined) throw new TypeError('a table was asked for, but is not on its way');
+    const { onRead } = table;
+    table.onRead = undefined;
     onRead?.();
-    return block.bytes ?? this.#wait(block, signal);
+    return table.bytes ?? this.#wait(table, signal);
   }
 
-  async #wait(block: Block, signal: AbortSignal): Promise<SparseBlock> {
-    await waitFor(block.batch.start(), signal);
-    if (block.bytes === undefined) throw new TypeError('a table was fetched, but is not there');
-    return block.bytes;
+  async #wait(table: CachedTable, signal: AbortSignal): Promise<SparseBlock> {
+    await waitFor(table.batch.start(), signal);
+    if (table.bytes === undefined) throw new TypeError('a table was fetched, but is not there');
+    return table.bytes;
   }
 
-  #touch(layer: RemoteLayer, slice: TableSlice, order: TableOrder): Block {
-    const key = keyOf(layer, slice);
-    const known = this.#blocks.get(key);
-    if (known !== undefined) {
-      this.#blocks.delete(key);
-      this.#blocks.set(key, known);
-      return known;
-    }
+  /** Plans a table and what will be read behind it. */
+  #fetchAhead(place: TablePlace, order: TableOrder): void {
+    const { layer, slice } = place;
     if (order === 'layer') this.#fetchLayerFrom(layer, slice.rank);
     else this.#fetchChainFrom(this.#rootsOf(layer.index).tables.guestOf(slice.rank));
-    const planned = this.#blocks.get(key);
-    if (planned !== undefined) return planned;
-    this.#plan([{ layer, slice }], undefined);
-    const own = this.#blocks.get(key);
-    if (own === undefined) throw new TypeError('a table was planned, but is not there');
-    return own;
+    // A refcount block is no part of the chain's order.
+    if (!this.#cache.has(layer, slice)) this.#plan({ places: [place], next: undefined }, () => {});
   }
 
-  #fetchLayerFrom(layer: RemoteLayer, from: number): void {
+  #fetchLayerFrom(layer: RemoteLayer, rank: number): void {
     const { tables } = this.#rootsOf(layer.index);
-    const wanted = new Wanted(this.#blocks);
-    let rank = from;
-    while (rank < tables.count && !wanted.enough) wanted.add(layer, tables.at(rank++));
-    this.#plan(wanted.places, rank < tables.count ? () => this.#fetchLayerFrom(layer, rank) : undefined);
+    this.#plan(aheadInLayer({ layer, tables }, rank, this.#isThere), (next) => this.#fetchLayerFrom(layer, next));
   }
 
-  /** Rows of the guest from `from` on, each tip to base, since that is how qemu goes through them. */
-  #fetchChainFrom(from: number): void {
-    const { layers } = this.#options;
-    const tipFirst = layers.toReversed().map((layer) => {
-      const { tables } = this.#rootsOf(layer.index);
-      return { layer, tables, rank: tables.rankAt(from) };
-    });
-    const wanted = new Wanted(this.#blocks);
-    let next = from;
-    while (!wanted.enough) {
-      const row = Math.min(...tipFirst.map(({ tables, rank }) => tables.guestOf(rank)));
-      if (row === Number.POSITIVE_INFINITY) {
-        this.#plan(wanted.places, undefined);
-        return;
-      }
-      for (const cursor of tipFirst) {
-        if (cursor.tables.guestOf(cursor.rank) <= row) wanted.add(cursor.layer, cursor.tables.at(cursor.rank++));
-      }
-      next = row + 1;
-    }
-    this.#plan(wanted.places, () => this.#fetchChainFrom(next));
+  #fetchChainFrom(guest: number): void {
+    const layers = this.#options.layers.map((layer) => ({ layer, tables: this.#rootsOf(layer.index).tables }));
+    this.#plan(aheadInChain(layers, guest, this.#isThere), (next) => this.#fetchChainFrom(next));
   }
 
-  /** Queues what is not there; `more` is called when a reader has come half through it. */
-  #plan(places: readonly Place[], more: (() => void) | undefined): void {
+  readonly #isThere = ({ layer, slice }: TablePlace): boolean => this.#cache.has(layer, slice);
+
+  /** Queues what is not there; `goOn` is called when a reader has come half through it, if more comes behind. */
+  #plan({ places, next }: Ahead, goOn: (next: number) => void): void {
     for (const batch of TableBatch.join(places, (batch) => this.#fetch(batch))) {
-      for (const slice of batch.slices) {
-        this.#blocks.set(keyOf(batch.layer, slice), { slice, batch, bytes: undefined, onRead: undefined });
-      }
+      this.#cache.expect(batch);
       this.#queue.push(batch);
     }
     const middle = places[Math.floor(places.length / 2)];
-    const block = middle && this.#blocks.get(keyOf(middle.layer, middle.slice));
-    if (block !== undefined) block.onRead = more;
+    const table = middle && this.#cache.use(middle.layer, middle.slice);
+    if (table !== undefined && next !== undefined) table.onRead = () => goOn(next);
     this.#pump();
   }
 
@@ -244,10 +206,10 @@ export class Metadata {
       try {
         const bytes = buffer.subarray(0, end - first);
         await layer.fetchInto(bytes, first, signal);
-        for (const slice of slices) this.#keep(layer, slice, bytes.subarray(slice.start - first, slice.end - first));
+        for (const slice of slices)
+          this.#cache.keep(layer, slice, bytes.subarray(slice.start - first, slice.end - first));
       } catch (error) {
-        // Whoever asks again may have more luck: a served disk outlives an outage.
-        for (const slice of slices) this.#blocks.delete(keyOf(layer, slice));
+        this.#cache.forget(batch);
         throw error;
       } finally {
         this.#buffers.push(buffer);
@@ -258,25 +220,6 @@ export class Metadata {
     return done;
   }
 
-  #keep(layer: RemoteLayer, slice: TableSlice, bytes: Uint8Array): void {
-    const block = this.#blocks.get(keyOf(layer, slice));
-    if (block === undefined) return;
-    block.bytes = new SparseBlock(bytes);
-    this.#cost += block.bytes.cost;
-    this.#letOldGo();
-  }
-
-  #letOldGo(): void {
-    const { cacheBytes = CACHE_BYTES } = this.#options;
-    if (this.#cost <= cacheBytes) return;
-    for (const [key, { bytes }] of this.#blocks) {
-      if (bytes === undefined) continue;
-      this.#blocks.delete(key);
-      this.#cost -= bytes.cost;
-      if (this.#cost <= cacheBytes) return;
-    }
-  }
-
   /** The read of the roots brought the first tables too. */
   #keepFetched(layer: RemoteLayer, fetched: Uint8Array): void {
     const { tables } = this.#rootsOf(layer.index);
@@ -284,9 +227,8 @@ export class Metadata {
       const slice = tables.find(at);
       at = slice?.end ?? at + tables.sliceSize;
       if (slice === undefined || slice.end > fetched.length) continue;
-      const batch = TableBatch.fetched(layer, slice);
-      this.#blocks.set(keyOf(layer, slice), { slice, batch, bytes: undefined, onRead: undefined });
-      this.#keep(layer, slice, fetched.subarray(slice.start, slice.end));
+      this.#cache.expect(TableBatch.fetched(layer, slice));
+      this.#cache.keep(layer, slice, fetched.subarray(slice.start, slice.end));
     }
   }
 
@@ -302,35 +244,4 @@ export interface BeginOptions {
   readonly end: number;
   readonly order: TableOrder;
   readonly signal: AbortSignal;
-}
-
-interface Place {
-  readonly layer: RemoteLayer;
-  readonly slice: TableSlice;
-}
-
-/** Tables to fetch that are not there yet, up to a bound. */
-class Wanted {
-  readonly places: Place[] = [];
-  readonly #there: ReadonlyMap<number, unknown>;
-  #bytes = 0;
-
-  constructor(there: ReadonlyMap<number, unknown>) {
-    this.#there = there;
-  }
-
-  get enough(): boolean {
-    return this.#bytes >= AHEAD_BYTES || this.places.length >= AHEAD_TABLES;
-  }
-
-  add(layer: RemoteLayer, slice: TableSlice): void {
-    if (slice.end <= slice.start || this.#there.has(keyOf(layer, slice))) return;
-    this.places.push({ layer, slice });
-    this.#bytes += slice.end - slice.start;
-  }
-}
-
-/** Offsets are below 2^53 and tables aligned to 512 bytes. */
-function keyOf({ index }: RemoteLayer, { start }: TableSlice): number {
-  return index * 2 ** 40 + start / 512;
 }

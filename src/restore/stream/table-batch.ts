@@ -8,6 +8,11 @@ const JOIN_GAP = 64 * KiB;
 /** Bytes of one read. */
 export const MAX_BATCH = 256 * KiB;
 
+export interface TablePlace {
+  readonly layer: RemoteLayer;
+  readonly slice: TableSlice;
+}
+
 export class TableBatch {
   readonly layer: RemoteLayer;
   /** In host order. */
@@ -22,10 +27,7 @@ export class TableBatch {
   }
 
   /** Batches in the order in which their first tables are wanted. */
-  static join(
-    places: readonly { readonly layer: RemoteLayer; readonly slice: TableSlice }[],
-    fetch: (batch: TableBatch) => Promise<void>,
-  ): TableBatch[] {
+  static join(places: readonly TablePlace[], fetch: (batch: TableBatch) => Promise<void>): TableBatch[] {
     const wanted = places.map((place, position) => ({ ...place, position }));
     wanted.sort((a, b) => a.layer.index - b.layer.index || a.slice.start - b.slice.start);
     const groups: { first: number; layer: RemoteLayer; slices: TableSlice[] }[] = [];
