@@ -20,7 +20,9 @@ try {
   if (call === undefined) process.stdout.write(HELP);
   else process.exitCode = await main(call);
 } catch (error) {
-  process.stderr.write(`bench: ${messageOf(error)}\n`);
+  process.stderr.write(
+    `bench: ${stop.signal.aborted ? `stopped by ${messageOf(stop.signal.reason)}` : messageOf(error)}\n`,
+  );
   process.exitCode = stop.signal.aborted ? 130 : 1;
 }
 
