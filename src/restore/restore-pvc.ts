@@ -23,7 +23,7 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
   const tally = startTally(chain);
   const outcome = { disk: chain.disk, chain, strategy: run.options.strategy, tally };
   try {
-    if (checked.finished) noteFinished(run, checked);
+    if (checked.finished) await noteFinished(run, checked);
     else await restoreOnto(run, checked, tally);
     return { ...outcome, state: 'restored', seconds: secondsSince(began) };
   } catch (error) {
@@ -61,7 +61,11 @@ async function concludePvc({ folder, options: { progress } }: Run, on: DiskOnTar
   }
 }
 
-function noteFinished({ options: { progress } }: Run, { chain, target }: CheckedDisk): void {
+async function noteFinished({ options: { progress } }: Run, { chain, target }: CheckedDisk): Promise<void> {
   const message = `an earlier run of this plan restored it onto ${target.path}, which still holds it: nothing to do`;
   progress.report({ type: 'note', pvc: chain.disk.name, message });
+  await target.removeLeftovers().catch((error: unknown) => {
+    const left = `a file beside ${target.path} that an earlier run left could not be removed: ${messageOf(error)}`;
+    progress.report({ type: 'warning', pvc: chain.disk.name, message: left });
+  });
 }

@@ -31,6 +31,7 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
   const session = await target.begin({
     claim: { planId: run.planId, pvc, diskSize: guest.size, runId: run.runId },
     diskSize: guest.size,
+    replace: run.options.force,
     signal: run.signal,
   });
   try {

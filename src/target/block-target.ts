@@ -201,6 +201,10 @@ class BlockTarget implements Target {
     return await beginBlockSession({ ...options, ...this.#parts, cache: direct ? 'none' : 'writeback' });
   }
 
+  async removeLeftovers(): Promise<void> {
+    // All that a run leaves on a device is the disk, or a claim.
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,14 +1,16 @@
 // A raw file as a target: written beside its place under another name, and given its own when it is whole.
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, rename, stat, statfs, unlink } from 'node:fs/promises';
+import { access, type FileHandle, lstat, open, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { MiB } from '../units.ts';
 import { targetFailure } from './failure.ts';
+import { FileSession } from './file-session.ts';
 import type { Range } from './layout.ts';
 import { describeOpener, findOpeners } from './openers.ts';
+import { isSameFile, partialPathOf } from './partial-file.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
 import { isZero } from './zero-bytes.ts';
 
@@ -20,10 +22,22 @@ export interface OpenFileOptions {
   readonly signal: AbortSignal;
 }
 
-/** TARGET_BUSY when another process has an existing file open for writing. */
+/**
+ * TARGET_BUSY when another process has an existing file open for writing, TARGET_DENIED when none can be made beside it.
+ */
 export async function openFileTarget(options: OpenFileOptions): Promise<Target> {
-  if (options.exists) await checkNotWritten(options);
+  if (options.exists) {
+    await checkReplaceable(options);
+    await checkNotWritten(options);
+  }
   return new FileTarget(options);
+}
+
+async function checkReplaceable({ path, realPath }: OpenFileOptions): Promise<void> {
+  const folder = dirname(realPath);
+  await access(folder, constants.W_OK | constants.X_OK).catch((error: unknown) => {
+    throw targetFailure(`cannot make target ${path} anew in ${folder}`, error);
+  });
 }
 
 async function checkNotWritten({ path, realPath, signal }: OpenFileOptions): Promise<void> {
@@ -52,7 +66,7 @@ class FileTarget implements Target {
     this.path = path;
     this.realPath = realPath;
     this.identity = { kind: 'file', place: realPath, size: null, medium: null };
-    this.#partialPath = `${realPath}.${partialTag}.partial`;
+    this.#partialPath = partialPathOf(realPath, partialTag);
   }
 
   checkSize(): void {
@@ -90,7 +104,7 @@ class FileTarget implements Target {
     }
   }
 
-  async begin({ diskSize }: BeginOptions): Promise<TargetSession> {
+  async begin({ diskSize, replace }: BeginOptions): Promise<TargetSession> {
     const partial = this.#partialPath;
     try {
       await makeFolders(dirname(partial), 0o700);
@@ -109,6 +123,7 @@ class FileTarget implements Target {
         path: this.path,
         realPath: this.realPath,
         diskSize,
+        replace,
         // Direct writes come in whole blocks, and would leave a file that is longer than such a disk.
         cache: diskSize % DIRECT_UNIT === 0 ? await cacheFor(partial) : 'writeback',
       });
@@ -120,6 +135,10 @@ class FileTarget implements Target {
     } catch (error) {
       throw targetFailure(`cannot make ${partial}`, error);
     }
+  }
+
+  async removeLeftovers(): Promise<void> {
+    if (await isSameFile(this.#partialPath, this.realPath)) await unlink(this.#partialPath);
   }
 
   async close(): Promise<void> {
@@ -165,88 +184,5 @@ async function cacheFor(path: string): Promise<'none' | 'writeback'> {
   } catch (error) {
     if (systemCode(error) === 'EINVAL') return 'writeback';
     throw error;
-  }
-}
-
-interface FileParts {
-  readonly handle: FileHandle;
-  readonly partial: string;
-  readonly path: string;
-  readonly realPath: string;
-  readonly diskSize: number;
-  readonly cache: 'none' | 'writeback';
-}
-
-class FileSession implements TargetSession {
-  readonly driver = 'file';
-  readonly isZero = true;
-  readonly mask = undefined;
-  readonly edges: readonly Range[] = [];
-  readonly tail = undefined;
-  readonly writePath: string;
-  readonly cache: 'none' | 'writeback';
-  readonly body: Range;
-  readonly #parts: FileParts;
-
-  constructor(parts: FileParts) {
-    this.writePath = parts.partial;
-    this.cache = parts.cache;
-    this.body = { offset: 0, length: parts.diskSize };
-    this.#parts = parts;
-  }
-
-  async flush(): Promise<void> {
-    await this.#parts.handle.sync().catch((error: unknown) => {
-      throw targetFailure(`cannot flush ${this.#parts.partial}`, error);
-    });
-  }
-
-  async finish(): Promise<void> {
-    const { handle, partial, path, realPath } = this.#parts;
-    await this.flush();
-    try {
-      const [held, named] = await Promise.all([handle.stat({ bigint: true }), stat(partial, { bigint: true })]);
-      if (held.ino !== named.ino || held.dev !== named.dev) {
-        throw new DatamoverError('TARGET_BUSY', `${partial} was replaced by somebody else while it was written`, {
-          hint: 'find out who writes there, end that, and run again',
-        });
-      }
-      if (held.size !== BigInt(this.#parts.diskSize)) {
-        throw new DatamoverError(
-          'TARGET_WRITE_FAILED',
-          `${partial} has ${held.size} bytes, the disk ${this.#parts.diskSize}`,
-          {
-            hint: 'the file system changed its length: restore onto another one',
-          },
-        );
-      }
-      await rename(partial, realPath);
-      await syncFolder(dirname(realPath));
-      await handle.close();
-    } catch (error) {
-      throw targetFailure(`cannot give ${path} its name`, error);
-    }
-  }
-
-  async abandon(): Promise<{ problem?: string }> {
-    const { handle, partial } = this.#parts;
-    try {
-      await handle.close();
-      await unlink(partial);
-      return {};
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return {};
-      return { problem: `${partial} could not be removed: ${messageOf(error)}` };
-    }
-  }
-}
-
-/** A new name is on the medium only when its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

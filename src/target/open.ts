@@ -46,12 +46,20 @@ async function find(path: string) {
   try {
     return await stat(path, { bigint: true });
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    if (systemCode(error) === 'ENOTDIR')
-      throw missing(path, 'lies under something that is no folder', 'correct the path');
+    const code = systemCode(error) ?? '';
+    if (code === 'ENOENT') return undefined;
+    const why = UNREACHABLE.get(code);
+    if (why !== undefined) throw missing(path, why, 'correct the path');
     throw targetFailure(`cannot look at target ${path}`, error);
   }
 }
+
+/** Paths that lead nowhere, whatever is made or allowed there. */
+const UNREACHABLE: ReadonlyMap<string, string> = new Map([
+  ['ENOTDIR', 'lies under something that is no folder'],
+  ['ELOOP', 'is a link that leads in a circle'],
+  ['ENAMETOOLONG', 'has a name that is too long for any file system'],
+]);
 
 /** A mistyped device must not fill memory: only what is clearly meant as a raw file is made. */
 async function openMissing(options: OpenTargetOptions): Promise<Target> {

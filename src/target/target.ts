@@ -37,6 +37,8 @@ export interface Target {
   checksum(ranges: readonly Range[]): Promise<{ readonly crc: number; readonly zero: boolean }>;
   /** Claims a device, or makes a file beside its place; from here on `finish` or `abandon` must follow. */
   begin(options: BeginOptions): Promise<TargetSession>;
+  /** Of a target that an earlier run finished: takes away what that run had no time to. */
+  removeLeftovers(): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
 }
@@ -50,6 +52,8 @@ export interface BeginOptions {
   readonly claim: Claim;
   /** Bytes, a multiple of 512; `checkSize` let it pass. */
   readonly diskSize: number;
+  /** Whether a file that came to be at the target's place since `checkBlank` may be replaced (`--force`). */
+  readonly replace: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -76,7 +80,8 @@ export interface TargetSession {
   flush(): Promise<void>;
   /**
    * Writes the edges, the first 4 KiB last of all, flushes, and proves them by reading them back (VERIFY_MISMATCH); a
-   * file is flushed and gets its name. TARGET_BUSY when the claim is no longer ours.
+   * file is flushed and gets its name. TARGET_BUSY when the claim, or the file, is no longer ours; TARGET_NOT_BLANK when
+   * a file came to be in its place that may not be replaced.
    */
   finish(edges: readonly Uint8Array[]): Promise<void>;
   /** Takes back what `begin` did. Never rejects, so that it hides no error: `problem` says what could not be taken back. */

@@ -1,7 +1,7 @@
 // Claim, body, edges last, on real loop devices.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,7 @@ import { tempFolder } from '../helpers/tmp.ts';
 const signal = new AbortController().signal;
 const SIZE = 8 * MiB;
 const CLAIM = { planId: 'plan', pvc: 'rootdisk', diskSize: SIZE, runId: 'run-1' };
+const BEGIN = { claim: CLAIM, diskSize: SIZE, replace: false, signal };
 const EXCUSE = { planId: 'plan', pvc: 'rootdisk', diskSize: SIZE };
 
 async function opened(t: Test, path: string): Promise<Target> {
@@ -52,7 +53,7 @@ test('a whole restore by steps', async (t) => {
       t.equal(target.capacity, SIZE + 2 * MiB);
       await t.rejects(target.checkBlank({ force: false, excuse: EXCUSE }), { code: 'TARGET_NOT_BLANK' });
       t.equal(await target.checkBlank({ force: true, excuse: EXCUSE }), 'overwrite');
-      const session = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
+      const session = await target.begin(BEGIN);
       const claimed = readFileSync(device.file);
       t.match(parseClaim(claimed), CLAIM);
       t.ok(
@@ -90,11 +91,11 @@ test('an orderly failure wipes our claim, and nobody else’s', async (t) => {
   if (!requires(t, 'root', 'losetup')) return;
   const device = loopDevice(t, { size: SIZE });
   const target = await opened(t, device.path);
-  const session = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
+  const session = await target.begin(BEGIN);
   t.strictSame(await session.abandon(), {});
   t.equal(await target.checkBlank({ force: false, excuse: undefined }), 'blank');
 
-  const second = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
+  const second = await target.begin(BEGIN);
   const theirs = await openTargetlessClaim(device.path);
   t.strictSame(await second.abandon(), {});
   t.ok(readFileSync(device.file).subarray(0, 4096).equals(theirs), "another's bytes stay");
@@ -115,13 +116,13 @@ test('what fails late leaves a device that is blank at both ends, and what is fi
   if (!requires(t, 'root', 'losetup')) return;
   const device = loopDevice(t, { size: SIZE });
   const target = await opened(t, device.path);
-  const session = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
+  const session = await target.begin(BEGIN);
   // The second edge has a wrong length: the first is written by then.
   await t.rejects(session.finish([edge(2), new Uint8Array(512)]), RangeError);
   t.equal(readFileSync(device.file)[SIZE - 1], 2);
   t.strictSame(await session.abandon(), {});
   t.equal(await target.checkBlank({ force: false, excuse: undefined }), 'blank');
-  const second = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
+  const second = await target.begin(BEGIN);
   await second.finish([edge(2), edge(1)]);
   t.strictSame(await second.abandon(), {});
   t.equal(readFileSync(device.file)[0], 1, 'a finished disk is not wiped');
@@ -143,7 +144,7 @@ test('killed after any step, a device shows no partition table and no file syste
       const target = await openTarget({ path: ${JSON.stringify(device.path)}, partialTag: 'plan', signal });
       target.checkSize(${SIZE});
       if (${JSON.stringify(step)} !== 'open') {
-        const session = await target.begin({ claim: ${JSON.stringify(CLAIM)}, diskSize: ${SIZE}, signal });
+        const session = await target.begin({ claim: ${JSON.stringify(CLAIM)}, diskSize: ${SIZE}, replace: false, signal });
         if (${JSON.stringify(step)} === 'flush') await session.flush();
       }
       console.log('there');
@@ -211,48 +212,4 @@ test('a partition table on the target itself is no holder, a mounted partition i
     execFileSync('umount', [mountPoint]);
     spawnSync('partx', ['--delete', device.path]);
   }
-});
-
-test('raw files get their name when they are whole', async (t) => {
-  const folder = tempFolder(t);
-  const path = join(folder, 'disk.raw');
-  const target = await opened(t, path);
-  t.equal(await target.checkBlank({ force: false, excuse: EXCUSE }), 'blank');
-  t.same((await target.freeSpace())?.device, statSync(folder).dev);
-  const left = `${path}.plan.partial`;
-  writeFileSync(left, 'left by a run that was killed');
-  const session = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
-  t.equal(session.writePath, left);
-  t.equal(statSync(left).mode & 0o777, 0o600);
-  t.equal(statSync(left).blocks, 0, 'sparse');
-  await t.rejects(
-    target.checkBlank({ force: false, excuse: EXCUSE }).then(() => open(path)),
-    { code: 'ENOENT' },
-  );
-  await session.finish([]);
-  t.equal(statSync(path).size, SIZE);
-  await t.rejects(target.checkBlank({ force: false, excuse: EXCUSE }), { code: 'TARGET_NOT_BLANK' });
-
-  const abandoned = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
-  writeFileSync(path, 'the old one');
-  t.strictSame(await abandoned.abandon(), {});
-  t.equal(readFileSync(path, 'utf8'), 'the old one');
-  const replaced = await target.begin({ claim: CLAIM, diskSize: SIZE, signal });
-  execFileSync('mv', [path, left]);
-  await t.rejects(replaced.finish([]), { code: 'TARGET_BUSY' }, 'a file that is not ours gets no name');
-});
-
-test('only what is meant as a raw file is made', async (t) => {
-  const folder = tempFolder(t);
-  for (const path of [folder, join(folder, 'disk'), join(folder, 'no/disk.raw'), '/dev/nope.raw', '/dev/null']) {
-    await t.rejects(openTarget({ path, partialTag: 'p', signal }), { code: 'TARGET_MISSING' }, path);
-  }
-  await openTarget({ path: '/dev/shm/kdm-test.raw', partialTag: 'p', signal });
-  const made = await openTarget({ path: join(folder, 'a/b/disk.img'), partialTag: 'p', makeParents: true, signal });
-  const session = await made.begin({ claim: CLAIM, diskSize: SIZE, signal });
-  t.equal(statSync(join(folder, 'a/b')).mode & 0o777, 0o700);
-  await session.abandon();
-  await t.rejects(openTarget({ path: join(folder, 'x.raw'), partialTag: 'p', requireBlockDevice: true, signal }), {
-    code: 'TARGET_MISSING',
-  });
 });

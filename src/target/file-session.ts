@@ -1,0 +1,140 @@
+// A raw file from its beginning beside its place to its own name.
+import { type FileHandle, link, open, rename, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { targetFailure } from './failure.ts';
+import type { Range } from './layout.ts';
+import { identityOf } from './partial-file.ts';
+import type { TargetSession } from './target.ts';
+
+export interface FileParts {
+  /** Of the file at `partial`, which we have just made. */
+  readonly handle: FileHandle;
+  readonly partial: string;
+  readonly path: string;
+  readonly realPath: string;
+  /** Bytes. */
+  readonly diskSize: number;
+  /** Whether a file at `realPath` may be replaced. */
+  readonly replace: boolean;
+  readonly cache: 'none' | 'writeback';
+}
+
+export class FileSession implements TargetSession {
+  readonly driver = 'file';
+  readonly isZero = true;
+  readonly mask = undefined;
+  readonly edges: readonly Range[] = [];
+  readonly tail = undefined;
+  readonly writePath: string;
+  readonly cache: 'none' | 'writeback';
+  readonly body: Range;
+  readonly #parts: FileParts;
+
+  constructor(parts: FileParts) {
+    this.writePath = parts.partial;
+    this.cache = parts.cache;
+    this.body = { offset: 0, length: parts.diskSize };
+    this.#parts = parts;
+  }
+
+  async flush(): Promise<void> {
+    await this.#parts.handle.sync().catch((error: unknown) => {
+      throw targetFailure(`cannot flush ${this.#parts.partial}`, error);
+    });
+  }
+
+  async finish(): Promise<void> {
+    const { handle, partial, path, diskSize } = this.#parts;
+    await this.flush();
+    try {
+      if (!(await this.#isOurs())) throw replacedMeanwhile(partial);
+      const { size } = await handle.stat();
+      if (size !== diskSize) throw wrongLength(partial, size, diskSize);
+      await this.#giveName();
+      await handle.close();
+    } catch (error) {
+      throw targetFailure(`cannot give ${path} its name`, error);
+    }
+  }
+
+  async abandon(): Promise<{ problem?: string }> {
+    const { handle, partial } = this.#parts;
+    try {
+      const ours = await this.#isOurs();
+      await handle.close();
+      if (ours) await unlink(partial);
+      return {};
+    } catch (error) {
+      return { problem: `${partial} could not be removed: ${messageOf(error)}` };
+    }
+  }
+
+  async #isOurs(): Promise<boolean> {
+    const { handle, partial } = this.#parts;
+    const { dev, ino } = await handle.stat({ bigint: true });
+    return (await identityOf(partial)) === `${dev}:${ino}`;
+  }
+
+  /** The file system refuses the name where a file came to be meanwhile that may not be replaced. */
+  async #giveName(): Promise<void> {
+    const { partial, path, realPath, replace } = this.#parts;
+    const folder = dirname(realPath);
+    if (replace || !(await linked(partial, { path, realPath }))) await rename(partial, realPath);
+    else {
+      await syncFolder(folder);
+      await unlink(partial);
+    }
+    await syncFolder(folder);
+  }
+}
+
+/** False where the file system knows no hard links. */
+async function linked(partial: string, { path, realPath }: Pick<FileParts, 'path' | 'realPath'>): Promise<boolean> {
+  try {
+    await link(partial, realPath);
+    return true;
+  } catch (error) {
+    const code = systemCode(error) ?? '';
+    if (code === 'EEXIST') throw cameToBe(path, error);
+    if (!WITHOUT_LINKS.has(code)) throw error;
+    if ((await identityOf(realPath)) !== undefined) throw cameToBe(path, error);
+    return false;
+  }
+}
+
+/** What FAT, some network and FUSE file systems say to link(2), and a kernel that protects others' files. */
+const WITHOUT_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
+
+function cameToBe(path: string, cause: unknown): DatamoverError {
+  return new DatamoverError(
+    'TARGET_NOT_BLANK',
+    `target ${path} came to be while it was restored: it is left as it is`,
+    {
+      hint: 'somebody else made a file of that name: find out who, then move it away, name another target, or use --force',
+      cause,
+    },
+  );
+}
+
+function replacedMeanwhile(partial: string): DatamoverError {
+  return new DatamoverError('TARGET_BUSY', `${partial} was replaced by somebody else while it was written`, {
+    hint: 'find out who writes there, end that, and run again',
+  });
+}
+
+function wrongLength(partial: string, size: number, diskSize: number): DatamoverError {
+  return new DatamoverError('TARGET_WRITE_FAILED', `${partial} has ${size} bytes, the disk ${diskSize}`, {
+    hint: 'the file system changed its length: restore onto another one',
+  });
+}
+
+/** A new name is on the medium only when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,164 @@
+// A raw file beside its place, and what it takes to get its name.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Test, test } from 'tap';
+import { openTarget } from '../../src/target/open.ts';
+import type { Target } from '../../src/target/target.ts';
+import { MiB } from '../../src/units.ts';
+import { requires } from '../helpers/requires.ts';
+import { tempFolder } from '../helpers/tmp.ts';
+
+const signal = new AbortController().signal;
+const SIZE = 8 * MiB;
+const CLAIM = { planId: 'plan', pvc: 'rootdisk', diskSize: SIZE, runId: 'run-1' };
+const BEGIN = { claim: CLAIM, diskSize: SIZE, replace: false, signal };
+const EXCUSE = { planId: 'plan', pvc: 'rootdisk', diskSize: SIZE };
+
+async function opened(t: Test, path: string): Promise<Target> {
+  const target = await openTarget({ path, partialTag: 'plan', signal });
+  t.teardown(async () => await target.close());
+  target.checkSize(SIZE);
+  return target;
+}
+
+test('raw files get their name when they are whole', async (t) => {
+  const folder = tempFolder(t);
+  const path = join(folder, 'disk.raw');
+  const target = await opened(t, path);
+  t.equal(await target.checkBlank({ force: false, excuse: EXCUSE }), 'blank');
+  t.same((await target.freeSpace())?.device, statSync(folder).dev);
+  const left = `${path}.plan.partial`;
+  writeFileSync(left, 'left by a run that was killed');
+  const session = await target.begin(BEGIN);
+  t.equal(session.writePath, left);
+  t.equal(statSync(left).mode & 0o777, 0o600);
+  t.equal(statSync(left).blocks, 0, 'sparse');
+  await t.rejects(
+    target.checkBlank({ force: false, excuse: EXCUSE }).then(() => open(path)),
+    { code: 'ENOENT' },
+  );
+  await session.finish([]);
+  t.equal(statSync(path).size, SIZE);
+  await t.rejects(target.checkBlank({ force: false, excuse: EXCUSE }), { code: 'TARGET_NOT_BLANK' });
+
+  const abandoned = await target.begin(BEGIN);
+  writeFileSync(path, 'the old one');
+  t.strictSame(await abandoned.abandon(), {});
+  t.equal(readFileSync(path, 'utf8'), 'the old one');
+});
+
+test('a file that came to be while its name was restored is replaced by force alone', async (t) => {
+  const path = join(tempFolder(t), 'disk.raw');
+  const target = await opened(t, path);
+  for (const replace of [false, true]) {
+    const session = await target.begin({ ...BEGIN, replace });
+    writeFileSync(path, 'somebody else');
+    if (replace) await session.finish([]);
+    else {
+      await t.rejects(session.finish([]), { code: 'TARGET_NOT_BLANK', message: /came to be while/ });
+      t.strictSame(await session.abandon(), {});
+    }
+    t.equal(statSync(path).size, replace ? SIZE : 'somebody else'.length);
+    t.notOk(existsSync(session.writePath));
+  }
+});
+
+test('on a file system without hard links a file gets its name, and takes nobody else’s', async (t) => {
+  if (!requires(t, 'strace')) return;
+  const module = fileURLToPath(new URL('../../src/target/open.ts', import.meta.url));
+  for (const taken of [false, true]) {
+    const path = join(tempFolder(t), 'disk.raw');
+    const script = `
+      const { writeFileSync } = await import('node:fs');
+      const { openTarget } = await import(${JSON.stringify(module)});
+      const signal = new AbortController().signal;
+      const target = await openTarget({ path: ${JSON.stringify(path)}, partialTag: 'plan', signal });
+      const session = await target.begin({ ...${JSON.stringify({ claim: CLAIM, diskSize: SIZE, replace: false })}, signal });
+      if (${taken}) writeFileSync(${JSON.stringify(path)}, 'theirs');
+      console.log(await session.finish([]).then(() => 'named', (error) => error.code));
+      await session.abandon();`;
+    // What FAT answers to link(2).
+    const strace = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=link,linkat:error=EPERM', process.execPath];
+    const { stdout } = spawnSync('strace', [...strace, '--input-type=module', '-e', script], { encoding: 'utf8' });
+    t.equal(stdout.trim(), taken ? 'TARGET_NOT_BLANK' : 'named');
+    t.equal(statSync(path).size, taken ? 'theirs'.length : SIZE);
+    t.notOk(existsSync(`${path}.plan.partial`));
+  }
+});
+
+test('a file that was replaced under our hands gets no name, and is not removed', async (t) => {
+  const path = join(tempFolder(t), 'disk.raw');
+  const target = await opened(t, path);
+  const session = await target.begin(BEGIN);
+  writeFileSync(path, 'theirs');
+  execFileSync('mv', [path, session.writePath]);
+  await t.rejects(session.finish([]), { code: 'TARGET_BUSY' }, 'a file that is not ours gets no name');
+  t.strictSame(await session.abandon(), {});
+  t.equal(readFileSync(session.writePath, 'utf8'), 'theirs');
+});
+
+test('a second name that a killed run left on a finished file is taken away, another file is not', async (t) => {
+  const path = join(tempFolder(t), 'disk.raw');
+  const partial = `${path}.plan.partial`;
+  const target = await opened(t, path);
+  writeFileSync(path, 'restored');
+  writeFileSync(partial, 'another');
+  await target.removeLeftovers();
+  t.equal(readFileSync(partial, 'utf8'), 'another');
+  execFileSync('ln', ['-f', path, partial]);
+  await target.removeLeftovers();
+  t.notOk(existsSync(partial));
+  t.equal(readFileSync(path, 'utf8'), 'restored');
+});
+
+test('a link in a circle and a name that is too long lead nowhere, the longest name is taken', async (t) => {
+  const folder = tempFolder(t);
+  execFileSync('ln', ['-s', 'circle.raw', join(folder, 'circle.raw')]);
+  for (const [name, why] of [
+    ['circle.raw', /leads in a circle/],
+    [`${'x'.repeat(300)}.raw`, /too long/],
+  ] as const) {
+    await t.rejects(openTarget({ path: join(folder, name), partialTag: 'plan', signal }), {
+      code: 'TARGET_MISSING',
+      message: why,
+    });
+  }
+  const longest = join(folder, `${'é'.repeat(125)}.raw`);
+  await (await (await opened(t, longest)).begin(BEGIN)).finish([]);
+  t.equal(statSync(longest).size, SIZE);
+});
+
+test('an existing file in a read-only folder is found at the check', async (t) => {
+  if (!requires(t, 'root', 'mount')) return;
+  const folder = tempFolder(t);
+  const path = join(folder, 'disk.raw');
+  execFileSync('mount', ['-t', 'tmpfs', 'kdm-test', folder]);
+  try {
+    writeFileSync(path, 'old');
+    execFileSync('mount', ['-o', 'remount,ro', folder]);
+    await t.rejects(openTarget({ path, partialTag: 'plan', signal }), {
+      code: 'TARGET_DENIED',
+      message: /read-only/,
+    });
+  } finally {
+    execFileSync('umount', [folder]);
+  }
+});
+
+test('only what is meant as a raw file is made', async (t) => {
+  const folder = tempFolder(t);
+  for (const path of [folder, join(folder, 'disk'), join(folder, 'no/disk.raw'), '/dev/nope.raw', '/dev/null']) {
+    await t.rejects(openTarget({ path, partialTag: 'p', signal }), { code: 'TARGET_MISSING' }, path);
+  }
+  await openTarget({ path: '/dev/shm/kdm-test.raw', partialTag: 'p', signal });
+  const made = await openTarget({ path: join(folder, 'a/b/disk.img'), partialTag: 'p', makeParents: true, signal });
+  const session = await made.begin(BEGIN);
+  t.equal(statSync(join(folder, 'a/b')).mode & 0o777, 0o700);
+  await session.abandon();
+  await t.rejects(openTarget({ path: join(folder, 'x.raw'), partialTag: 'p', requireBlockDevice: true, signal }), {
+    code: 'TARGET_MISSING',
+  });
+});
