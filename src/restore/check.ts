@@ -8,7 +8,8 @@ import { formatBytes } from '../units.ts';
 import { type CheckedChain, checkLayers } from './check-layers.ts';
 import { checkSpace } from './check-space.ts';
 import type { Disk } from './disk.ts';
-import { isFinished } from './finished.ts';
+import { findFinished } from './finished.ts';
+import type { FinishedDisk } from './journal.ts';
 import type { RestoreOptions } from './options.ts';
 import type { Run } from './run.ts';
 
@@ -16,7 +17,7 @@ export interface CheckedDisk {
   readonly chain: CheckedChain;
   readonly target: Target;
   /** An earlier run of this plan restored it, and the target still shows that. */
-  readonly finished: boolean;
+  readonly finished: FinishedDisk | undefined;
 }
 
 export interface Checked {
@@ -54,7 +55,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   }
   problems.push(...(await checkPlaces(run.options, opened, scratch)));
   const space = await checkSpace({
-    disks: checked.filter(({ finished }) => !finished),
+    disks: checked.filter(({ finished }) => finished === undefined),
     strategy: run.options.strategy,
     headroomPercent: run.options.plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM,
     scratch,
@@ -119,21 +120,27 @@ function sameTarget({ name, target }: Disk, other: Disk): Problem {
 
 async function checkTarget(
   run: CheckRun,
-  { disk, virtualSize }: CheckedChain,
+  chain: CheckedChain,
   target: Target,
-): Promise<{ readonly finished: boolean; readonly problems: readonly Problem[] }> {
+): Promise<{ readonly finished: FinishedDisk | undefined; readonly problems: readonly Problem[] }> {
+  const { disk, virtualSize } = chain;
   try {
     if (disk.size !== undefined && disk.size < virtualSize) throw declaredTooSmall(disk, disk.size, virtualSize);
     target.checkSize(virtualSize);
     const journal = run.folder?.journal;
-    if (journal !== undefined && (await isFinished(journal, { disk: disk.name, target, virtualSize }))) {
-      return { finished: true, problems: [] };
-    }
-    await checkBlank(run, { disk, virtualSize }, target);
-    return { finished: false, problems: [] };
+    const known = journal === undefined ? undefined : await findFinished(journal, { chain, target });
+    if (known?.outdated === true) warnOutdated(run.options, chain, target);
+    const finished = known?.outdated === false ? known.disk : undefined;
+    if (finished === undefined) await checkBlank(run, chain, target);
+    return { finished, problems: [] };
   } catch (error) {
-    return { finished: false, problems: foreseen(error, disk.name) };
+    return { finished: undefined, problems: foreseen(error, disk.name) };
   }
+}
+
+function warnOutdated({ progress }: RestoreOptions, { disk }: CheckedChain, { path }: Target): void {
+  const message = `an earlier run of this plan restored it onto ${path}, but from objects that were replaced since: it is not done`;
+  progress.report({ type: 'warning', pvc: disk.name, message });
 }
 
 /** TARGET_NOT_BLANK unless the target is blank, forced, or holds the claim of this very plan and PVC. */

@@ -1,11 +1,13 @@
 // Which PVCs an earlier run of this plan has finished, proven on the target itself: a disk that was swapped for another
 // under the same name must not pass for a restored one.
+import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { Target, TargetSession } from '../target/target.ts';
 import { alignDown, KiB, MiB } from '../units.ts';
-import type { Journal, Range } from './journal.ts';
+import type { CheckedChain } from './check-layers.ts';
+import type { FinishedDisk, Journal, Range } from './journal.ts';
 import { crcOfRange } from './layer-file.ts';
 
 /** How many windows of how many bytes stand for the body: 4 MiB to read, whatever the size of the disk. */
@@ -15,10 +17,10 @@ const SAMPLE_SIZE = 64 * KiB;
 const EDGE_SIZE = MiB;
 
 export interface DiskOnTarget {
-  readonly disk: string;
+  readonly chain: CheckedChain;
   readonly target: Target;
-  /** Bytes. */
-  readonly virtualSize: number;
+  /** Whether all of the target was compared with the chain. */
+  readonly verified: boolean;
 }
 
 /**
@@ -31,7 +33,7 @@ export async function recordFinishing(
   { session, edges }: { readonly session: TargetSession; readonly edges: readonly Uint8Array[] },
 ): Promise<void> {
   if (session.driver === 'file') {
-    const windows = sampleWindows(on.virtualSize);
+    const windows = sampleWindows(on.chain.virtualSize);
     await record(journal, on, windows, await crcOfFile(session.writePath, windows));
     return;
   }
@@ -45,26 +47,39 @@ export async function recordFinishing(
 
 /** Records that the target holds the whole disk, flushed. */
 export async function recordFinished(journal: Journal, on: DiskOnTarget): Promise<void> {
-  const windows = sampleWindows(on.virtualSize);
+  const windows = sampleWindows(on.chain.virtualSize);
   const { crc } = await on.target.checksum(windows);
   await record(journal, on, windows, crc);
 }
 
 /**
- * Whether the journal says that this disk was finished and the target still shows it: the same device, and the same
- * bytes at both ends and in samples between. What shows nothing but zeros proves nothing, and is restored again.
+ * What the journal says of this disk when the target still looks as it was left: the same device or file, of the same
+ * length, with the same bytes at both ends and in samples between. `outdated`: it was made of other versions of objects
+ * than the chain has now. What shows nothing but zeros proves nothing, and is restored again.
  */
-export async function isFinished(journal: Journal, { disk, target, virtualSize }: DiskOnTarget): Promise<boolean> {
-  const known = journal.finished(disk);
-  if (known === undefined || known.virtualSize !== virtualSize) return false;
-  if (!isDeepStrictEqual(known.target, { ...target.identity })) return false;
-  const { crc, zero } = await target.checksum(known.windows);
-  return !zero && crc === known.crc;
+export async function findFinished(
+  journal: Journal,
+  { chain, target }: Pick<DiskOnTarget, 'chain' | 'target'>,
+): Promise<{ readonly disk: FinishedDisk; readonly outdated: boolean } | undefined> {
+  const disk = journal.finished(chain.disk.name);
+  if (disk === undefined || !isDeepStrictEqual(disk.target, { ...target.identity })) return undefined;
+  if (target.kind === 'file' && (await target.length()) !== disk.virtualSize) return undefined;
+  const { crc, zero } = await target.checksum(disk.windows);
+  if (zero || crc !== disk.crc) return undefined;
+  return { disk, outdated: disk.chain !== identityOf(chain) };
 }
 
 async function record(journal: Journal, on: DiskOnTarget, windows: readonly Range[], crc: number): Promise<void> {
-  const { disk, target, virtualSize } = on;
-  await journal.finish({ disk, target: { ...target.identity }, virtualSize, windows, crc });
+  const { chain, target, verified } = on;
+  const { disk, virtualSize } = chain;
+  const what = { disk: disk.name, chain: identityOf(chain), virtualSize, verified };
+  await journal.finish({ ...what, target: { ...target.identity }, windows, crc });
+}
+
+/** The plan may name no chain at all, and no version ever: an object that was replaced makes another disk. */
+function identityOf({ layers }: CheckedChain): string {
+  const versions = layers.map(({ info: { key, size, etag } }) => [key, size, etag]);
+  return createHash('sha256').update(JSON.stringify(versions)).digest('hex');
 }
 
 async function crcOfFile(path: string, windows: readonly Range[]): Promise<number> {

@@ -29,7 +29,9 @@ const recordSchema = z.discriminatedUnion('t', [
   z.object({
     t: z.literal('finished'),
     disk: z.string(),
+    chain: z.string(),
     target: z.record(z.string(), z.unknown()),
+    verified: z.boolean(),
     virtualSize: z.int().min(0),
     windows: z.array(z.object({ offset: z.int().min(0), length: z.int().min(1) })).readonly(),
     crc: z.int().min(0),
@@ -65,8 +67,12 @@ export interface SavedHead {
 
 export interface FinishedDisk {
   readonly disk: string;
+  /** Of which versions of which objects it was made: equal for the same ones in the same order. */
+  readonly chain: string;
   /** Who the target was, as its room describes it. */
   readonly target: Readonly<Record<string, unknown>>;
+  /** Whether all of it was compared with the chain. */
+  readonly verified: boolean;
   /** Bytes. */
   readonly virtualSize: number;
   /** Ranges of the target, and the CRC-32 of their bytes one after the other. */

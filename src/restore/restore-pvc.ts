@@ -23,8 +23,8 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
   const tally = startTally(chain);
   const outcome = { disk: chain.disk, chain, strategy: run.options.strategy, tally };
   try {
-    if (checked.finished) await noteFinished(run, checked);
-    else await restoreOnto(run, checked, tally);
+    if (checked.finished === undefined) await restoreOnto(run, checked, tally);
+    else await leaveFinished(run, checked, tally);
     return { ...outcome, state: 'restored', seconds: secondsSince(began) };
   } catch (error) {
     const failure = toDatamoverError(error, run.signal).about(chain.disk.name);
@@ -34,7 +34,7 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
 
 async function restoreOnto(run: Run, { chain, target }: CheckedDisk, tally: Tally): Promise<void> {
   const { journal } = run.folder;
-  const { disk, virtualSize } = chain;
+  const { disk } = chain;
   // The place in the plan, not in this run: `--pvc` must not make a later run look elsewhere.
   const folder = await run.folder.diskFolder(run.options.plan.pvcs.findIndex(({ name }) => name === disk.name));
   await checkBlank(run, chain, target);
@@ -43,11 +43,11 @@ async function restoreOnto(run: Run, { chain, target }: CheckedDisk, tally: Tall
   });
   const write = async (guest: Guest): Promise<void> => {
     await checkBlank(run, chain, target);
-    await writeTarget(run, { pvc: disk.name, target, guest, folder, tally });
+    await writeTarget(run, { chain, target, guest, folder, tally });
   };
   if (run.options.strategy === 'stream') await withStreamedGuest(run, { chain, folder, tally }, write);
   else await withStagedGuest(run, { chain, folder, tally }, write);
-  await concludePvc(run, { disk: disk.name, target, virtualSize }, folder);
+  await concludePvc(run, { chain, target, verified: tally.verified }, folder);
 }
 
 /** The disk is whole and flushed: nothing that fails from here on makes it a failed restore. */
@@ -57,15 +57,19 @@ async function concludePvc({ folder, options: { progress } }: Run, on: DiskOnTar
     await rm(path, { recursive: true, force: true });
   } catch (error) {
     const message = `restored, but its end could not be recorded (${messageOf(error)}): a later run may do it again`;
-    progress.report({ type: 'warning', pvc: on.disk, message });
+    progress.report({ type: 'warning', pvc: on.chain.disk.name, message });
   }
 }
 
-async function noteFinished({ options: { progress } }: Run, { chain, target }: CheckedDisk): Promise<void> {
-  const message = `an earlier run of this plan restored it onto ${target.path}, which still holds it: nothing to do`;
-  progress.report({ type: 'note', pvc: chain.disk.name, message });
-  await target.removeLeftovers().catch((error: unknown) => {
-    const left = `a file beside ${target.path} that an earlier run left could not be removed: ${messageOf(error)}`;
-    progress.report({ type: 'warning', pvc: chain.disk.name, message: left });
-  });
+async function leaveFinished(run: Run, { chain, target, finished }: CheckedDisk, tally: Tally): Promise<void> {
+  const { progress, verify } = run.options;
+  const pvc = chain.disk.name;
+  await target.settle();
+  tally.verified = finished?.verified ?? false;
+  const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: nothing to do`;
+  progress.report({ type: 'note', pvc, message });
+  if (verify !== 'compare' || tally.verified) return;
+  const unverified = `${target.path} was restored by an earlier run without --verify compare, and is not compared now`;
+  tally.warnings.push(unverified);
+  progress.report({ type: 'warning', pvc, message: unverified });
 }

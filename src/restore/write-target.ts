@@ -9,6 +9,7 @@ import { type BlockGraph, deviceNode, fileNode, rawNode, windowNode } from '../q
 import { makeMask } from '../qemu/mask.ts';
 import { zeroRange } from '../qemu/zero.ts';
 import type { Target, TargetSession } from '../target/target.ts';
+import type { CheckedChain } from './check-layers.ts';
 import { recordFinishing } from './finished.ts';
 import type { Guest, GuestRange } from './guest.ts';
 import { makeSparseFile } from './layer-file.ts';
@@ -17,7 +18,7 @@ import type { Tally } from './tally.ts';
 import { scratchError } from './work-folder.ts';
 
 export interface WriteOptions {
-  readonly pvc: string;
+  readonly chain: CheckedChain;
   readonly target: Target;
   readonly guest: Guest;
   /** A folder of ours for the mask and a MiB of edges. */
@@ -27,7 +28,8 @@ export interface WriteOptions {
 
 /** Resolves when the target holds the disk, flushed. Rejects with the first error, after the claim was taken back. */
 export async function writeTarget(run: Run, options: WriteOptions): Promise<void> {
-  const { pvc, target, guest } = options;
+  const { chain, target, guest } = options;
+  const pvc = chain.disk.name;
   const session = await target.begin({
     claim: { planId: run.planId, pvc, diskSize: guest.size, runId: run.runId },
     diskSize: guest.size,
@@ -66,7 +68,8 @@ async function maskGuest(session: TargetSession, { guest, folder }: WriteOptions
 const NOTHING_FORESEEN = { offset: 0, length: 0 };
 
 async function writeBody(run: Run, session: TargetSession, source: BlockGraph, options: WriteOptions): Promise<void> {
-  const { pvc, target, guest, tally } = options;
+  const { chain, target, guest, tally } = options;
+  const pvc = chain.disk.name;
   const { body, tail } = session;
   const total = guest.size + (tail?.length ?? 0);
   const { seconds } = await runPhase(run, { pvc, phase: 'convert', total }, async (onBytes) => {
@@ -98,7 +101,8 @@ async function writeBody(run: Run, session: TargetSession, source: BlockGraph, o
 }
 
 async function compareBody(run: Run, session: TargetSession, source: BlockGraph, options: WriteOptions): Promise<void> {
-  const { pvc, target, guest, tally } = options;
+  const { chain, target, guest, tally } = options;
+  const pvc = chain.disk.name;
   const { seconds } = await runPhase(run, { pvc, phase: 'verify', total: guest.size }, async (onBytes) => {
     if (session.body.length === 0) return;
     const comparison = await guest.reading(session.body, (signal) =>
@@ -123,23 +127,23 @@ async function compareBody(run: Run, session: TargetSession, source: BlockGraph,
 async function finish(
   run: Run,
   session: TargetSession,
-  { pvc, target, guest, folder, tally }: WriteOptions,
+  { chain, target, guest, folder, tally }: WriteOptions,
 ): Promise<void> {
-  const { seconds } = await runPhase(run, { pvc, phase: 'finish' }, async () => {
+  const verified = run.options.verify === 'compare';
+  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'finish' }, async () => {
     const edges: Uint8Array[] = [];
     for (const edge of session.edges) {
       edges.push(await guest.reading(edge, (signal) => readRange(guest, edge, { folder, signal })));
     }
     run.signal.throwIfAborted();
-    await recordFinishing(run.folder.journal, { disk: pvc, target, virtualSize: guest.size }, { session, edges }).catch(
-      (error: unknown) => {
-        throw scratchError(error, run.folder.path);
-      },
-    );
+    const { journal, path } = run.folder;
+    await recordFinishing(journal, { chain, target, verified }, { session, edges }).catch((error: unknown) => {
+      throw scratchError(error, path);
+    });
     await session.finish(edges);
   });
   tally.seconds.convert += seconds;
-  tally.verified = run.options.verify === 'compare';
+  tally.verified = verified;
 }
 
 async function readRange(

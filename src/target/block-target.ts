@@ -201,8 +201,12 @@ class BlockTarget implements Target {
     return await beginBlockSession({ ...options, ...this.#parts, cache: direct ? 'none' : 'writeback' });
   }
 
-  async removeLeftovers(): Promise<void> {
-    // All that a run leaves on a device is the disk, or a claim.
+  async length(): Promise<number> {
+    return this.capacity;
+  }
+
+  async settle(): Promise<void> {
+    await this.#parts.io.sync();
   }
 
   async close(): Promise<void> {

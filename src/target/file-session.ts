@@ -82,10 +82,10 @@ export class FileSession implements TargetSession {
     const folder = dirname(realPath);
     if (replace || !(await linked(partial, { path, realPath }))) await rename(partial, realPath);
     else {
-      await syncFolder(folder);
+      await syncPath(folder);
       await unlink(partial);
     }
-    await syncFolder(folder);
+    await syncPath(folder);
   }
 }
 
@@ -129,9 +129,9 @@ function wrongLength(partial: string, size: number, diskSize: number): Datamover
   });
 }
 
-/** A new name is on the medium only when its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+/** Flushes a file, or a folder: a new name is on the medium only when its folder is. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {

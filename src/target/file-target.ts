@@ -7,7 +7,7 @@ import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { MiB } from '../units.ts';
 import { targetFailure } from './failure.ts';
-import { FileSession } from './file-session.ts';
+import { FileSession, syncPath } from './file-session.ts';
 import type { Range } from './layout.ts';
 import { describeOpener, findOpeners } from './openers.ts';
 import { isSameFile, partialPathOf } from './partial-file.ts';
@@ -137,8 +137,22 @@ class FileTarget implements Target {
     }
   }
 
-  async removeLeftovers(): Promise<void> {
-    if (await isSameFile(this.#partialPath, this.realPath)) await unlink(this.#partialPath);
+  async length(): Promise<number | undefined> {
+    const found = await stat(this.realPath).catch((error: unknown) => {
+      if (systemCode(error) === 'ENOENT') return undefined;
+      throw targetFailure(`cannot look at target ${this.path}`, error);
+    });
+    return found?.size;
+  }
+
+  async settle(): Promise<void> {
+    try {
+      await syncPath(this.realPath);
+      if (await isSameFile(this.#partialPath, this.realPath)) await unlink(this.#partialPath);
+      await syncPath(dirname(this.realPath));
+    } catch (error) {
+      throw targetFailure(`cannot flush ${this.path}`, error);
+    }
   }
 
   async close(): Promise<void> {

@@ -37,8 +37,13 @@ export interface Target {
   checksum(ranges: readonly Range[]): Promise<{ readonly crc: number; readonly zero: boolean }>;
   /** Claims a device, or makes a file beside its place; from here on `finish` or `abandon` must follow. */
   begin(options: BeginOptions): Promise<TargetSession>;
-  /** Of a target that an earlier run finished: takes away what that run had no time to. */
-  removeLeftovers(): Promise<void>;
+  /** Bytes of a device, or that a file has now; undefined where there is no file. */
+  length(): Promise<number | undefined>;
+  /**
+   * Of a target that an earlier run finished, and may have died right after its last write: flushes it, and takes away what
+   * that run had no time to. TARGET_WRITE_FAILED when not all is on the medium.
+   */
+  settle(): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -14,7 +14,15 @@ test('what was recorded is known to the next run', async (t) => {
   const layer = await first.layer(LAYER);
   await layer.addPart(PART);
   await layer.saveHead({ length: 512, crc: 9 });
-  await first.finish({ disk: 'other', target: { rdev: '7:0' }, virtualSize: 10, windows: [], crc: 1 });
+  await first.finish({
+    disk: 'other',
+    chain: 'c',
+    target: { rdev: '7:0' },
+    verified: true,
+    virtualSize: 10,
+    windows: [],
+    crc: 1,
+  });
   await first.close();
   t.equal(statSync(path).mode & 0o777, 0o600);
 
@@ -23,7 +31,7 @@ test('what was recorded is known to the next run', async (t) => {
   const again = await second.layer(LAYER);
   t.strictSame([...again.parts], [PART]);
   t.strictSame(again.head, { length: 512, crc: 9 });
-  t.match(second.finished('other'), { virtualSize: 10, target: { rdev: '7:0' } });
+  t.match(second.finished('other'), { chain: 'c', verified: true, target: { rdev: '7:0' } });
   await second.reopen('other');
   t.equal(second.finished('other'), undefined);
   await second.close();

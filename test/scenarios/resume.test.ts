@@ -1,75 +1,25 @@
 // A run that was killed goes on where it stopped: what was fetched is not fetched again, what was finished is not done
 // again, and nothing is believed that cannot be proven.
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { GiB, KiB, MiB } from '../../src/units.ts';
-import {
-  BACKUP_TOOLS,
-  type BackupForTest,
-  difference,
-  madeBackup,
-  type PlanForOptions,
-  planFor,
-  truthOf,
-  uploadBucket,
-} from '../helpers/backup.ts';
+import { BACKUP_TOOLS, difference, type PlanForOptions, truthOf } from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
-import { type Peer, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
-import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
+import { RGW_TOOLS } from '../helpers/rgw.ts';
+import { fetched, kill, stageOf } from '../helpers/stage.ts';
 import { headOf } from '../helpers/strike.ts';
-import { tempFolder } from '../helpers/tmp.ts';
-import { type WatchedRestore, watchRestore } from '../helpers/watched-restore.ts';
+import { watchRestore } from '../helpers/watched-restore.ts';
 
 /** `KUBEVIRT_DM_TEST_SIZE=1Gi` downloads as much as the promise was made for; what is asserted is the same. */
 const DATA = process.env.KUBEVIRT_DM_TEST_SIZE === '1Gi' ? GiB : 64 * MiB;
 const PART = DATA / 64;
 const CONCURRENCY = 4;
-
-interface Stage {
-  readonly made: BackupForTest;
-  readonly rgw: Rgw;
-  readonly bucket: string;
-  readonly peer: Peer;
-  readonly scratch: string;
-  plan(targets: Readonly<Record<string, string>>, options?: PlanForOptions): Promise<string>;
-}
-
-async function stageOf(t: Test, shape: Parameters<typeof madeBackup>[1]): Promise<Stage> {
-  const rgw = await startRgw(t);
-  const made = await madeBackup(t, shape);
-  const bucket = await uploadBucket(rgw, made);
-  const peer = await startPeer({ upstream: rgw.endpoint }, t);
-  const scratch = join(tempFolder(t), 'scratch');
-  const backup = made.checkpoints.at(-1)?.backup ?? '';
-  const s3 = { rgw: { ...rgw, endpoint: peer.endpoint }, bucket };
-  const plan = async (targets: Readonly<Record<string, string>>, options: PlanForOptions = {}): Promise<string> =>
-    await planFor(made, backup, targets, { s3, scratch, ...options });
-  return { made, rgw, bucket, peer, scratch, plan };
-}
-
-async function kill({ child }: WatchedRestore): Promise<void> {
-  child.kill('SIGKILL');
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-}
-
-/** Body bytes of all layers that the peer has sent. */
-const fetched = (peer: Peer): number => peer.bytes('.qcow2');
 
 const small = { disks: [{ name: 'rootdisk', size: 16 * MiB }], checkpoints: 3 } as const;
 
@@ -132,74 +82,6 @@ test('--fresh begins anew', async (t) => {
   const run = await runRestore(plan, ['--fresh'], stage.rgw.env);
   t.equal(run.exitCode, 0);
   t.equal(run.document.pvcs[0]?.bytesDownloaded, total, 'everything is fetched again');
-});
-
-test('finished PVCs are not done twice', async (t) => {
-  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'root', 'losetup', 'mkfifo')) return;
-  const shape = {
-    disks: [
-      { name: 'rootdisk', size: 16 * MiB },
-      { name: 'datadisk', size: 8 * MiB },
-    ],
-    checkpoints: 2,
-  } as const;
-  const stage = await stageOf(t, shape);
-  const { made, rgw, peer } = stage;
-  /** Kills a run in the second PVC, on targets by names of our own; gives the names' places. */
-  const killedInSecond = async (t: Test) => {
-    const names = tempFolder(t);
-    const [first, second] = [loopDevice(t, { size: 16 * MiB }), loopDevice(t, { size: 8 * MiB })];
-    symlinkSync(first.path, join(names, 'first'));
-    symlinkSync(second.path, join(names, 'second'));
-    const targets = { rootdisk: join(names, 'first'), datadisk: join(names, 'second') };
-    const plan = await stage.plan(targets, { scratch: join(names, 'scratch') });
-    const gate = gateBefore(t, '^rebase', { nth: 2 });
-    const run = watchRestore(t, plan, [], { env: { ...rgw.env, ...gate.env } });
-    await gate.reached();
-    await kill(run);
-    t.equal(await difference(first.file, truthOf(made, 'backup-002', 'rootdisk')), undefined, 'the first is whole');
-    return { plan, names, first, second };
-  };
-  await t.test('the same disk is left alone', async (t) => {
-    const { plan, first, second } = await killedInSecond(t);
-    const before = { written: writesOf(first.path), asked: fetched(peer) };
-    const run = await runRestore(plan, [], rgw.env);
-    t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
-    t.match(run.document.pvcs, [
-      { state: 'restored', bytesDownloaded: 0 },
-      { state: 'restored', bytesDownloaded: 0 },
-    ]);
-    t.equal(writesOf(first.path), before.written, 'nothing was written to it');
-    t.ok(fetched(peer) - before.asked < MiB, 'no layer was fetched');
-    t.match(run.stderr, /an earlier run of this plan restored it .*: nothing to do/);
-    t.equal(await difference(first.file, truthOf(made, 'backup-002', 'rootdisk')), undefined);
-    t.equal(await difference(second.file, truthOf(made, 'backup-002', 'datadisk')), undefined);
-  });
-  await t.test('another blank disk under its name is restored', async (t) => {
-    const { plan, names } = await killedInSecond(t);
-    const other = loopDevice(t, { size: 16 * MiB });
-    swapLink(join(names, 'first'), other.path);
-    const run = await runRestore(plan, [], rgw.env);
-    t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
-    t.equal(await difference(other.file, truthOf(made, 'backup-002', 'rootdisk')), undefined);
-  });
-  await t.test('another disk with data under its name is refused', async (t) => {
-    const { plan, names } = await killedInSecond(t);
-    const other = loopDevice(t, { size: 16 * MiB, fill: 0x5a });
-    swapLink(join(names, 'first'), other.path);
-    const run = await runRestore(plan, [], rgw.env);
-    t.equal(run.document.error?.code, 'TARGET_NOT_BLANK');
-    t.ok(
-      readFileSync(other.file).every((byte) => byte === 0x5a),
-      'untouched',
-    );
-  });
-  await t.test('a disk that somebody has changed since is refused', async (t) => {
-    const { plan, first } = await killedInSecond(t);
-    execFileSync('dd', ['if=/dev/zero', `of=${first.path}`, 'bs=4096', 'count=1', 'oflag=direct', 'status=none']);
-    const run = await runRestore(plan, [], rgw.env);
-    t.equal(run.document.error?.code, 'TARGET_NOT_BLANK');
-  });
 });
 
 test('a disk with another plan’s claim is not excused', async (t) => {
@@ -343,14 +225,3 @@ test('an object that was replaced between two runs loses its parts', async (t) =
   );
   t.equal(await difference(target, truth), undefined, 'the new one is what was restored');
 });
-
-function swapLink(link: string, to: string): void {
-  symlinkSync(to, `${link}.new`);
-  renameSync(`${link}.new`, link);
-}
-
-/** Sectors written to a device since it is there (Documentation/block/stat.rst: the seventh number). */
-function writesOf(device: string): number {
-  const stat = readFileSync(`/sys/block/${device.replace('/dev/', '')}/stat`, 'utf8');
-  return Number(stat.trim().split(/\s+/)[6]);
-}

@@ -106,10 +106,10 @@ test('a second name that a killed run left on a finished file is taken away, ano
   const target = await opened(t, path);
   writeFileSync(path, 'restored');
   writeFileSync(partial, 'another');
-  await target.removeLeftovers();
+  await target.settle();
   t.equal(readFileSync(partial, 'utf8'), 'another');
   execFileSync('ln', ['-f', path, partial]);
-  await target.removeLeftovers();
+  await target.settle();
   t.notOk(existsSync(partial));
   t.equal(readFileSync(path, 'utf8'), 'restored');
 });
