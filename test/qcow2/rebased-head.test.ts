@@ -6,6 +6,7 @@ import { DatamoverError } from '../../src/errors.ts';
 import { parseHeader } from '../../src/qcow2/header.ts';
 import { rebasedHead } from '../../src/qcow2/rebased-head.ts';
 import { layerNode, nbdNode, toFilename } from '../../src/qemu/graph.ts';
+import { MiB } from '../../src/units.ts';
 import { type ChainShape, makeChain, qemu } from '../helpers/chain.ts';
 import { requires } from '../helpers/requires.ts';
 
@@ -22,7 +23,7 @@ const SHAPES: Readonly<Record<string, ChainShape>> = {
 };
 
 /** The longest path that a socket may have, in the form in which qemu is told of it. */
-const LONGEST = toFilename(layerNode(nbdNode(`/${'x'.repeat(106)}`, '1000')));
+const LONGEST = toFilename(layerNode(nbdNode(`/${'x'.repeat(106)}`, '1000'), { l2CacheSize: MiB }));
 
 for (const [name, shape] of Object.entries(SHAPES)) {
   test(`${name}: QEMU reads the parent that we name`, async (t) => {

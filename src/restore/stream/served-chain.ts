@@ -5,7 +5,7 @@ import { toDatamoverError } from '../../errors.ts';
 import type { Export } from '../../nbd/export.ts';
 import { withNbdServer } from '../../nbd/server.ts';
 import { rebasedHead } from '../../qcow2/rebased-head.ts';
-import { type BlockGraph, layerNode, nbdNode, type Qcow2Node, rebasedChain, toFilename } from '../../qemu/graph.ts';
+import { type BlockGraph, layerNode, loneLayer, nbdNode, type Qcow2Node, toFilename } from '../../qemu/graph.ts';
 import type { ObjectStore } from '../../store/store.ts';
 import { MiB } from '../../units.ts';
 import type { CheckedChain } from '../check-layers.ts';
@@ -50,8 +50,8 @@ export interface ServedChain {
 
 /** Requests of qemu under way: 16 of 2 MiB; it bounds what unforeseen reads may take up in memory. */
 const SERVER_BYTES = 32 * MiB;
-/** Bytes of L2 cache a layer; see stage.ts. */
-const L2_CACHE = MiB;
+/** Each layer's own, where QEMU would let it take up to 32 MiB. */
+const CACHE = { l2CacheSize: MiB };
 /** Each process that opens the chain connects once a layer. */
 const PROCESSES = 8;
 
@@ -89,10 +89,7 @@ export async function withServedChain<T>(
       };
       return await withNbdServer({ ...server, signal }, async (_address, serverSignal) => {
         return await work({
-          node: rebasedChain(nbdNode(socketPath, chainName(layers.length - 1)), {
-            layers: layers.length,
-            l2CacheSize: L2_CACHE,
-          }),
+          node: shownAs(layers.length - 1, socketPath),
           layers,
           metadata,
           slots,
@@ -126,7 +123,7 @@ function exportsOf(
 ): ReadonlyMap<string, Export> {
   const exports = layers.flatMap((layer) => {
     const { index, header, where } = layer;
-    const backing = index === 0 ? undefined : toFilename(layerNode(nbdNode(socketPath, chainName(index - 1))));
+    const backing = index === 0 ? undefined : toFilename(shownAs(index - 1, socketPath));
     const head = rebasedHead(metadata.headOf(layer), header, { backing, where });
     return [
       layerExport({ name: chainName(index), layer, metadata, order: 'chain', head, reader }),
@@ -134,6 +131,12 @@ function exportsOf(
     ];
   });
   return new Map(exports.map((one) => [one.name, one]));
+}
+
+/** The disk as the layer at `index` shows it: on top of what its head names, which the base's does not. */
+function shownAs(index: number, socketPath: string): Qcow2Node {
+  const file = nbdNode(socketPath, chainName(index));
+  return index === 0 ? loneLayer(file, CACHE) : layerNode(file, CACHE);
 }
 
 /** As a part of the chain. */
