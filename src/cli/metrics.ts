@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
-import type { Phase, Progress, ProgressEvent } from '../restore/progress.ts';
+import type { Progress, ProgressEvent } from '../restore/progress.ts';
 import { isPhaseEvent, type PhaseEvent } from './progress-text.ts';
 
 /** Serves metrics on `port` of all interfaces while `work` runs. LISTEN_FAILED when the port cannot be had. */
@@ -62,10 +62,8 @@ export function createMetrics(): { readonly registry: Registry; readonly progres
     running: gauge('phase_running', '1 while this phase of the PVC runs, 0 after it'),
     done: gauge('phase_bytes', 'Bytes that this phase of the PVC has done'),
     expected: gauge('phase_bytes_expected', 'Bytes that this phase of the PVC has to do'),
-    flows: new Map([
-      ['download', new Flow(counter('fetched_bytes_total', 'Bytes of the layers that are here', 'pvc'))],
-      ['convert', new Flow(counter('written_bytes_total', 'Bytes of the disk that are on the target', 'pvc'))],
-    ]),
+    fetched: counter('fetched_bytes_total', 'Bytes of the layers that this run has fetched', 'pvc'),
+    written: new Flow(counter('written_bytes_total', 'Bytes of the disk that are on the target', 'pvc')),
     retries: counter('retries_total', 'Requests to the source that were repeated', 'pvc'),
     pvcs: counter('pvcs_total', 'PVCs that have ended, by state', 'state'),
   };
@@ -74,6 +72,7 @@ export function createMetrics(): { readonly registry: Registry; readonly progres
     if (event.type === 'pvc-started') pvc = event.pvc;
     else if (event.type === 'pvc-finished') metrics.pvcs.inc({ state: event.state });
     else if (event.type === 'retry') metrics.retries.inc({ pvc });
+    else if (event.type === 'fetched') metrics.fetched.inc({ pvc: event.pvc }, event.count);
     else if (isPhaseEvent(event)) measure(metrics, event);
   };
   return { registry, progress: { report } };
@@ -85,13 +84,13 @@ interface Metrics {
   readonly running: Gauge<'pvc' | 'phase'>;
   readonly done: Gauge<'pvc' | 'phase'>;
   readonly expected: Gauge<'pvc' | 'phase'>;
-  /** What counts bytes as they pass, by the phase in which they do. */
-  readonly flows: ReadonlyMap<Phase, Flow>;
+  readonly fetched: Counter<'pvc' | 'state'>;
+  readonly written: Flow;
   readonly retries: Counter<'pvc' | 'state'>;
   readonly pvcs: Counter<'pvc' | 'state'>;
 }
 
-function measure({ running, done, expected, flows }: Metrics, event: PhaseEvent): void {
+function measure({ running, done, expected, written }: Metrics, event: PhaseEvent): void {
   const { pvc = '', phase } = event;
   const labels = { pvc, phase };
   if (event.type !== 'bytes') {
@@ -101,7 +100,7 @@ function measure({ running, done, expected, flows }: Metrics, event: PhaseEvent)
   }
   done.set(labels, event.done);
   expected.set(labels, event.total);
-  flows.get(phase)?.reach(pvc, event.done);
+  if (phase === 'convert') written.reach(pvc, event.done);
 }
 
 /** A counter fed with totals: events tell how far a phase is, a Prometheus counter only takes steps. */

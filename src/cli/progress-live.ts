@@ -30,6 +30,7 @@ export function liveProgress({ stderr, now, level, colour }: ProgressOptions): P
     report(event) {
       const at = now();
       state.add(event, at);
+      if (event.type === 'fetched') return;
       if (event.type === 'phase-finished') state.finish(event);
       if (!isPhaseEvent(event) && isSaid(event.type === 'retry' ? 'debug' : levelOf(event), level)) {
         // ora makes room: it clears its line before this one and draws it again below.

@@ -10,6 +10,8 @@ export interface RunningPhase {
   readonly rate: RateWindow;
   done: number;
   total: number | undefined;
+  /** Bytes of layers that came from the source while it ran. */
+  fetched: number;
 }
 
 export interface CurrentPvc {
@@ -29,6 +31,8 @@ export class ProgressState {
   pvc: CurrentPvc | undefined;
   /** Retries of the whole run. */
   retries = 0;
+  /** Bytes of layers that came from the source for the current PVC. */
+  fetched = 0;
   readonly #running = new Map<string, RunningPhase>();
 
   /** The phase to show: of those that run, the one that began last. */
@@ -39,12 +43,16 @@ export class ProgressState {
   add(event: ProgressEvent, now: number): void {
     if (event.type === 'pvc-started') {
       this.#running.clear();
+      this.fetched = 0;
       this.pvc = { pvc: event.pvc, index: event.index, count: event.count };
     } else if (event.type === 'pvc-finished') {
       this.#running.clear();
       this.pvc = undefined;
     } else if (event.type === 'retry') {
       this.retries += 1;
+    } else if (event.type === 'fetched') {
+      this.fetched += event.count;
+      if (this.current !== undefined) this.current.fetched += event.count;
     } else if (event.type === 'phase-started') {
       this.#start(event, now);
     } else if (event.type === 'bytes') {
@@ -68,7 +76,7 @@ export class ProgressState {
   #start(event: Extract<ProgressEvent, { type: 'phase-started' }>, now: number): RunningPhase {
     const { pvc, phase, detail, total } = event;
     const rate = new RateWindow();
-    const running = { phase, pvc, detail, startedAt: now, rate, done: 0, total };
+    const running = { phase, pvc, detail, startedAt: now, rate, done: 0, total, fetched: 0 };
     // Deleted first: a phase that begins again is the newest one.
     this.#running.delete(keyOf(pvc, phase));
     this.#running.set(keyOf(pvc, phase), running);

@@ -17,6 +17,7 @@ export function textProgress({ stderr, now, level, phases }: ProgressOptions): P
     report(event) {
       const at = now();
       state.add(event, at);
+      if (event.type === 'fetched') return;
       const ended = event.type === 'phase-finished' ? state.finish(event) : undefined;
       if (!isSaid(levelOf(event), level)) return;
       if (isPhaseEvent(event)) {
@@ -36,6 +37,9 @@ export type PhaseEvent = Extract<ProgressEvent, { type: 'phase-started' | 'bytes
 export function isPhaseEvent(event: ProgressEvent): event is PhaseEvent {
   return event.type === 'phase-started' || event.type === 'bytes' || event.type === 'phase-finished';
 }
+
+/** What is told in a line of its own. */
+export type ToldEvent = Exclude<ProgressEvent, PhaseEvent | { type: 'fetched' }>;
 
 interface Around {
   readonly state: ProgressState;
@@ -66,7 +70,7 @@ function phaseLine(event: PhaseEvent, { state, ended, now, throttle }: Around): 
 }
 
 /** The line for anything but a phase; the live view tells these too, above itself. */
-export function eventLine(event: Exclude<ProgressEvent, PhaseEvent>, retries: number): string {
+export function eventLine(event: ToldEvent, retries: number): string {
   if (event.type === 'pvc-started') {
     const layers = event.layers === 1 ? '1 layer' : `${event.layers} layers`;
     const place = `${event.pvc} (${event.index} of ${event.count})`;

@@ -51,6 +51,10 @@ function liveParts(running: RunningPhase, { retries }: ProgressState, now: numbe
   if (pace.rate !== undefined) parts.push({ text: `${formatBytes(Math.round(pace.rate))}/s`, importance: 2 });
   if (percent === undefined) parts.push({ text: formatDuration((now - running.startedAt) / 1000), importance: 3 });
   if (isLeftSaid(pace)) parts.push({ text: `${formatDuration(pace.secondsLeft)} left`, importance: 3 });
+  // With `stream` the bytes of a phase are the disk's; how much of it had to be fetched is another number.
+  if (running.fetched > 0 && running.phase !== 'download') {
+    parts.push({ text: `${formatBytes(running.fetched)} fetched`, importance: 0 });
+  }
   if (retries > 0) parts.push({ text: retries === 1 ? '1 retry' : `${retries} retries`, importance: 1 });
   return parts;
 }

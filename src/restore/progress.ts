@@ -39,6 +39,8 @@ export type ProgressEvent =
       readonly done: number;
       readonly total: number;
     }
+  /** Bytes of layers that just came from the source, in whatever phase; not those that an earlier run had fetched. */
+  | { readonly type: 'fetched'; readonly pvc: string; readonly count: number }
   | { readonly type: 'phase-finished'; readonly pvc?: string; readonly phase: Phase; readonly seconds: number }
   | ({ readonly type: 'retry' } & RetryEvent)
   | { readonly type: 'warning'; readonly pvc?: string; readonly message: string }

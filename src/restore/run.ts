@@ -2,6 +2,7 @@
 import type { ObjectStore } from '../store/store.ts';
 import type { RestoreOptions } from './options.ts';
 import type { Phase } from './progress.ts';
+import type { Tally } from './tally.ts';
 import type { WorkFolder } from './work-folder.ts';
 
 export interface Run {
@@ -26,6 +27,17 @@ export async function runPhase<T>(
   const seconds = secondsSince(began);
   progress.report({ type: 'phase-finished', pvc, phase, seconds });
   return { value, seconds };
+}
+
+/** What counts and tells the bytes of a PVC's layers that come from the source. */
+export function fetchedCounter(
+  { options: { progress } }: Pick<Run, 'options'>,
+  { pvc, tally }: { readonly pvc: string; readonly tally: Tally },
+): (count: number) => void {
+  return (count) => {
+    tally.bytesDownloaded += count;
+    progress.report({ type: 'fetched', pvc, count });
+  };
 }
 
 /** Seconds since `began` (of `performance.now()`), to the millisecond. */

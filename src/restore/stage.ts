@@ -12,7 +12,7 @@ import { bytesToHash } from './checksums.ts';
 import { DEFAULT_PART_SIZE, type DownloadOptions, downloadChain, type StagedLayer } from './download.ts';
 import { type Guest, localGuest } from './guest.ts';
 import { makeSparseFile, saveHead } from './layer-file.ts';
-import { type Run, runPhase } from './run.ts';
+import { fetchedCounter, type Run, runPhase } from './run.ts';
 import { DEFAULT_CONCURRENCY } from './source.ts';
 import type { Tally } from './tally.ts';
 import { scratchError } from './work-folder.ts';
@@ -109,9 +109,7 @@ function fetch(
     concurrency: run.options.concurrency ?? DEFAULT_CONCURRENCY,
     partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
     ...callbacks,
-    onFetched: (count) => {
-      tally.bytesDownloaded += count;
-    },
+    onFetched: fetchedCounter(run, { pvc, tally }),
     onWhole: (layer, index, signal) => {
       return checkStaged(run, layer, { pvc, index, tally, onHashed: (count) => hashing.add(count), signal });
     },

@@ -3,7 +3,7 @@
 import { MiB } from '../units.ts';
 import type { CheckedChain } from './check-layers.ts';
 import type { Guest, GuestRange } from './guest.ts';
-import { type Run, runPhase } from './run.ts';
+import { fetchedCounter, type Run, runPhase } from './run.ts';
 import { Arena } from './stream/arena.ts';
 import { examineChain, suspicionOf } from './stream/examine-chain.ts';
 import { type ServedChain, withServedChain } from './stream/served-chain.ts';
@@ -32,9 +32,7 @@ export async function withStreamedGuest<T>(
 ): Promise<T> {
   const { options, store, signal } = run;
   const arena = new Arena(options.window ?? DEFAULT_WINDOW);
-  const onFetched = (count: number): void => {
-    tally.bytesDownloaded += count;
-  };
+  const onFetched = fetchedCounter(run, { pvc: chain.disk.name, tally });
   const concurrency = options.concurrency ?? STREAM_CONCURRENCY;
   try {
     return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {

@@ -45,7 +45,7 @@ async function stream(t: Test, shape: BackupShape): Promise<Streamed> {
   });
   const dryRun = z.object({ dryRun: z.object({ bytesToDownload: z.number() }) }).parse(JSON.parse(dry.stdout));
   const before = peer.bytes('.qcow2');
-  const run = await runRestore(plan, ['--strategy', 'stream'], rgw.env);
+  const run = await runRestore(plan, ['--strategy', 'stream', '--log-format', 'json'], rgw.env);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
   t.equal(await difference(target, truthOf(made, BACKUP, 'rootdisk')), undefined, 'identical');
   const fetched = peer.bytes('.qcow2') - before;
@@ -54,7 +54,20 @@ async function stream(t: Test, shape: BackupShape): Promise<Streamed> {
     fetched >= counted && fetched - counted <= 2 * 4 * KiB,
     'the result says what was fetched, but for the headers of the check',
   );
+  t.equal(fetchedInLog(run.stderr), counted, 'and so does the log');
   return { made, run, peer, dryRun: dryRun.dryRun.bytesToDownload };
+}
+
+/** What the end of the last phase tells. */
+function fetchedInLog(stderr: string): unknown {
+  const lines = stderr
+    .trim()
+    .split('\n')
+    .map((line): unknown => JSON.parse(line));
+  const ends = lines.map((line) =>
+    z.object({ event: z.literal('phase-finished'), fetched: z.number() }).safeParse(line),
+  );
+  return ends.findLast(({ success }) => success)?.data?.fetched;
 }
 
 async function visibleBytes(made: BackupForTest): Promise<number> {
