@@ -60,7 +60,10 @@ async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<nev
   const chain = await checkChain(store, options);
   await checkQemu({ signal });
   const arena = new Arena(window);
-  const onError = warnOf(options, chain);
+  const warn = warnOf(options, chain);
+  // Before anybody reads, what the source refuses is the end: its error, not what qemu made of it.
+  let ready = false;
+  const onError = (error: unknown, fail: (error: unknown) => void): void => (ready ? warn : fail)(error);
   const folders = { env: options.env, ...(scratch === undefined ? {} : { scratch }) };
   return await withRuntimeFolder(folders, async (folder) => {
     const serving = { store, chain, folder, concurrency, onFetched: () => {}, onError, signal };
@@ -71,6 +74,7 @@ async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<nev
         return await served.readingThrough(cache, () =>
           withQemuNbd({ source: served.node, listen, signal }, async (uri, died) => {
             const { disk, virtualSize, layers } = chain;
+            ready = true;
             onReady({ pvc: disk.name, uri, virtualSize, layers: layers.length });
             await aborted(died);
             throw died.reason;

@@ -79,7 +79,10 @@ async function readThroughWindow<T>(
     const window = new Window({ ...served, range, arena, onError: fail });
     try {
       await window.primed();
-      return await served.readingThrough(window, () => work(signal));
+      const result = await served.readingThrough(window, () => work(signal));
+      await window.settle();
+      signal.throwIfAborted();
+      return result;
     } finally {
       await window.end();
     }

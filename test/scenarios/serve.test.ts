@@ -170,6 +170,24 @@ test('over TCP, from a bucket whose server misbehaves', async (t) => {
   if (failed.status !== 0) t.match(stderr, /a reader was given an I\/O error: .*rootdisk\.qcow2/);
 });
 
+test('a source that refuses a layer before anything is served ends it with its own error', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const made = await madeBackup(t, { disks: [{ name: DISK, size: 4 * MiB }], checkpoints: 3 });
+  const bucket = await uploadBucket(rgw, made);
+  const peer = await startPeer({ upstream: rgw.endpoint }, t);
+  const s3 = { rgw: { ...rgw, endpoint: peer.endpoint }, bucket };
+  const plan = await planFor(made, BACKUP, { [DISK]: '/dev/no-such-target' }, { s3 });
+  // The header is read from 0 on; tables lie behind it.
+  peer.plan = ({ range }) =>
+    range !== undefined && range.first > 0 ? { kind: 'status', status: 403, code: 'AccessDenied' } : undefined;
+  const socket = join(made.folder, 'disk.sock');
+  const { exitCode, stdout } = await runCli(['serve', plan, '--output', 'json', '--socket', socket], { env: rgw.env });
+  t.equal(exitCode, 3);
+  t.match(JSON.parse(stdout), { result: 'failed', error: { code: 'ACCESS_DENIED', message: /rootdisk/ } });
+  t.notOk(existsSync(socket));
+});
+
 test('calls that cannot be served', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, 'qemu-nbd')) return;
   const shape = { size: 4 * MiB };

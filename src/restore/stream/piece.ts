@@ -45,6 +45,11 @@ export class Piece {
     return this.#unread <= 0;
   }
 
+  /** A byte of it was asked for. */
+  get used(): boolean {
+    return this.#unread < this.range.visible;
+  }
+
   /** Nobody reads it now, and nothing comes in any more. */
   get idle(): boolean {
     return this.#readers === 0 && !this.#fetching;

@@ -24,8 +24,11 @@ export interface ServeChainOptions {
   /** Ranged reads at a time, for what nobody waits for yet. */
   readonly concurrency: number;
   readonly onFetched: (count: number) => void;
-  /** Told when the source failed for good: its reader alone learns it then. Left out, everything ends with that error. */
-  readonly onError?: (error: unknown) => void;
+  /**
+   * Told when the source failed for good: its reader alone learns it then, unless this ends everything with `fail`. Left out,
+   * everything ends with that error.
+   */
+  readonly onError?: (error: unknown, fail: (error: unknown) => void) => void;
   readonly signal: AbortSignal;
 }
 
@@ -73,7 +76,7 @@ export async function withServedChain<T>(
   const layers = chain.layers.map((checked, index) => new RemoteLayer({ store, checked, index, onFetched }));
   const slots = new Slots(concurrency);
   const signal = AbortSignal.any([options.signal, failing.signal, ending.signal]);
-  const onError = options.onError ?? fail;
+  const onError = (error: unknown): void => (options.onError ?? fail)(error, fail);
   const socketPath = join(folder, 'nbd.sock');
   try {
     const metadata = await Metadata.open({ layers, slots, signal, onError });

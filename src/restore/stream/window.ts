@@ -41,7 +41,7 @@ export class Window implements DataReader {
   readonly #pieces: PieceIndex;
   /** Not begun yet, in the order of their first need. */
   readonly #queue: Piece[] = [];
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Map<Piece, Promise<void>>();
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   readonly #leaveSlots: () => void;
@@ -89,13 +89,22 @@ export class Window implements DataReader {
     return { end: last, data };
   }
 
+  /**
+   * Resolves when the pieces that were read have been fetched to their end: a source that can tell only then that the object
+   * was replaced meanwhile has told it (`onError`). To be awaited when the readers have what they came for.
+   */
+  async settle(): Promise<void> {
+    const used = [...this.#running].filter(([piece]) => piece.used);
+    await Promise.all(used.map(([, done]) => done));
+  }
+
   /** Stops all that is under way and gives the memory back; what readers still hold is given back by them. */
   async end(): Promise<void> {
     this.#ending.abort();
     this.#goOn?.();
     this.#leaveSlots();
     await this.#foreseen;
-    await Promise.allSettled(this.#running);
+    await Promise.all(this.#running.values());
     for (const piece of [...this.#pieces.all()]) this.#forget(piece);
   }
 
@@ -194,8 +203,10 @@ export class Window implements DataReader {
       .catch((error: unknown) => {
         if (!this.#signal.aborted) this.#options.onError(error);
       });
-    const done = fetching.finally(() => this.#running.delete(done));
-    this.#running.add(done);
+    this.#running.set(
+      piece,
+      fetching.finally(() => this.#running.delete(piece)),
+    );
     return true;
   }
 

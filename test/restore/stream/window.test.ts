@@ -128,6 +128,37 @@ test('a source that fails for good is told once it is asked ahead, and to those 
   });
 });
 
+test('a source that tells only at the end of a read that the object was replaced is heard', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io')) return;
+  const checked = await checkedChain(t, { unit: 64 * KiB, size: MiB, layers: ['A'.repeat(16)] });
+  const replaced = new DatamoverError('OBJECT_CHANGED', 'replaced');
+  const { promise: allRead, resolve: told } = Promise.withResolvers<void>();
+  let late = false;
+  const store: ObjectStore = {
+    ...checked.store,
+    read: async (key, range, sink) => {
+      await checked.store.read(key, range, sink);
+      if (!late) return;
+      await allRead;
+      throw replaced;
+    },
+  };
+  await withChain(t, { ...checked, store }, async (served) => {
+    const ranges = await rangesOf(served);
+    late = true;
+    const errors: unknown[] = [];
+    const arena = new Arena(16 * MiB);
+    await withWindow(t, { arena, onError: (error) => errors.push(error) }, served, async (window) => {
+      for (const range of ranges) await readAll(window, range);
+      t.strictSame(errors, [], 'every byte was given');
+      told();
+      await window.settle();
+      t.ok(errors.length > 0 && errors.every((error) => error === replaced));
+    });
+    t.equal(arena.free, arena.size);
+  });
+});
+
 test('a reader that leaves takes nothing with it', async (t) => {
   if (!requires(t, 'qemu-img', 'qemu-io')) return;
   const checked = await checkedChain(t, shape());
