@@ -11,6 +11,7 @@ import { buildImage, CONTAINER_TOOLS, deviceNode, type Image, podFolder, RESTRIC
 import { loopDevice } from '../helpers/loop-device.ts';
 import { startPeer } from '../helpers/peer.ts';
 import { podArguments } from '../helpers/pod.ts';
+import { type PrivateNetwork, privateNetwork } from '../helpers/private-network.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 import { runCli } from '../helpers/run-cli.ts';
@@ -22,14 +23,16 @@ const ROOT_SIZE = 64 * MiB;
 const DATA_SIZE = 32 * MiB;
 
 test('the image', async (t) => {
-  if (!requires(t, ...CONTAINER_TOOLS, ...RGW_TOOLS, 'losetup', 'qemu-img')) return;
+  if (!requires(t, ...CONTAINER_TOOLS, ...RGW_TOOLS, 'losetup', 'qemu-img', 'ip')) return;
   const [image, rgw] = await Promise.all([buildImage(t), startRgw(t)]);
   const bucket = await rgw.createBucket();
   await rgw.putFolder(bucket, join(FIXTURES, 'bucket'));
-  const context: Context = { image, rgw, bucket };
+  const network = await privateNetwork(t, rgw.endpoint);
+  const context: Context = { image, rgw, bucket, network };
 
   await t.test('starts for any uid on a read-only root, without a network', (t) => startsAnywhere(t, context));
   await t.test('holds what runs, and nothing else', (t) => holdsWhatRuns(t, context));
+  await t.test('sees no server but that of the bucket', (t) => seesOneServer(t, context));
   await t.test('restores onto a device handed in, and compares', (t) => restoresOntoDevice(t, context));
   await t.test('restores as root without capabilities onto a device that is for root only', (t) => asRoot(t, context));
   await t.test('streams with nothing but a little memory to write to', (t) => streams(t, context));
@@ -43,6 +46,8 @@ interface Context {
   readonly image: Image;
   readonly rgw: Rgw;
   readonly bucket: string;
+  /** Where the S3 server is, and nothing else. */
+  readonly network: PrivateNetwork;
 }
 
 async function startsAnywhere(t: Test, { image }: Context): Promise<void> {
@@ -75,6 +80,14 @@ async function holdsWhatRuns(t: Test, { image }: Context): Promise<void> {
   const size = Number(/^(\d+)\s+\/opt$/m.exec(stdout)?.[1]);
   t.ok(size > 5 && size < 40, `the program and its packages take ${size} MiB`);
   t.match(stdout, /^65532$\s*$/m, 'not root, and no package lists after it');
+}
+
+async function seesOneServer(t: Test, { image, network: { flag } }: Context): Promise<void> {
+  const look = 'cat /proc/net/dev; cat /proc/net/route; grep -c " 0A " /proc/net/tcp';
+  const { stdout } = await image.podman('run', '--rm', flag, '--entrypoint=/bin/sh', image.name, '-c', look);
+  const devices = Array.from(stdout.matchAll(/^ *(\w+): /gm), ([, name]) => name);
+  t.strictSame(devices, ['lo'], 'no way out');
+  t.match(stdout, /^1$/m, 'one port that listens');
 }
 
 async function restoresOntoDevice(t: Test, context: Context): Promise<void> {
@@ -148,9 +161,10 @@ async function endsOnStop(t: Test, context: Context): Promise<void> {
       return { kind: 'stall', after: 4096 };
     };
   });
-  const plan = planFile(t, context, { rootdisk: '/dev/target' }, peer.endpoint);
+  const behind = { ...context, network: await privateNetwork(t, peer.endpoint) };
+  const plan = planFile(t, behind, { rootdisk: '/dev/target' });
   const device = `--device=${await deviceNode(t, loop.path)}:/dev/target`;
-  const flags = [...network(context), ...RESTRICTED, ...plan, `--volume=${podFolder(t)}:/scratch`, device];
+  const flags = [...network(behind), ...RESTRICTED, ...plan, `--volume=${podFolder(t)}:/scratch`, device];
   await image.podman('run', '--detach', '--name=stopped', ...flags, image.name, 'restore', '/plan/plan.yaml');
   // Had it ended before, waiting for the download would be for ever.
   await Promise.race([stalled, image.podman('wait', 'stopped')]);
@@ -162,13 +176,13 @@ async function endsOnStop(t: Test, context: Context): Promise<void> {
 }
 
 async function isDropIn(t: Test, context: Context): Promise<void> {
-  const { image, rgw, bucket } = context;
+  const { image, rgw, bucket, network } = context;
   const loop = loopDevice(t, { size: DATA_SIZE, fill: 0xff });
   const environment = {
     BSL_PROVIDER: 'aws',
     BSL_BUCKET: bucket,
     BSL_REGION: rgw.region,
-    BSL_S3_URL: rgw.endpoint,
+    BSL_S3_URL: network.endpoint,
     BSL_S3_FORCE_PATH_STYLE: 'true',
     VM_NAME: 'web',
     VM_NAMESPACE: 'demo',
@@ -180,14 +194,14 @@ async function isDropIn(t: Test, context: Context): Promise<void> {
   const env = Object.entries(environment).map(([name, value]) => `--env=KUBEVIRT_DM_${name}=${value}`);
   const volumes = [`--volume=${credentials(t, context)}:/credentials:ro`, `--volume=${podFolder(t)}:/scratch`];
   const device = `--device=${loop.path}:/dev/restore-output`;
-  const flags = ['--network=host', '--user=0', ...env, ...volumes, device, '--entrypoint=/manager'];
+  const flags = [network.flag, '--user=0', ...env, ...volumes, device, '--entrypoint=/manager'];
   const ran = await image.podman('run', '--rm', ...flags, image.name, 'download');
   t.equal(ran.status, 0, ran.stderr);
   t.equal(await sumOf(loop.path, DATA_SIZE), trueSum('cp-002/datadisk.raw'));
 }
 
 async function runsManifest(t: Test, context: Context): Promise<void> {
-  const { image } = context;
+  const { image, network } = context;
   const folder = tempFolder(t);
   const loop = loopDevice(t, { size: ROOT_SIZE });
   const files = podFolder(t);
@@ -208,30 +222,29 @@ async function runsManifest(t: Test, context: Context): Promise<void> {
     ]),
   };
   for (const job of jobs) {
-    const ran: Outcome = await image.podman('run', '--rm', '--network=host', ...podArguments(job, cluster));
+    const ran: Outcome = await image.podman('run', '--rm', network.flag, ...podArguments(job, cluster));
     t.equal(ran.status, 0, ran.stderr);
   }
   t.equal(await sumOf(loop.path, ROOT_SIZE), trueSum('cp-004/rootdisk.raw'));
   t.equal(await sumOf(join(files, 'disk.img'), DATA_SIZE), trueSum('cp-004/datadisk.raw'));
 }
 
-/** The host's loopback, where the S3 server is, and its keys; the variable is what tells a program that this is a pod. */
-function network({ rgw }: Context): string[] {
+/** The S3 server's network and keys; the variable is what tells a program that this is a pod. */
+function network({ rgw, network: { flag } }: Context): string[] {
   const env = { ...rgw.env, KUBERNETES_SERVICE_HOST: '10.0.0.1' };
-  return ['--network=host', ...Object.entries(env).map(([name, value]) => `--env=${name}=${value}`)];
+  return [flag, ...Object.entries(env).map(([name, value]) => `--env=${name}=${value}`)];
 }
 
-function planFile(t: Test, context: Context, targets: Readonly<Record<string, string>>, endpoint?: string): string[] {
+function planFile(t: Test, context: Context, targets: Readonly<Record<string, string>>): string[] {
   const folder = podFolder(t);
-  writePlan(folder, context, targets, endpoint);
+  writePlan(folder, context, targets);
   return [`--volume=${folder}:/plan:ro`];
 }
 
 function writePlan(
   folder: string,
-  { rgw, bucket }: Context,
+  { rgw, bucket, network: { endpoint } }: Context,
   targets: Readonly<Record<string, string>>,
-  endpoint = rgw.endpoint,
 ): string {
   const path = join(folder, 'plan.yaml');
   const source = { s3: { bucket, endpoint, region: rgw.region, forcePathStyle: true } };
