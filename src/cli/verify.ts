@@ -35,7 +35,7 @@ export function verifyCommand(run: Run): Command {
     about:
       'Makes every check of a restore on source and chains; no target is looked at. Without --data it reads a few KiB ' +
       'of each layer; with it every byte is read, one layer at a time, in scratch if there is one, else in memory.\n' +
-      'Each disk is whole, suspect (it restores, but something is odd) or broken.',
+      'Each disk is whole, suspect (something is odd that a restore survives, or not all could be read) or broken.',
     examples: [
       {
         says: 'is every layer there, and does each chain hold together?',

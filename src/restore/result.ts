@@ -68,7 +68,7 @@ export interface VerifyResult extends ResultDocument {
 
 export interface VerifiedPvc {
   readonly name: string;
-  /** `suspect`: restorable, but a layer shows what no sound backup has (leaked clusters, a dirty bit). */
+  /** `suspect`: a layer shows what no sound backup has (leaked clusters, a dirty bit), or not all data was read. */
   readonly verdict: 'whole' | 'suspect' | 'broken';
   readonly problems: readonly Problem[];
   readonly layers: readonly LayerResult[];

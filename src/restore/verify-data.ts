@@ -5,7 +5,7 @@ import type { ObjectStore } from '../store/store.ts';
 import type { CheckedChain, CheckedLayer } from './check-layers.ts';
 import { checkLayerChecksums } from './checksums.ts';
 import { DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from './download.ts';
-import { examineFile } from './examine.ts';
+import { type Examined, examineFileUnrepaired } from './examine.ts';
 import { runPhase } from './run.ts';
 import { chooseRoot } from './runtime-folder.ts';
 import { DEFAULT_CONCURRENCY } from './source.ts';
@@ -82,10 +82,10 @@ async function judgeLayer(
   { options: { checksums, signal }, store, layer }: LayerTask,
   staged: StagedLayer,
   checked: string[],
-): Promise<'clean' | 'leaks'> {
+): Promise<Examined> {
   const where = store.describe(layer.info.key);
   if (checksums) checked.push(...(await checkLayerChecksums(staged, { where, onBytes: () => {}, signal })));
-  const outcome = await examineFile(staged, { where, signal });
-  checked.push('image');
+  const outcome = await examineFileUnrepaired(staged, { where, signal });
+  if (outcome !== 'unchecked') checked.push('image');
   return outcome;
 }

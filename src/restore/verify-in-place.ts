@@ -6,11 +6,12 @@ import type { ObjectStore } from '../store/store.ts';
 import { MiB } from '../units.ts';
 import type { CheckedChain, CheckedLayer } from './check-layers.ts';
 import { compareChecksums, hashesToTake } from './checksums.ts';
+import type { Examined } from './examine.ts';
 import { runPhase } from './run.ts';
 import { withRuntimeFolder } from './runtime-folder.ts';
 import { DEFAULT_CONCURRENCY } from './source.ts';
 import { Arena } from './stream/arena.ts';
-import { type Examined, examineServed } from './stream/examine-chain.ts';
+import { examineServed } from './stream/examine-chain.ts';
 import { readThrough } from './stream/read-through.ts';
 import type { RemoteLayer } from './stream/remote-layer.ts';
 import { type ServedChain, withServedChain } from './stream/served-chain.ts';
@@ -19,7 +20,7 @@ import type { VerifyOptions } from './verify.ts';
 export interface LayerFindings {
   /** What was proven, as the result lists it. */
   readonly checked: readonly string[];
-  /** `unchecked`: its dirty bit is set, and it could not be repaired to be checked. */
+  /** `unchecked`: its dirty bit is set, and it is not repaired to be checked. */
   readonly outcome: Examined | DatamoverError;
 }
 

@@ -42,6 +42,7 @@ async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<vo
     if (!options.data) return;
     for (const chain of chains) {
       await verifyData({ options, store, chain, onLayer: (index, found) => verdicts.read(chain, index, found) });
+      verdicts.readThrough(chain);
     }
   });
 }
@@ -49,12 +50,17 @@ async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<vo
 /** What is known of each PVC so far. */
 class Verdicts {
   readonly #names: readonly string[];
+  readonly #data: boolean;
   readonly #problems: Problem[] = [];
   readonly #suspicions: Problem[] = [];
   readonly #disks = new Map<string, Disk>();
   readonly #chains = new Map<string, { readonly chain: CheckedChain; readonly tally: Tally }>();
 
-  constructor({ plan, pvcs }: VerifyOptions) {
+  /** PVCs whose objects were all read through. */
+  readonly #readThrough = new Set<string>();
+
+  constructor({ plan, pvcs, data }: VerifyOptions) {
+    this.#data = data;
     this.#names = plan.pvcs.map(({ name }) => name).filter((name) => pvcs === undefined || pvcs.includes(name));
   }
 
@@ -75,9 +81,20 @@ class Verdicts {
     else if (outcome === 'leaks') this.#suspect(chain, `${chain.layers[index]?.info.key} has leaked clusters`);
   }
 
+  readThrough({ disk }: CheckedChain): void {
+    this.#readThrough.add(disk.name);
+  }
+
   #suspect({ disk }: CheckedChain, message: string): void {
     const hint = 'a restore of it goes on; find out what wrote it so, and keep an older backup until then';
     this.#suspicions.push({ pvc: disk.name, code: 'IMAGE_CORRUPT', message, hint });
+  }
+
+  /** Why a sound chain's data, which was to be read, was not read to its end. */
+  #unread(name: string, error: DatamoverError | undefined): Problem[] {
+    if (!this.#data || error === undefined || !this.#chains.has(name) || this.#readThrough.has(name)) return [];
+    const { code, message, hint } = error.problems[0] ?? error;
+    return [{ pvc: name, code, message: `its data was not read to the end: ${message}`, hint }];
   }
 
   document(seconds: number, error?: DatamoverError): VerifyResult {
@@ -85,15 +102,15 @@ class Verdicts {
     const first = problems[0];
     const result = error?.code === 'CANCELLED' ? 'cancelled' : first === undefined ? 'ok' : 'failed';
     const base = { version: 1 as const, result, seconds, problems } as const;
-    const pvcs = this.#names.map((name) => this.#verdict(name, problems));
+    const pvcs = this.#names.map((name) => this.#verdict(name, problems, error));
     if (first === undefined) return { ...base, pvcs };
     const { code, message, hint } = first;
     return { ...base, pvcs, error: { code, message, hint } };
   }
 
-  #verdict(name: string, all: readonly Problem[]): VerifiedPvc {
+  #verdict(name: string, all: readonly Problem[], error: DatamoverError | undefined): VerifiedPvc {
     const problems = all.filter(({ pvc }) => pvc === name);
-    const suspicions = this.#suspicions.filter(({ pvc }) => pvc === name);
+    const suspicions = [...this.#suspicions.filter(({ pvc }) => pvc === name), ...this.#unread(name, error)];
     const known = this.#chains.get(name);
     // What could not be looked at is not whole: nothing was proven of it.
     const broken = problems.length > 0 || known === undefined;

@@ -1,14 +1,8 @@
 // Every layer of a served chain, looked at where it lies before anything is written: its tables, and that it is not cut short.
 import { mapBounded } from '../../concurrency.ts';
-import { DatamoverError } from '../../errors.ts';
-import { loneLayer } from '../../qemu/graph.ts';
-import { dataEndOf } from '../../qemu/info.ts';
-import { examineImage } from '../examine.ts';
+import { type Examined, examineUnrepaired } from '../examine.ts';
 import type { RemoteLayer } from './remote-layer.ts';
 import type { ServedChain } from './served-chain.ts';
-
-/** `unchecked`: its refcounts are wrong by its own account (dirty bit), and what we cannot write to we cannot repair. */
-export type Examined = 'clean' | 'leaks' | 'unchecked';
 
 /** Children at a time: each waits for one table after the other, so that more of them cost little. */
 const CHILDREN = 8;
@@ -34,19 +28,7 @@ export async function examineServed(
   signal: AbortSignal,
 ): Promise<Examined> {
   const { header, size, where } = layer;
-  const image = layerNode(layer);
-  if (!header.features.dirty) {
-    const read = ({ offset, length }: { offset: number; length: number }): Promise<Uint8Array> =>
-      layer.bytes(offset, length, signal);
-    return await examineImage({ image, header, fileSize: size, where, read, signal });
-  }
-  const end = await dataEndOf(loneLayer(image), { signal });
-  if (end <= size) return 'unchecked';
-  throw new DatamoverError(
-    'IMAGE_CORRUPT',
-    `${where} is cut short: its data ends at byte ${end}, the file at ${size}`,
-    {
-      hint: 'the layer was not copied whole: take another copy of it',
-    },
-  );
+  const read = ({ offset, length }: { offset: number; length: number }): Promise<Uint8Array> =>
+    layer.bytes(offset, length, signal);
+  return await examineUnrepaired({ image: layerNode(layer), header, fileSize: size, where, read, signal });
 }
