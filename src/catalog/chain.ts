@@ -27,7 +27,7 @@ export interface CatalogChain {
  * CHAIN_BROKEN, CATALOG_INVALID (an entry that cannot be believed), BACKUP_NOT_FOUND (no such disk).
  */
 export function chainFromManifest(index: VmIndex, ids: readonly string[], name: string): CatalogChain {
-  const checkpoints = ids.map((id) => knownCheckpoint(index, id, "the backup's manifest lists it"));
+  const checkpoints = ids.map((id) => knownCheckpoint(index, id, LISTED));
   const flaw = findChainFlaw(
     checkpoints.map(({ id, type, parent }) => ({ checkpoint: id, type, parent })),
     { parents: 'required' },
@@ -110,8 +110,11 @@ function holds({ files }: Checkpoint, disk: string): boolean {
   return files.some((file) => file.disk === disk);
 }
 
-/** The one entry of an id that can be believed; `why` says who needs it. */
-function knownCheckpoint(index: VmIndex, id: string, why: string): Checkpoint {
+/** Why a checkpoint is needed that a manifest names. */
+export const LISTED = "the backup's manifest lists it";
+
+/** The one entry of an id that can be believed, CHAIN_BROKEN or CATALOG_INVALID; `why` says who needs it. */
+export function knownCheckpoint(index: VmIndex, id: string, why: string): Checkpoint {
   const [entry, second] = index.byId.get(id) ?? [];
   if (entry === undefined) {
     throw broken(

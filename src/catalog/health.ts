@@ -48,10 +48,36 @@ export function tipsOf(index: VmIndex): Map<string, string> {
   return tips;
 }
 
+/**
+ * As `tipsOf`, with what the backups' own documents say, which counts for more than the index's references. Sorted by
+ * the tips' places in the index; a tip that is not in it comes last.
+ */
+export function mergeTips(index: VmIndex, told: ReadonlyMap<string, string | null | undefined>): Map<string, string> {
+  const tips = tipsOf(index);
+  for (const [backup, tip] of told) if (tip) tips.set(backup, tip);
+  const places = new Map(index.entries.map(({ id }, place) => [id, place]));
+  const placeOf = (id: string): number => places.get(id) ?? index.entries.length;
+  return new Map([...tips].sort(([, a], [, b]) => placeOf(a) - placeOf(b)));
+}
+
+/** The checkpoints that `tip` builds on and itself, as far down as their parents can be followed. */
+export function neededBy(index: VmIndex, tip: string | undefined): Set<string> {
+  const needed = new Set<string>();
+  for (let at = tip; at !== undefined && !needed.has(at); ) {
+    const [entry] = index.byId.get(at) ?? [];
+    if (entry === undefined) break;
+    needed.add(at);
+    at = isFlawed(entry) || entry.type === 'full' ? undefined : entry.parent;
+  }
+  return needed;
+}
+
 export interface Loss {
-  /** Backups that need the checkpoint at fault. */
+  /** What is counted: checkpoints where no document says which backups there are; else backups. */
+  readonly of?: 'checkpoints';
+  /** Those that need the checkpoint at fault. */
   readonly lost: readonly string[];
-  /** Backups that hold the disk and can still be restored. */
+  /** Those that hold the disk and can still be restored. */
   readonly restorable: readonly string[];
 }
 
@@ -63,16 +89,21 @@ export function lossOf(
 ): Loss {
   const lost: string[] = [];
   const restorable: string[] = [];
-  for (const [backup, tip] of tips) {
+  const counted = tips.size > 0 ? tips : new Map([...states.keys()].map((id) => [id, id]));
+  for (const [name, tip] of counted) {
     const state = states.get(tip);
-    if (state?.state === 'whole') restorable.push(backup);
-    if (state?.state === 'broken' && state.root === root) lost.push(backup);
+    if (state?.state === 'whole') restorable.push(name);
+    if (state?.state === 'broken' && state.root === root) lost.push(name);
   }
-  return { lost, restorable };
+  return { ...(tips.size > 0 ? {} : { of: 'checkpoints' }), lost, restorable };
 }
 
 /** A loss in words, for a hint. */
-export function sayLoss(disk: string, { lost, restorable }: Loss): string {
+export function sayLoss(disk: string, { of, lost, restorable }: Loss): string {
+  if (of === 'checkpoints') {
+    const left = restorable.length === 0 ? 'none of its checkpoints is whole' : `still whole: ${listNames(restorable)}`;
+    return `which backups need it is not known; lost with it for disk ${disk}: ${listNames(lost)}; ${left}`;
+  }
   const gone = lost.length === 0 ? 'no backup needs it' : `lost with it for disk ${disk}: ${listNames(lost)}`;
   const left = restorable.length === 0 ? 'none can still be restored' : `still restorable: ${listNames(restorable)}`;
   return `${gone}; ${left}`;

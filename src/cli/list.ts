@@ -25,7 +25,8 @@ export function listCommand(run: Run): Command {
     about:
       'Lists what a bucket, or a folder that is a copy of one, holds: backups and their VMs; of each disk its ' +
       'checkpoints, and whether the chain up to each of them is whole. What is broken is told, with what is lost by it; ' +
-      'it does not stop the rest, but the exit status tells of it.',
+      'it does not stop the rest, but the exit status tells of it. The manifests of single VMs, one per backup and VM, are ' +
+      "read with --vm or --backup only, or where the backup's own document does not tell.",
     examples: [
       {
         says: 'everything in a bucket',

@@ -8,7 +8,10 @@ export function renderList({ backups, vms }: Listing, { now }: { readonly now: n
   const backupRows = backups.flatMap(({ name, timestamp, vms: held }) => {
     const head = [name, ageText(timestamp, now)];
     if (held.length === 0) return [[...head, '-', '-']];
-    return held.map((vm) => [...head, `${vm.namespace}/${vm.name}`, vm.checkpoint ?? '-']);
+    return held.map(({ namespace, name: vm, checkpoint, problem }) => {
+      const state = problem === undefined ? '' : ` broken: ${problem}`;
+      return [...head, `${namespace}/${vm}`, `${checkpoint ?? '-'}${state}`];
+    });
   });
   const diskRows = vms.flatMap(({ namespace, name, disks }) =>
     disks.flatMap((disk) =>

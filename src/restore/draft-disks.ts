@@ -1,6 +1,7 @@
 // Which disks a drafted plan restores, and where to.
-import { findFile } from '../catalog/chain.ts';
+import { findFile, knownCheckpoint, LISTED } from '../catalog/chain.ts';
 import { vmText } from '../catalog/keys.ts';
+import type { VmIndex } from '../catalog/vm-index.ts';
 import { DatamoverError } from '../errors.ts';
 import type { VmBackup } from './load-catalog.ts';
 
@@ -11,17 +12,15 @@ export interface DraftPvc {
   readonly target?: string | undefined;
 }
 
-/** The disks that are asked for, or all of the tip's. USAGE when they contradict each other. */
+/**
+ * The disks that are asked for, or all of the tip's. USAGE when they contradict each other; for all, CHAIN_BROKEN or
+ * CATALOG_INVALID when the tip is not to be had, BACKUP_NOT_FOUND when it holds none.
+ */
 export function chooseDisks({ index, ids }: VmBackup, pvcs: readonly DraftPvc[]): readonly DraftPvc[] {
-  const tip = index.byId.get(ids.at(-1) ?? '')?.[0];
+  const id = ids.at(-1) ?? '';
+  if (pvcs.length === 0) return allDisks(index, id);
+  const tip = index.byId.get(id)?.[0];
   const checkpoint = tip?.flaw === undefined ? tip : undefined;
-  if (pvcs.length === 0) {
-    const names = [...new Set(checkpoint?.files.map(({ disk }) => disk))];
-    if (names.length > 0) return names.map((name) => ({ name }));
-    throw new DatamoverError('BACKUP_NOT_FOUND', `checkpoint ${ids.at(-1)} of VM ${vmText(index.vm)} holds no disk`, {
-      hint: 'choose another backup; `kubevirt-datamover list` shows what each holds',
-    });
-  }
   const seen = new Map<string, string>();
   const once = (what: string, by: string): void => {
     const other = seen.get(what);
@@ -40,4 +39,13 @@ export function chooseDisks({ index, ids }: VmBackup, pvcs: readonly DraftPvc[])
     if (target !== undefined) once(`target ${target}`, shown);
   }
   return pvcs;
+}
+
+function allDisks(index: VmIndex, id: string): readonly DraftPvc[] {
+  const { files } = knownCheckpoint(index, id, LISTED);
+  const names = [...new Set(files.map(({ disk }) => disk))];
+  if (names.length > 0) return names.map((name) => ({ name }));
+  throw new DatamoverError('BACKUP_NOT_FOUND', `checkpoint ${id} of VM ${vmText(index.vm)} holds no disk`, {
+    hint: 'choose another backup; `kubevirt-datamover list` shows what each holds',
+  });
 }

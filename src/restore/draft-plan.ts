@@ -1,6 +1,5 @@
 // `plan`: from a backup in the bucket to a plan with its chains written out, which runs unchanged.
 import { chainFromManifest } from '../catalog/chain.ts';
-import { tipsOf } from '../catalog/health.ts';
 import type { VmRef } from '../catalog/keys.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { placeholderTarget } from '../plan/placeholder.ts';
@@ -12,6 +11,7 @@ import type { Disk } from './disk.ts';
 import { describeDraft } from './draft-comments.ts';
 import { chooseDisks, type DraftPvc } from './draft-disks.ts';
 import { loadVmBackup, loadVmCheckpoint, loadVmIndex, type VmBackup } from './load-catalog.ts';
+import { loadTips } from './load-manifest.ts';
 import { noBackupOf } from './not-found.ts';
 
 export interface DraftOptions {
@@ -83,7 +83,10 @@ async function findState(store: ObjectStore, { vm, backup, checkpoint, signal }:
 
 async function newestBackup(store: ObjectStore, vm: VmRef, signal: AbortSignal): Promise<string> {
   const index = await loadVmIndex(store, vm, { signal });
-  const newest = [...tipsOf(index).keys()].at(-1);
+  const { tips, problems } = await loadTips(store, index, { signal });
+  // It may be the newest one that cannot be read: an older state is restored when it is asked for, and not unasked.
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+  const newest = [...tips.keys()].at(-1);
   if (newest === undefined) throw noBackupOf(index);
   return newest;
 }

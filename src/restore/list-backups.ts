@@ -1,12 +1,13 @@
 // The backups of a bucket: from their own documents, and from the VMs' indexes where those are lost.
-import { backupDocument, manifestDocument, parseDocument } from '../catalog/documents.ts';
-import { backupIndexKey, backupPrefix, MANIFESTS, type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
+import { backupDocument, parseDocument } from '../catalog/documents.ts';
+import { backupIndexKey, backupPrefix, type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
 import { mapBounded } from '../concurrency.ts';
 import type { Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { isOneDocuments, LIST_REQUESTS, type ReadVm } from './list-vms.ts';
-import { readDocument } from './load-catalog.ts';
+import { isOneDocuments, LIST_REQUESTS, type ReadVm, type ToldVm } from './list-vms.ts';
+import { backupFolders, readManifest } from './load-manifest.ts';
+import { readDocument } from './read-document.ts';
 
 export interface BackupListing {
   readonly name: string;
@@ -17,6 +18,8 @@ export interface BackupListing {
 export interface BackupVm extends VmRef {
   /** The tip; null when no document tells. */
   readonly checkpoint: string | null;
+  /** Why the VM's index cannot say how to restore it; absent when it can. */
+  readonly problem?: string;
 }
 
 export interface ReadBackupsOptions {
@@ -29,13 +32,27 @@ export interface ReadBackupsOptions {
 /** What the documents of the backups tell, by name. */
 export async function readBackups(store: ObjectStore, options: ReadBackupsOptions): Promise<Map<string, BackupDraft>> {
   const { backup, signal } = options;
-  const names = backup === undefined ? await backupFolders(store, signal) : [backup];
+  const names = backup === undefined ? await backupFolders(store, { signal }) : [backup];
   const drafts = await mapBounded(names, { limit: LIST_REQUESTS, signal }, async (name, inner) => {
     const draft = newDraft(name);
     if (whyNoName(name) === undefined) await readFolder(store, draft, { ...options, signal: inner });
     return draft;
   });
   return new Map(drafts.map((draft) => [draft.name, draft]));
+}
+
+/** By VM: its tips, as the documents of the backups tell them. */
+export function toldVms(drafts: ReadonlyMap<string, BackupDraft>, only: VmRef | undefined): Map<string, ToldVm> {
+  const told = new Map<string, ToldVm & { readonly tips: Map<string, string | null> }>();
+  for (const [backup, { vms }] of drafts) {
+    for (const [text, { namespace, name, checkpoint }] of vms) {
+      if (only !== undefined && text !== vmText(only)) continue;
+      const one = told.get(text) ?? { vm: { namespace, name }, tips: new Map<string, string | null>() };
+      told.set(text, one);
+      one.tips.set(backup, checkpoint);
+    }
+  }
+  return told;
 }
 
 /** Backups, oldest first, with what the indexes of their VMs add; those that hold no VM of the filter are left out. */
@@ -53,8 +70,9 @@ export function toBackups(
       if (!draft.vms.get(vmText(ref))?.checkpoint) draft.vms.set(vmText(ref), { ...ref, checkpoint });
     }
   }
+  const flaws = new Map(read.map((one) => [vmText(one.vm), one.flaws]));
   return [...drafts.values()]
-    .map((draft) => toListing(draft, vm))
+    .map((draft) => toListing(draft, { vm, flaws }))
     .filter((listing) => listing.vms.length > 0 || (vm === undefined && backup === undefined))
     .sort((a, b) => (a.timestamp ?? '').localeCompare(b.timestamp ?? '') || a.name.localeCompare(b.name));
 }
@@ -68,14 +86,6 @@ export interface BackupDraft {
 
 function newDraft(name: string): BackupDraft {
   return { name, timestamps: [], vms: new Map() };
-}
-
-async function backupFolders(store: ObjectStore, signal: AbortSignal): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { kind, key } of store.list(MANIFESTS, { signal })) {
-    if (kind === 'prefix') names.push(key.slice(MANIFESTS.length, -1));
-  }
-  return names;
 }
 
 async function readFolder(store: ObjectStore, draft: BackupDraft, options: ReadBackupsOptions): Promise<void> {
@@ -95,7 +105,7 @@ async function readFolder(store: ObjectStore, draft: BackupDraft, options: ReadB
   });
   const keys = (await manifestKeys(store, draft.name, options)).filter((key) => !told.has(key));
   await mapBounded(keys, { limit: WITHIN_BACKUP, signal: options.signal }, async (key, signal) => {
-    await collecting(options, async () => await readManifest(store, draft, { key, signal }));
+    await collecting(options, async () => await addManifest(store, draft, { key, signal }));
   });
 }
 
@@ -111,17 +121,16 @@ async function manifestKeys(store: ObjectStore, backup: string, { vm, signal }: 
   return keys;
 }
 
-async function readManifest(
+async function addManifest(
   store: ObjectStore,
   { timestamps, vms }: BackupDraft,
   { key, signal }: { readonly key: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const data = await readDocument(store, key, { signal });
-  if (data === undefined) return;
-  const { namespace, name, checkpointChain, timestamp } = parseDocument(manifestDocument, data, key);
+  const manifest = await readManifest(store, { key, signal });
+  if (manifest === undefined) return;
+  const { namespace, name, checkpointChain, timestamp } = manifest;
   if (timestamp !== undefined) timestamps.push(timestamp);
-  const checkpoint = checkpointChain.at(-1) ?? null;
-  vms.set(vmText({ namespace, name }), { namespace, name, checkpoint });
+  vms.set(vmText({ namespace, name }), { namespace, name, checkpoint: checkpointChain.at(-1) ?? null });
 }
 
 /** Does `work`; what is wrong with the one document that it reads is put with the problems. */
@@ -134,13 +143,19 @@ async function collecting({ problems }: ReadBackupsOptions, work: () => Promise<
   }
 }
 
-function toListing({ name, timestamps, vms }: BackupDraft, vm: VmRef | undefined): BackupListing {
+function toListing(
+  { name, timestamps, vms }: BackupDraft,
+  { vm, flaws }: { readonly vm: VmRef | undefined; readonly flaws: ReadonlyMap<string, ReadVm['flaws']> },
+): BackupListing {
   const held = [...vms.values()].filter((one) => vm === undefined || vmText(one) === vmText(vm));
   return {
     name,
     timestamp: timestamps[0] ?? null,
     vms: held
-      .map(({ namespace, name: vmName, checkpoint }) => ({ namespace, name: vmName, checkpoint }))
+      .map(({ namespace, name: vmName, checkpoint }): BackupVm => {
+        const problem = flaws.get(vmText({ namespace, name: vmName }))?.get(name);
+        return { namespace, name: vmName, checkpoint, ...(problem === undefined ? {} : { problem }) };
+      })
       .sort((a, b) => vmText(a).localeCompare(vmText(b))),
   };
 }

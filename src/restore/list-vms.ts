@@ -1,40 +1,26 @@
-// The VMs of a bucket: their indexes, and per disk which checkpoints can be restored.
-import { type CheckpointState, diskStates, disksOf, type Flaw, lossOf, sayLoss, tipsOf } from '../catalog/health.ts';
-import { CHECKPOINTS, checkpointPrefix, type VmRef, vmText } from '../catalog/keys.ts';
-import { type CatalogFile, type Checkpoint, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
+// The VMs of a bucket: their indexes, their disks, and what the backups say of them that the indexes do not bear out.
+import { mergeTips } from '../catalog/health.ts';
+import { CHECKPOINTS, checkpointPrefix, type VmRef, vmIndexKey, vmText } from '../catalog/keys.ts';
+import { listNames } from '../catalog/names.ts';
+import { soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { type DiskListing, judgeDisks } from './list-disks.ts';
 import { loadVmIndex } from './load-catalog.ts';
 
 export interface VmListing extends VmRef {
   readonly disks: readonly DiskListing[];
 }
 
-export interface DiskListing {
-  readonly name: string;
-  /** In the index's order: newest last. */
-  readonly checkpoints: readonly CheckpointListing[];
-}
-
-export interface CheckpointListing {
-  readonly id: string;
-  readonly type: 'full' | 'incremental';
-  readonly parent?: string;
-  readonly timestamp: string | null;
-  /** Bytes of this layer: as listed, else as declared; null when neither is known. */
-  readonly size: number | null;
-  /** Whether this state of the disk can be restored. */
-  readonly state: 'whole' | 'broken';
-  readonly problem?: string;
-}
-
 /** What is kept of a VM once its index, which may be large, was judged. */
 export interface ReadVm {
   readonly vm: VmRef;
-  /** By backup that its index references: the tip. */
+  /** By backup: the tip. */
   readonly tips: ReadonlyMap<string, Tip>;
+  /** By backup that cannot be restored by the VM's index: why. */
+  readonly flaws: ReadonlyMap<string, string>;
   /** Undefined for a VM that is not wanted. */
   readonly listing: VmListing | undefined;
 }
@@ -44,13 +30,19 @@ export interface Tip {
   readonly timestamp: string | undefined;
 }
 
+export interface ToldVm {
+  readonly vm: VmRef;
+  /** By backup; null where its documents do not tell. */
+  readonly tips: ReadonlyMap<string, string | null>;
+}
+
 export interface ReadVmsOptions {
   /** Just this one, which must be there. */
   readonly vm: VmRef | undefined;
-  /** Just the checkpoints that it needs. */
+  /** Just its VMs, and the checkpoints that it needs. */
   readonly backup: string | undefined;
-  /** Whether to judge a VM, knowing the backups that its index references. */
-  readonly wanted: (vm: VmRef, tips: ReadonlyMap<string, unknown>) => boolean;
+  /** What the documents of the backups say of the VMs, by the VM. */
+  readonly told: ReadonlyMap<string, ToldVm>;
   readonly problems: Problem[];
   readonly signal: AbortSignal;
 }
@@ -60,26 +52,65 @@ export const LIST_REQUESTS = 16;
 
 /**
  * Reads every VM's index, looks its layers up and judges its disks; by namespace and name. An index that cannot be read
- * is a problem among others, but BACKUP_NOT_FOUND is thrown when just one VM was asked for.
+ * is a problem among others, as is one that is not there though backups hold the VM; but BACKUP_NOT_FOUND is thrown
+ * when just one VM was asked for, and nothing tells of it.
  */
 export async function readVms(store: ObjectStore, options: ReadVmsOptions): Promise<ReadVm[]> {
-  const { vm, signal, problems } = options;
-  const refs = vm === undefined ? await findVms(store, signal) : [vm];
+  const { vm, told, signal, problems } = options;
+  const found = vm === undefined ? await findVms(store, signal) : [vm];
+  const there = new Set(found.map(vmText));
+  const lost = [...told.values()].filter((one) => !there.has(vmText(one.vm)));
   // One VM's checkpoints may be many; many VMs are enough to be busy with.
-  const within = refs.length > LIST_REQUESTS ? 1 : LIST_REQUESTS;
-  const read = await mapBounded(refs, { limit: LIST_REQUESTS, signal }, async (ref, inner) => {
+  const limit = found.length > LIST_REQUESTS ? 1 : LIST_REQUESTS;
+  const read = await mapBounded(found, { limit: LIST_REQUESTS, signal }, async (ref, inner) => {
     try {
-      return await readVm(store, ref, { ...options, limit: within, signal: inner });
+      return await readVm(store, ref, { ...options, limit, signal: inner });
     } catch (error) {
-      const absent = vm !== undefined && error instanceof DatamoverError && error.code === 'BACKUP_NOT_FOUND';
-      if (absent || !isOneDocuments(error)) throw error;
-      const tips = new Map<string, Tip>();
-      const listing = options.wanted(ref, tips) ? { ...ref, disks: [] } : undefined;
-      return { vm: ref, tips, listing, problems: error.problems };
+      if (!isOneDocuments(error)) throw error;
+      const known = told.get(vmText(ref));
+      if (error.code !== 'BACKUP_NOT_FOUND') return unreadVm(ref, { ...options, known, error });
+      if (known !== undefined) return lostVm(known);
+      if (vm !== undefined) throw error;
+      return unreadVm(ref, { ...options, known, error });
     }
   });
-  for (const one of read) problems.push(...one.problems);
-  return read;
+  const all = [...read, ...lost.map(lostVm)].sort((a, b) => compareNames(a.vm, b.vm));
+  for (const one of all) problems.push(...one.problems);
+  return all;
+}
+
+type ReadVmWithProblems = ReadVm & { readonly problems: readonly Problem[] };
+
+/** One whose index is not to be had, though something lies in its folder. */
+function unreadVm(
+  vm: VmRef,
+  { backup, known, error }: { backup: string | undefined; known: ToldVm | undefined; error: DatamoverError },
+): ReadVmWithProblems {
+  const why = error.code === 'OBJECT_MISSING' ? "the VM's index is missing" : "the VM's index cannot be read";
+  const flaws = new Map([...(known?.tips.keys() ?? [])].map((name) => [name, why]));
+  const wanted = backup === undefined || flaws.has(backup);
+  return { vm, tips: new Map(), flaws, listing: wanted ? { ...vm, disks: [] } : undefined, problems: error.problems };
+}
+
+/** One of which there are just the manifests. */
+function lostVm({ vm, tips }: ToldVm): ReadVmWithProblems {
+  const backups = [...tips.keys()];
+  const problem: Problem = {
+    code: 'OBJECT_MISSING',
+    message: `the index of VM ${vmText(vm)}, ${vmIndexKey(vm)}, is missing, and all of its checkpoints, though there are manifests of it: in ${listNames(backups)}`,
+    hint: `bring ${CHECKPOINTS}${vmText(vm)}/ back from another copy of the bucket`,
+  };
+  const flaws = new Map(backups.map((name) => [name, "the VM's index is missing"]));
+  return { vm, tips: new Map(), flaws, listing: { ...vm, disks: [] }, problems: [problem] };
+}
+
+function compareNames(a: VmRef, b: VmRef): number {
+  return compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
+}
+
+function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
 
 async function findVms(store: ObjectStore, signal: AbortSignal): Promise<VmRef[]> {
@@ -94,13 +125,35 @@ async function findVms(store: ObjectStore, signal: AbortSignal): Promise<VmRef[]
 async function readVm(
   store: ObjectStore,
   vm: VmRef,
-  { backup, wanted, limit, signal }: ReadVmsOptions & { readonly limit: number },
-): Promise<ReadVm & { readonly problems: readonly Problem[] }> {
+  { backup, told, limit, signal }: ReadVmsOptions & { readonly limit: number },
+): Promise<ReadVmWithProblems> {
   const index = await loadVmIndex(store, vm, { signal });
-  const tips = new Map([...tipsOf(index)].map(([name, id]) => [name, toTip(index, id)]));
-  if (!wanted(vm, tips)) return { vm, tips, listing: undefined, problems: [] };
+  const known = told.get(vmText(vm))?.tips ?? new Map<string, string | null>();
+  const merged = mergeTips(index, known);
+  const tips = new Map([...merged].map(([name, id]) => [name, toTip(index, id)]));
+  const { flaws, problems } = unlisted(index, known);
+  if (backup !== undefined && !merged.has(backup) && !known.has(backup)) {
+    return { vm, tips, flaws, listing: undefined, problems: [] };
+  }
   const sizes = await layerSizes(store, index, { limit, signal });
-  return { vm, tips, ...judgeVm(index, sizes, backup) };
+  const judged = judgeDisks(index, { sizes, tips: merged, backup });
+  return { vm, tips, flaws, listing: { ...vm, disks: judged.disks }, problems: [...problems, ...judged.problems] };
+}
+
+/** Backups that end with a checkpoint which the index does not hold. */
+function unlisted(
+  index: VmIndex,
+  tips: ReadonlyMap<string, string | null>,
+): { readonly flaws: ReadonlyMap<string, string>; readonly problems: readonly Problem[] } {
+  const absent = [...tips].flatMap(([backup, tip]) => (tip === null || index.byId.has(tip) ? [] : [{ backup, tip }]));
+  const problems = [...Map.groupBy(absent, ({ tip }) => tip)].map(
+    ([tip, ends]): Problem => ({
+      code: 'CHAIN_BROKEN',
+      message: `VM ${vmText(index.vm)}: checkpoint ${tip} is not in the index ${index.key}, but it is the state of ${listNames(ends.map(({ backup }) => backup))}`,
+      hint: 'bring the index back from another copy of the bucket, or restore a backup or checkpoint that it lists as whole',
+    }),
+  );
+  return { flaws: new Map(absent.map(({ backup, tip }) => [backup, `${tip} is not in the VM's index`])), problems };
 }
 
 function toTip(index: VmIndex, checkpoint: string): Tip {
@@ -135,86 +188,6 @@ async function layerSizes(
     }
   });
   return sizes;
-}
-
-/** Why a layer cannot be used, by what the listing says of it. */
-export function flawBySizes(sizes: ReadonlyMap<string, number>): (file: CatalogFile) => Flaw | undefined {
-  return ({ object, size }) => {
-    const listed = sizes.get(object);
-    if (listed === undefined) return { code: 'OBJECT_MISSING', problem: `its layer ${object} is missing` };
-    if (size === undefined || size === listed) return undefined;
-    return { code: 'SIZE_MISMATCH', problem: `its layer ${object} is ${listed} bytes, declared are ${size}` };
-  };
-}
-
-interface JudgedVm {
-  readonly listing: VmListing;
-  readonly problems: readonly Problem[];
-}
-
-function judgeVm(index: VmIndex, sizes: ReadonlyMap<string, number>, backup: string | undefined): JudgedVm {
-  const tips = tipsOf(index);
-  const problems: Problem[] = [];
-  const roots = new Set<string>();
-  const disks: DiskListing[] = [];
-  for (const disk of disksOf(index)) {
-    const states = diskStates(index, disk, flawBySizes(sizes));
-    const checkpoints = soundCheckpoints(index)
-      .filter((checkpoint) => backup === undefined || checkpoint.referencedBy.includes(backup))
-      .flatMap((checkpoint) => toListing(checkpoint, disk, { sizes, states }));
-    if (checkpoints.length === 0) continue;
-    disks.push({ name: disk, checkpoints });
-    const shown = new Set(checkpoints.map(({ id }) => id));
-    for (const [root, state] of rootsOf(states, shown)) {
-      roots.add(root);
-      const message = `VM ${vmText(index.vm)}, disk ${disk}: checkpoint ${root}: ${state.problem}`;
-      problems.push({ code: state.code, message, hint: sayLoss(disk, lossOf(root, states, tips)) });
-    }
-  }
-  for (const { id, flaw } of index.entries) {
-    if (flaw === undefined || (id !== undefined && roots.has(id))) continue;
-    problems.push({
-      code: 'CATALOG_INVALID',
-      message: `${index.key}: ${flaw}`,
-      hint: 'no other checkpoint builds on it',
-    });
-  }
-  return { listing: { ...index.vm, disks }, problems };
-}
-
-type Broken = Extract<CheckpointState, { readonly state: 'broken' }>;
-
-/** By checkpoint at fault: the state of those that it breaks. */
-function rootsOf(states: ReadonlyMap<string, CheckpointState>, shown: ReadonlySet<string>): Map<string, Broken> {
-  const roots = new Map<string, Broken>();
-  for (const [id, state] of states) {
-    if (state.state === 'broken' && shown.has(id) && !roots.has(state.root)) roots.set(state.root, state);
-  }
-  return roots;
-}
-
-function toListing(
-  { id, type, parent, timestamp, files }: Checkpoint,
-  disk: string,
-  { sizes, states }: { sizes: ReadonlyMap<string, number>; states: ReadonlyMap<string, CheckpointState> },
-): CheckpointListing[] {
-  const file = files.find((candidate) => candidate.disk === disk);
-  if (file === undefined) return [];
-  const state = states.get(id);
-  return [
-    {
-      id,
-      type,
-      ...(parent === undefined ? {} : { parent }),
-      timestamp: timestamp ?? null,
-      size: sizes.get(file.object) ?? file.size ?? null,
-      ...(state?.state === 'broken' ? { state: 'broken', problem: sayState(id, state) } : { state: 'whole' }),
-    },
-  ];
-}
-
-function sayState(id: string, { root, problem }: Broken): string {
-  return id === root ? problem : `it builds on ${root}: ${problem}`;
 }
 
 async function folders(store: ObjectStore, prefix: string, signal: AbortSignal): Promise<string[]> {

@@ -1,11 +1,11 @@
 // What the bucket holds: backups, VMs, disks, checkpoints, and whether each chain is whole. Finds it out from documents
 // and listings alone; no layer is opened.
-import { type VmRef, vmText } from '../catalog/keys.ts';
+import type { VmRef } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { nearestWord } from '../nearest.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { type BackupListing, readBackups, toBackups } from './list-backups.ts';
+import { type BackupListing, readBackups, toBackups, toldVms } from './list-backups.ts';
 import { type ReadVm, readVms, type VmListing } from './list-vms.ts';
 import { emptySource } from './not-found.ts';
 import type { Progress } from './progress.ts';
@@ -17,7 +17,7 @@ export interface Listing {
   readonly backups: readonly BackupListing[];
   /** By namespace and name. */
   readonly vms: readonly VmListing[];
-  /** Documents that cannot be read, and each fault that breaks chains, with what is lost by it. */
+  /** Documents that cannot be read, tips that no index holds, and each fault that breaks chains, with what is lost by it. */
   readonly problems: readonly Problem[];
 }
 
@@ -41,14 +41,7 @@ export async function listBucket(store: ObjectStore, options: ListOptions): Prom
   const began = performance.now();
   const problems: Problem[] = [];
   const drafts = await readBackups(store, { vm, backup, signal, problems });
-  const read = await readVms(store, {
-    vm,
-    wanted: (one, known) =>
-      backup === undefined || known.has(backup) || drafts.get(backup)?.vms.has(vmText(one)) === true,
-    backup,
-    signal,
-    problems,
-  });
+  const read = await readVms(store, { vm, backup, told: toldVms(drafts, vm), signal, problems });
   const backups = toBackups(drafts, read, { vm, backup });
   if (backup !== undefined && backups.length === 0) throw noBackup(store, backup, read);
   const vms = read.flatMap(({ listing }) => (listing === undefined ? [] : [listing]));

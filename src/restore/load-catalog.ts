@@ -1,17 +1,13 @@
 // Reads the bucket's documents through the store: a VM's index, and the chain that a backup's manifest lists for it.
 
 import { walkToFull } from '../catalog/chain.ts';
-import { manifestDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
 import { tipsOf } from '../catalog/health.ts';
-import { type VmRef, vmIndexKey, vmManifestKeys } from '../catalog/keys.ts';
+import { type VmRef, vmIndexKey } from '../catalog/keys.ts';
 import { parseVmIndex, type VmIndex } from '../catalog/vm-index.ts';
-import { DatamoverError, messageOf } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { MiB } from '../units.ts';
+import { loadManifest } from './load-manifest.ts';
 import { backupNotFound, checkpointNotFound, vmNotFound } from './not-found.ts';
-
-/** Documents are far smaller: an index of 1000 checkpoints with 10 disks each takes 4 MiB. */
-export const MAX_DOCUMENT_BYTES = 64 * MiB;
+import { readDocument } from './read-document.ts';
 
 export interface VmBackup {
   readonly index: VmIndex;
@@ -40,7 +36,7 @@ export async function loadVmBackup(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<VmBackup> {
   const index = await loadVmIndex(store, vm, { signal });
-  const manifest = await loadManifest(store, { vm, backup }, { signal });
+  const manifest = await loadManifest(store, { index, backup }, { signal });
   if (manifest !== undefined) return { index, ids: manifest.checkpointChain };
   const tip = tipsOf(index).get(backup);
   if (tip === undefined) throw await backupNotFound(store, { index, backup }, { signal });
@@ -56,49 +52,4 @@ export async function loadVmCheckpoint(
   const index = await loadVmIndex(store, vm, { signal });
   if (!index.byId.has(checkpoint)) throw checkpointNotFound(index, checkpoint);
   return { index, ids: walkToFull(index, checkpoint) };
-}
-
-/**
- * The manifest of a VM in a backup, or undefined when there is none. Names are ambiguous (`a-b-c.json`), so one that is
- * another VM's inside is passed over.
- */
-async function loadManifest(
-  store: ObjectStore,
-  { vm, backup }: { readonly vm: VmRef; readonly backup: string },
-  { signal }: { readonly signal: AbortSignal },
-): Promise<VmManifest | undefined> {
-  for (const key of vmManifestKeys(backup, vm)) {
-    const data = await readDocument(store, key, { signal });
-    if (data === undefined) continue;
-    const manifest = parseDocument(manifestDocument, data, key);
-    if (manifest.namespace === vm.namespace && manifest.name === vm.name) return manifest;
-  }
-  return undefined;
-}
-
-/**
- * A JSON document; undefined when there is no such object. CATALOG_INVALID, naming key and position, when it is no
- * JSON or over 64 MiB (which is found before it is read).
- */
-export async function readDocument(
-  store: ObjectStore,
-  key: string,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<unknown> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await store.get(key, { maxBytes: MAX_DOCUMENT_BYTES, signal });
-  } catch (error) {
-    if (error instanceof DatamoverError && error.code === 'OBJECT_MISSING') return undefined;
-    throw error;
-  }
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    const where = `${store.describe(key)} (${bytes.length} bytes)`;
-    throw new DatamoverError('CATALOG_INVALID', `${where} is no JSON: ${messageOf(error)}`, {
-      hint: 'the document is damaged or cut short; compare it with another copy of the bucket',
-      cause: error,
-    });
-  }
 }

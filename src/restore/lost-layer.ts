@@ -1,13 +1,14 @@
 // A layer is missing or has the wrong size: which backups are lost with it, and which can still be restored?
-import { diskStates, disksOf, lossOf, sayLoss, tipsOf } from '../catalog/health.ts';
+import { diskStates, disksOf, lossOf, sayLoss } from '../catalog/health.ts';
 import { checkpointPrefix, type VmRef } from '../catalog/keys.ts';
 import { type CatalogFile, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { flawBySizes } from './list-vms.ts';
+import { flawBySizes } from './list-disks.ts';
 import { loadVmIndex } from './load-catalog.ts';
+import { loadTips } from './load-manifest.ts';
 
 export interface FailedLayer {
   readonly object: string;
@@ -52,7 +53,8 @@ export async function explainLostLayer(
     const disk = diskOf(index, object);
     if (disk === undefined) return undefined;
     const sizes = await sizesOf(store, index, { disk, signal });
-    const loss = lossOf(place.checkpoint, diskStates(index, disk, flawBySizes(sizes)), tipsOf(index));
+    const { tips } = await loadTips(store, index, { signal });
+    const loss = lossOf(place.checkpoint, diskStates(index, disk, flawBySizes(sizes)), tips);
     return sayLoss(disk, loss);
   } catch (error) {
     signal.throwIfAborted();

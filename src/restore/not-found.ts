@@ -1,11 +1,11 @@
 // What is said when a VM, a backup or a checkpoint is not in the bucket: the names that are, the nearest first.
-import { tipsOf } from '../catalog/health.ts';
 import { backupPrefix, CHECKPOINTS, MANIFESTS, type VmRef, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import type { VmIndex } from '../catalog/vm-index.ts';
 import { DatamoverError } from '../errors.ts';
 import { nearestWord } from '../nearest.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { loadTips } from './load-manifest.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -33,11 +33,12 @@ export async function backupNotFound(
   { index, backup }: { readonly index: VmIndex; readonly backup: string },
   { signal }: Options,
 ): Promise<DatamoverError> {
-  const known = [...tipsOf(index).keys()];
+  const { tips } = await loadTips(store, index, { signal });
+  const known = [...tips.keys()];
   const vm = vmText(index.vm);
   const exists = (await folderEntries(store, backupPrefix(backup), { signal })) > 0;
   const near = nearestWord(backup, known);
-  const held = known.length === 0 ? 'no backup holds it' : `its backups are ${listNames(known)}`;
+  const held = known.length === 0 ? 'no backup is known to hold it' : `its backups are ${listNames(known)}`;
   const what = exists ? `backup ${backup} does not hold VM ${vm}` : `there is no backup ${backup} of VM ${vm}`;
   const newest = index.entries.findLast(({ id }) => id !== undefined)?.id;
   return new DatamoverError('BACKUP_NOT_FOUND', `${what} in ${store.description}; ${held}`, {
@@ -55,7 +56,7 @@ export function noBackupOf(index: VmIndex): DatamoverError {
   const known = [...index.byId.keys()];
   const newest = known.at(-1);
   const held = newest === undefined ? 'its index lists no checkpoint' : `its checkpoints are ${listNames(known)}`;
-  return new DatamoverError('BACKUP_NOT_FOUND', `no backup holds VM ${vmText(index.vm)}; ${held}`, {
+  return new DatamoverError('BACKUP_NOT_FOUND', `no backup is known to hold VM ${vmText(index.vm)}; ${held}`, {
     hint: newest === undefined ? 'choose another VM' : `restore a checkpoint by itself: --checkpoint ${newest}`,
   });
 }

@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { diskStates, disksOf, lossOf, sayLoss, tipsOf } from '../../src/catalog/health.ts';
+import { diskStates, disksOf, lossOf, mergeTips, neededBy, sayLoss, tipsOf } from '../../src/catalog/health.ts';
 import { parseVmIndex, type VmIndex } from '../../src/catalog/vm-index.ts';
 import { history } from '../helpers/catalog.ts';
 
@@ -39,6 +39,50 @@ test('the tip of a backup is the newest checkpoint that it references, newest ba
       ['b3', 'cp-3'],
     ],
   );
+});
+
+test('tips that are told count for more than those that the index references', async (t) => {
+  const index = parseVmIndex(history('1!root 2root 3!root'), vm);
+  const told = new Map([
+    ['b3', 'cp-9'],
+    ['b4', 'cp-2'],
+    ['b5', null],
+  ]);
+  t.strictSame(
+    [...mergeTips(index, told)],
+    [
+      ['b1', 'cp-1'],
+      ['b2', 'cp-2'],
+      ['b4', 'cp-2'],
+      ['b3', 'cp-9'],
+    ],
+  );
+});
+
+test('what a checkpoint needs is followed as far as it goes', async (t) => {
+  const document = history('1!root 2root 3root 4!root 5root');
+  const needs = (tip: string | undefined): string => [...neededBy(parseVmIndex(document, vm), tip)].join(' ');
+  t.equal(needs('cp-3'), 'cp-3 cp-2 cp-1');
+  t.equal(needs('cp-5'), 'cp-5 cp-4');
+  t.equal(needs('cp-9'), '');
+  t.equal(needs(undefined), '');
+  Object.assign(document.checkpoints[1] ?? {}, { parent: 'cp-3' });
+  t.equal(needs('cp-3'), 'cp-3 cp-2', 'once round a circle');
+  Object.assign(document.checkpoints[1] ?? {}, { type: '?' });
+  t.equal(needs('cp-3'), 'cp-3 cp-2', 'down to one that cannot be believed');
+});
+
+test('where no document names a backup, what is lost is told in checkpoints', async (t) => {
+  const index = parseVmIndex(history('1!root 2root 3root'), vm);
+  const states = diskStates(index, 'root', ({ object }) =>
+    object.includes('cp-2/') ? { code: 'OBJECT_MISSING', problem: 'it is missing' } : undefined,
+  );
+  const loss = lossOf('cp-2', states, new Map());
+  t.equal(
+    sayLoss('root', loss),
+    'which backups need it is not known; lost with it for disk root: cp-2, cp-3; still whole: cp-1',
+  );
+  t.match(sayLoss('root', { ...loss, restorable: [] }), /; none of its checkpoints is whole$/);
 });
 
 test('each way to be broken by itself has its words', async (t) => {

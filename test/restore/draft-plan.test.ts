@@ -1,4 +1,4 @@
-import { cp, rm, truncate } from 'node:fs/promises';
+import { cp, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
@@ -7,6 +7,7 @@ import { type DraftOptions, draftPlan } from '../../src/restore/draft-plan.ts';
 import { resolveDisks } from '../../src/restore/resolve.ts';
 import { openDirectoryStore } from '../../src/store/directory.ts';
 import { KiB, MiB } from '../../src/units.ts';
+import { type IndexDocument, put, writeJson } from '../helpers/catalog.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const FIXTURE = fileURLToPath(new URL('../../fixtures/bucket', import.meta.url));
@@ -119,6 +120,73 @@ test('what is missing or was cut is told, with what is lost', async (t) => {
     code: 'SIZE_MISMATCH',
     hint: /lost with it for disk rootdisk: backup-001, backup-002, backup-003, backup-004; none can still be restored/,
   });
+});
+
+/** A copy of the bucket whose index is changed. */
+async function copyWith(t: Test, change: (index: IndexDocument) => void): Promise<string> {
+  const folder = await copy(t);
+  const path = 'checkpoints/demo/web/index.json';
+  const index = JSON.parse(await readFile(join(folder, path), 'utf8'));
+  change(index);
+  await writeJson(folder, path, index);
+  return folder;
+}
+
+const unreferenced = ({ checkpoints }: IndexDocument): void => {
+  for (const checkpoint of checkpoints) checkpoint.referencedBy = [];
+};
+
+test('a tip that was cut out of the index is said to be, whichever disks are asked for', async (t) => {
+  const folder = await copyWith(t, ({ checkpoints }) => checkpoints.pop());
+  for (const pvcs of [[], [{ name: 'rootdisk', target: '/dev/a' }]]) {
+    await t.rejects(draft(folder, { pvcs }), {
+      code: 'CHAIN_BROKEN',
+      message: /checkpoint cp-004 is not in the index .*, but the backup's manifest lists it/,
+      hint: /list/,
+    });
+  }
+  const own = await copyWith(t, ({ checkpoints }) => {
+    checkpoints.pop();
+    for (const checkpoint of checkpoints) checkpoint.referencedBy = [checkpoint.id.replace('cp', 'backup')];
+  });
+  await t.rejects(draft(own), { code: 'CHAIN_BROKEN', message: /cp-004/ }, 'an older state is not restored unasked');
+  t.equal((await draft(own, { backup: 'backup-003' })).plan.pvcs[0].chain?.length, 3);
+});
+
+test('without references in the index the manifests say which backup is the newest, and what is lost', async (t) => {
+  const folder = await copyWith(t, unreferenced);
+  t.equal((await draft(folder)).plan.backup, 'backup-004');
+  await t.rejects(draft(folder, { backup: 'backup-04' }), {
+    code: 'BACKUP_NOT_FOUND',
+    message: /its backups are backup-001, backup-002, backup-003, backup-004/,
+    hint: /did you mean backup-004/,
+  });
+  await rm(join(folder, root('003')));
+  await t.rejects(draft(folder), {
+    code: 'OBJECT_MISSING',
+    hint: /lost with it for disk rootdisk: backup-003, backup-004; still restorable: backup-001, backup-002/,
+  });
+  await put(folder, 'manifests/backup-004/demo-web.json', Buffer.from('garbage'));
+  await t.rejects(draft(folder), { code: 'CATALOG_INVALID', message: /backup-004/ }, 'it may be the newest');
+  await rm(join(folder, 'manifests'), { recursive: true });
+  await t.rejects(draft(folder), { code: 'BACKUP_NOT_FOUND', hint: /--checkpoint cp-004/ });
+  await t.rejects(draft(folder, { checkpoint: 'cp-004' }), {
+    code: 'OBJECT_MISSING',
+    hint: /which backups need it is not known; .*: cp-003, cp-004; still whole: cp-001, cp-002/,
+  });
+});
+
+test('a damaged manifest is no dead end', async (t) => {
+  const folder = await copy(t);
+  for (const damaged of ['garbage', '{"namespace":"demo"}']) {
+    await put(folder, 'manifests/backup-004/demo-web.json', Buffer.from(damaged));
+    await t.rejects(draft(folder, { backup: 'backup-004' }), {
+      code: 'CATALOG_INVALID',
+      message: /backup-004\/demo-web\.json/,
+      hint: /without this manifest: kubevirt-datamover plan --vm demo\/web --checkpoint cp-004; or compare it/,
+    });
+  }
+  t.equal((await draft(folder, { checkpoint: 'cp-004' })).plan.pvcs[0].chain?.length, 4);
 });
 
 test('a call that is wrong is told', async (t) => {

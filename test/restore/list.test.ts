@@ -1,10 +1,11 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
+import { renderList } from '../../src/cli/render-list.ts';
 import { type Listing, listBucket } from '../../src/restore/list.ts';
 import { silentProgress as progress } from '../../src/restore/progress.ts';
 import { openDirectoryStore } from '../../src/store/directory.ts';
-import { history, put, writeHistory, writeJson } from '../helpers/catalog.ts';
+import { history, type IndexDocument, put, writeHistory, writeJson } from '../helpers/catalog.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const signal = new AbortController().signal;
@@ -148,6 +149,11 @@ test('broken documents are told and do not stop the rest', async (t) => {
     one.problems.some(({ message }) => message.includes('b3/demo-web.json')),
     'read when one VM is asked for',
   );
+  t.match(
+    (await list(folder, { backup: 'b3' })).problems.find(({ message }) => message.includes('b3/demo-web.json')),
+    { code: 'CATALOG_INVALID', hint: /without this manifest: kubevirt-datamover plan --checkpoint ID/ },
+    'or one backup',
+  );
 });
 
 test('an entry of an index that cannot be believed is told, with what is lost by it', async (t) => {
@@ -162,6 +168,99 @@ test('an entry of an index that cannot be believed is told, with what is lost by
     message: /checkpoint cp-3: checkpoints\[2\]\.type/,
     hint: /lost with it for disk root: b3, b4; still restorable: b1, b2/,
   });
+});
+
+/** The history with what its entries say of backups changed. */
+function referencing(text: string, change: (referencedBy: readonly string[], own: string) => string[]): IndexDocument {
+  const index = history(text);
+  for (const checkpoint of index.checkpoints) {
+    checkpoint.referencedBy = change(checkpoint.referencedBy, `b${checkpoint.id.slice(3)}`);
+  }
+  return index;
+}
+
+const HISTORY = '1!root 2root 3!root,data 4root,data';
+
+test('a backup whose checkpoint was cut out of the index is told, and shown so', async (t) => {
+  const folder = await bucket(t);
+  const index = history(HISTORY);
+  index.checkpoints.pop();
+  await writeJson(folder, 'checkpoints/demo/web/index.json', index);
+  for (const filter of [{}, { vm: 'demo/web' }, { backup: 'b4' }]) {
+    const listing = await list(folder, filter);
+    t.match(listing.problems, [
+      {
+        code: 'CHAIN_BROKEN',
+        message:
+          'VM demo/web: checkpoint cp-4 is not in the index checkpoints/demo/web/index.json, but it is the state of b4',
+        hint: /another copy/,
+      },
+    ]);
+    t.match(listing.backups.at(-1), {
+      name: 'b4',
+      vms: [{ checkpoint: 'cp-4', problem: "cp-4 is not in the VM's index" }],
+    });
+    t.match(renderList(listing, { now: 0 }), /\nb4 +- +demo\/web +cp-4 broken: cp-4 is not in the VM's index\n/);
+  }
+  t.match((await list(folder, { backup: 'b3' })).problems, [], 'another backup is none the worse');
+});
+
+test('a VM of which there are just the manifests is told', async (t) => {
+  const folder = await bucket(t);
+  await writeHistory(folder, history('1!root', { vm: 'db' }));
+  await rm(join(folder, 'checkpoints/demo/web'), { recursive: true });
+  for (const filter of [{}, { vm: 'demo/web' }]) {
+    const listing = await list(folder, filter);
+    t.match(listing.problems, [
+      {
+        code: 'OBJECT_MISSING',
+        message: /^the index of VM demo\/web, checkpoints\/demo\/web\/index.json, is missing.* in b1, b2, b3, b4$/,
+        hint: 'bring checkpoints/demo/web/ back from another copy of the bucket',
+      },
+    ]);
+    t.match(listing.vms.at(-1), { name: 'web', disks: [] });
+    t.match(listing.backups.at(-1)?.vms, [{ checkpoint: 'cp-4', problem: "the VM's index is missing" }]);
+  }
+  t.strictSame(states(await list(folder)), ['root: 1']);
+  t.match((await list(folder, { backup: 'b2' })).problems, [{ code: 'OBJECT_MISSING', message: /in b2$/ }]);
+});
+
+test('an index that cannot be read is seen at the backups that need it', async (t) => {
+  const folder = await bucket(t);
+  await put(folder, 'checkpoints/demo/web/index.json', Buffer.from('garbage'));
+  const listing = await list(folder);
+  t.match(listing.problems, [{ code: 'CATALOG_INVALID' }]);
+  for (const { vms } of listing.backups) t.match(vms, [{ problem: "the VM's index cannot be read" }]);
+});
+
+test('what a backup needs is found by the parents, whatever the index references', async (t) => {
+  for (const [name, index] of [
+    ['nothing', referencing(HISTORY, () => [])],
+    ['each its own backup', referencing(HISTORY, (_, own) => [own])],
+  ] as const) {
+    await t.test(name, async (t) => {
+      const folder = await bucket(t);
+      await writeJson(folder, 'checkpoints/demo/web/index.json', index);
+      t.strictSame(states(await list(folder, { backup: 'b2' })), ['root: 1 2']);
+      t.strictSame(states(await list(folder, { backup: 'b4' })), ['root: 3 4', 'data: 3 4']);
+      t.strictSame((await list(folder)).problems, []);
+      await rm(join(folder, 'checkpoints/demo/web/cp-3/vmb-3-root.qcow2'));
+      t.match((await list(folder)).problems, [
+        { hint: 'lost with it for disk root: b3, b4; still restorable: b1, b2' },
+      ]);
+    });
+  }
+  const folder = await bucket(t);
+  await writeJson(
+    folder,
+    'checkpoints/demo/web/index.json',
+    referencing(HISTORY, () => []),
+  );
+  await rm(join(folder, 'manifests'), { recursive: true });
+  await rm(join(folder, 'checkpoints/demo/web/cp-3/vmb-3-root.qcow2'));
+  t.match((await list(folder)).problems, [
+    { hint: 'which backups need it is not known; lost with it for disk root: cp-3, cp-4; still whole: cp-1, cp-2' },
+  ]);
 });
 
 test('an empty source and a wrong prefix are told', async (t) => {
