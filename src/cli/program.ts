@@ -84,8 +84,14 @@ export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stder
           'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover --vm demo/web \\\n' +
           '    --pvc rootdisk=/dev/vg/rootdisk > plan.yaml',
       },
-      { says: 'check it all, write nothing', command: 'kubevirt-datamover restore plan.yaml --dry-run' },
-      { says: 'restore', command: 'kubevirt-datamover restore plan.yaml' },
+      {
+        says: 'check it all, write nothing',
+        command: 'kubevirt-datamover restore plan.yaml --scratch /var/tmp/scratch --dry-run',
+      },
+      {
+        says: 'restore; a scratch folder that is missing is made',
+        command: 'kubevirt-datamover restore plan.yaml --scratch /var/tmp/scratch',
+      },
     ],
   });
   for (const command of [

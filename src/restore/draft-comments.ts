@@ -20,6 +20,7 @@ export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComme
   const need = (strategy: Strategy): number => planScratchNeed(chains, { strategy, headroomPercent });
   const layers = chains.reduce((sum, chain) => sum + chain.layers.length, 0);
   const bytes = chains.reduce((sum, chain) => sum + bytesOf(chain), 0);
+  const scratch = plan.scratch?.path === undefined ? ' --scratch DIR' : '';
   const open = plan.pvcs.some(({ target }) => isPlaceholder(target));
   return {
     top: [
@@ -29,8 +30,9 @@ export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComme
       `  --strategy staged      ${scratchText(need('staged'))}`,
       `  --strategy staged-raw  ${scratchText(need('staged-raw'))}`,
       '  --strategy stream      none',
+      ...describeRawFiles(chains),
       ...(open ? ['Replace each target by the block device or raw file to restore onto.'] : []),
-      'Run it with: kubevirt-datamover restore PLAN (--dry-run first shows what it would do).',
+      `Run it with: kubevirt-datamover restore PLAN${scratch} (--dry-run first shows what it would do).`,
     ],
     pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain, found)])),
   };
@@ -49,6 +51,14 @@ export function planScratchNeed(
 
 function scratchText(need: number): string {
   return `${formatBytes(need)}: a scratch PVC of ${scratchVolumeSize(need) / GiB}Gi`;
+}
+
+/** Where scratch will lie is not known yet, nor what else fills its file system. */
+function describeRawFiles(chains: readonly CheckedChain[]): string[] {
+  const files = chains.filter(({ disk }) => /\.(raw|img)$/.test(disk.target));
+  if (files.length === 0) return [];
+  const sizes = files.map(({ disk, virtualSize }) => `${disk.name} ${formatBytes(virtualSize)}`).join(', ');
+  return [`Raw files take their own size besides, on scratch's file system if they lie there: ${sizes}.`];
 }
 
 function state({ backup }: Plan, { index, ids }: VmBackup): string {

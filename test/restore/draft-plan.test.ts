@@ -94,6 +94,19 @@ test('scratch is told for each strategy, of the largest disk', async (t) => {
   t.match(yaml, '#   --strategy stream      none\n');
 });
 
+test('how to run it is said as it can be typed, and what raw files take besides scratch', async (t) => {
+  const devices = await draft(FIXTURE);
+  t.match(devices.yaml, '\n# Run it with: kubevirt-datamover restore PLAN --scratch DIR (--dry-run first');
+  t.notMatch(devices.yaml, /Raw files/);
+  const pvcs = [
+    { name: 'rootdisk', target: '/tmp/root.raw' },
+    { name: 'datadisk', target: '/tmp/data.img' },
+  ];
+  const files = await draft(FIXTURE, { pvcs, scratch: { path: '/scratch' } });
+  t.match(files.yaml, '\n# Run it with: kubevirt-datamover restore PLAN (--dry-run first');
+  t.match(files.yaml, /\n# Raw files take their own size besides, .*: rootdisk 64\.0 MiB, datadisk 32\.0 MiB\.\n/);
+});
+
 test('a checkpoint is restored without its backup', async (t) => {
   const folder = await copy(t);
   await rm(join(folder, 'manifests'), { recursive: true });
