@@ -81,5 +81,13 @@ test('links lead somewhere', async (t) => {
 
 test('every error code has a row with its fix', async (t) => {
   const text = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8');
-  for (const code of ERROR_CODES) t.match(text, `| \`${code}\` |`, code);
+  for (const code of ERROR_CODES) {
+    t.match(text, `| \`${code}\` |`, code);
+    const rows = text.split('\n').filter((line) => line.startsWith(`| \`${code}\` |`));
+    t.equal(rows.length, 1, `${code} has one row`);
+    const [, , cause = '', fix = '', end] = (rows[0] ?? '').split(/(?<!\\)\|/).map((cell) => cell.trim());
+    t.match(cause, /\w{2,} \w{2,}/, `${code}: a cause in words`);
+    t.match(fix, /\w{2,}/, `${code}: a fix in words`);
+    t.equal(end, '', `${code}: three cells`);
+  }
 });

@@ -242,10 +242,43 @@ test('what would fail again fails the Job, a moved pod does not count, the rest 
   const { spec } = job;
   t.equal(spec.template.spec.restartPolicy, 'Never');
   t.ok(spec.backoffLimit > 0);
+  t.equal(spec.backoffLimit, 6);
   t.match(spec.podFailurePolicy.rules, [
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
     { action: 'FailJob', onExitCodes: { containerName: 'restore', operator: 'In', values: [1, 2, 4, 5, 6, 7, 8] } },
   ]);
+  t.strictSame(
+    spec.podFailurePolicy,
+    {
+      rules: [
+        { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+        {
+          action: 'FailJob',
+          onExitCodes: { containerName: 'restore', operator: 'In', values: [1, 2, 4, 5, 6, 7, 8] },
+        },
+      ],
+    },
+    'no rule besides',
+  );
+});
+
+test('a pod asks for memory and not for all of it, says why it failed, and has sockets in memory', async (t) => {
+  for (const flags of [[], ['--strategy=stream']]) {
+    const { jobs } = await print(t, PLAN, ...flags);
+    for (const job of jobs) {
+      const { container, volume } = podOf(job);
+      t.strictSame(container.resources, {
+        requests: { cpu: '500m', memory: '512Mi' },
+        limits: { memory: '1Gi' },
+      });
+      t.equal(container.terminationMessagePolicy, 'FallbackToLogsOnError');
+      t.strictSame(volume('runtime'), { name: 'runtime', emptyDir: { medium: 'Memory', sizeLimit: '64Mi' } });
+      t.strictSame(
+        container.volumeMounts.filter(({ name }) => name === 'runtime'),
+        [{ name: 'runtime', mountPath: '/run/kubevirt-datamover' }],
+      );
+    }
+  }
 });
 
 test('--output json is a List that kubectl takes', async (t) => {
