@@ -1,6 +1,6 @@
 // `qemu-img compare`: do two graphs show the same bytes?
+import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
-import type { CacheMode } from './convert.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
 import { explain, runTool } from './run.ts';
@@ -9,7 +9,7 @@ export interface CompareOptions {
   readonly a: BlockGraph;
   /** Of the same size as `a`. */
   readonly b: BlockGraph;
-  /** How both are opened: `none` reads what is really on the device. */
+  /** How that is opened in both which does not say it itself (`cached`): `none` reads what is really on the device. */
   readonly cache: CacheMode;
   readonly onProgress?: (fraction: number) => void;
   readonly signal: AbortSignal;

@@ -1,14 +1,12 @@
 // `qemu-img convert`: writes what one graph shows into another.
+import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename, toUnflushedFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
 import { explain, runTool } from './run.ts';
 
-/** How an end is opened: past the page cache (O_DIRECT), or through it. */
-export type CacheMode = 'none' | 'writeback';
-
 export interface ConvertOptions {
-  /** A chain, or a window of it; nothing in it names a path that is not ours. */
+  /** A chain, or a window of it; nothing in it names a path that is not ours. Its files say themselves how they are opened (`cached`). */
   readonly source: BlockGraph;
   /** An existing device or raw file, or a window of it, exactly as large as the source. */
   readonly target: BlockGraph;
@@ -16,8 +14,6 @@ export interface ConvertOptions {
   readonly destination: { readonly kind: 'target' | 'scratch'; readonly name: string };
   /** How the target is opened. */
   readonly cache: CacheMode;
-  /** How the source is opened; `none` by default, which a source on tmpfs or NBD takes too. */
-  readonly sourceCache?: CacheMode;
   /** The target is known to read as zeros: then zeros are not written. */
   readonly targetIsZero?: boolean;
   /** The fraction done, 0…1, not decreasing. */
@@ -33,8 +29,8 @@ export interface ConvertOptions {
  * source cannot be read, QEMU_FAILED.
  */
 export async function convert(options: ConvertOptions): Promise<void> {
-  const { source, target, cache, sourceCache = 'none', targetIsZero = false, onProgress, signal } = options;
-  const args = ['convert', '-n', '-p', '-W', '-m', '16', '-t', cache, '-T', sourceCache, '-O', 'raw'];
+  const { source, target, cache, targetIsZero = false, onProgress, signal } = options;
+  const args = ['convert', '-n', '-p', '-W', '-m', '16', '-t', cache, '-T', 'writeback', '-O', 'raw'];
   if (targetIsZero) args.push('--target-is-zero');
   const { exitCode, stderr } = await runTool('qemu-img', [...args, toFilename(source), toUnflushedFilename(target)], {
     signal,

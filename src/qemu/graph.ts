@@ -1,32 +1,39 @@
 // Block graphs as QEMU's tools take them (qapi/block-core.json, BlockdevOptions), written as a `json:{…}` file name. In a
 // graph a path is a value of its own: nothing in it is parsed, whatever characters it holds. Pure.
+import type { CacheMode } from '../direct-io.ts';
 
 export type BlockGraph = FileNode | HostDeviceNode | NbdNode | RawNode | Qcow2Node;
 
-export interface FileNode {
+/** What any node may say of its own; what it leaves out it has from the node above it, the topmost from the tool's -t or -T. */
+interface NodeOptions {
+  /** `direct`: past the page cache (O_DIRECT). */
+  readonly cache?: { readonly direct: boolean };
+}
+
+export interface FileNode extends NodeOptions {
   readonly driver: 'file';
   readonly filename: string;
 }
 
-export interface HostDeviceNode {
+export interface HostDeviceNode extends NodeOptions {
   readonly driver: 'host_device';
   readonly filename: string;
 }
 
-export interface NbdNode {
+export interface NbdNode extends NodeOptions {
   readonly driver: 'nbd';
   readonly server: { readonly type: 'unix'; readonly path: string };
   readonly export: string;
 }
 
-export interface RawNode {
+export interface RawNode extends NodeOptions {
   readonly driver: 'raw';
   readonly file: BlockGraph;
   readonly offset?: number;
   readonly size?: number;
 }
 
-export interface Qcow2Node {
+export interface Qcow2Node extends NodeOptions {
   readonly driver: 'qcow2';
   readonly file: BlockGraph;
   readonly 'l2-cache-size'?: number;
@@ -75,12 +82,12 @@ export function windowNode(file: BlockGraph, { offset, size }: { offset: number;
  * its cache size, 200 layers open in 0.4 CPU seconds; as options of the tip's graph the same sizes take 2.4.
  */
 export function layerNode(file: BlockGraph, options: Qcow2Options = {}): Qcow2Node {
-  return { driver: 'qcow2', file, ...cache(options) };
+  return { driver: 'qcow2', file, ...cacheSize(options) };
 }
 
 /** One layer alone: whatever backing file its header names is not opened, and what it does not hold reads as zeros. */
 export function loneLayer(file: BlockGraph, options: Qcow2Options = {}): Qcow2Node {
-  return { driver: 'qcow2', file, ...cache(options), backing: null };
+  return { driver: 'qcow2', file, ...cacheSize(options), backing: null };
 }
 
 /**
@@ -90,7 +97,7 @@ export function loneLayer(file: BlockGraph, options: Qcow2Options = {}): Qcow2No
 export function chainGraph(files: readonly [BlockGraph, ...BlockGraph[]], options: Qcow2Options = {}): Qcow2Node {
   const [base, ...rest] = files;
   return rest.reduce<Qcow2Node>(
-    (backing, file) => ({ driver: 'qcow2', file, ...cache(options), backing }),
+    (backing, file) => ({ driver: 'qcow2', file, ...cacheSize(options), backing }),
     loneLayer(base, options),
   );
 }
@@ -109,6 +116,14 @@ export function rebasedChain(tip: BlockGraph, options: Qcow2Options & { readonly
   return { driver: 'qcow2', file: tip, 'l2-cache-size': l2CacheSize, backing };
 }
 
+/**
+ * The node, opened with this cache whatever the tool's -t and -T say, and with it what lies below and says nothing of its own,
+ * the parents that a header names included. A tool's one flag would ask O_DIRECT of every file in a graph, or of none.
+ */
+export function cached<Node extends BlockGraph>(node: Node, cache: CacheMode): Node {
+  return { ...node, cache: { direct: cache === 'none' } };
+}
+
 /** The graph as a file name for a tool's command line. */
 export function toFilename(graph: BlockGraph): string {
   return `json:${JSON.stringify(graph)}`;
@@ -119,9 +134,9 @@ export function toFilename(graph: BlockGraph): string {
  * end well when that failed. A device that reports a lost write only once would have told it to nobody.
  */
 export function toUnflushedFilename(graph: BlockGraph): string {
-  return `json:${JSON.stringify({ ...graph, cache: { 'no-flush': true } })}`;
+  return `json:${JSON.stringify({ ...graph, cache: { ...graph.cache, 'no-flush': true } })}`;
 }
 
-function cache({ l2CacheSize }: Qcow2Options): { 'l2-cache-size'?: number } {
+function cacheSize({ l2CacheSize }: Qcow2Options): { 'l2-cache-size'?: number } {
   return l2CacheSize === undefined ? {} : { 'l2-cache-size': l2CacheSize };
 }

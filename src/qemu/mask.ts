@@ -3,7 +3,7 @@
 // for their status, so that convert reads every byte of a sparse disk, and compare takes what lies in parents for zeros.)
 import { dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
-import { type BlockGraph, fileNode, type Qcow2Node, toFilename } from './graph.ts';
+import { type BlockGraph, cached, fileNode, type Qcow2Node, toFilename } from './graph.ts';
 import { explain, runTool } from './run.ts';
 
 export interface MaskOptions {
@@ -22,7 +22,8 @@ export interface MaskOptions {
 
 /** Makes the overlay and gives the graph to read through it. @throws DatamoverError SCRATCH_FULL, QEMU_FAILED. */
 export async function makeMask({ path, below, size, head, zeros, signal }: MaskOptions): Promise<Qcow2Node> {
-  const node: Qcow2Node = { driver: 'qcow2', file: fileNode(path), backing: below };
+  // Its few clusters are as well read through the page cache, which every file system has.
+  const node: Qcow2Node = { driver: 'qcow2', file: cached(fileNode(path), 'writeback'), backing: below };
   const options = { signal, timeoutMs: TIME_LIMIT_MS, cwd: dirname(path) };
   const create = ['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=65536,compat=1.1', path, String(size)];
   judge(path, await runTool('qemu-img', create, options));

@@ -1,9 +1,10 @@
 // The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
 import { join } from 'node:path';
 import { runBounded } from '../concurrency.ts';
+import { cacheModeOf } from '../direct-io.ts';
 import { checkImage } from '../qemu/check-image.ts';
 import { convert } from '../qemu/convert.ts';
-import { fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
+import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
 import { rebaseUnsafe } from '../qemu/rebase.ts';
 import { MiB } from '../units.ts';
 import type { CheckedChain, CheckedLayer } from './check-layers.ts';
@@ -44,7 +45,8 @@ async function prepare(run: Run, options: StageOptions): Promise<Guest> {
   await noteUsage(run, options);
   const tip = layers.at(-1);
   if (tip === undefined) throw new TypeError(`PVC ${chain.disk.name} has no layer`);
-  const node = rebasedChain(fileNode(tip.path), { layers: layers.length, ...cacheLimit(chain) });
+  const opened = rebasedChain(fileNode(tip.path), { layers: layers.length, ...cacheLimit(chain) });
+  const node = cached(opened, await cacheModeOf(tip.path));
   const staged = localGuest({ node, size: chain.virtualSize }, run);
   return run.options.strategy === 'staged-raw' ? await assemble(run, staged, options) : staged;
 }
@@ -178,7 +180,8 @@ async function assemble(run: Run, staged: Guest, options: StageOptions): Promise
   );
   tally.seconds.convert += seconds;
   await noteUsage(run, options);
-  return localGuest({ node: rawNode(fileNode(path)), size: staged.size }, run);
+  const node = cached(rawNode(fileNode(path)), await cacheModeOf(path));
+  return localGuest({ node, size: staged.size }, run);
 }
 
 /**

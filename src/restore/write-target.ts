@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DatamoverError } from '../errors.ts';
 import { compare } from '../qemu/compare.ts';
 import { convert } from '../qemu/convert.ts';
-import { type BlockGraph, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
+import { type BlockGraph, cached, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import { makeMask } from '../qemu/mask.ts';
 import { zeroRange } from '../qemu/zero.ts';
 import type { Target, TargetSession } from '../target/target.ts';
@@ -176,7 +176,8 @@ async function abandon(run: Run, session: TargetSession, pvc: string): Promise<v
 }
 
 function targetNode(session: TargetSession): BlockGraph {
-  return rawNode(session.driver === 'host_device' ? deviceNode(session.writePath) : fileNode(session.writePath));
+  const node = session.driver === 'host_device' ? deviceNode(session.writePath) : fileNode(session.writePath);
+  return cached(rawNode(node), session.cache);
 }
 
 function window(

@@ -1,4 +1,5 @@
 // Claim, body, edges last: a device that is being restored cannot boot before it is whole, whatever kills us.
+import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf } from '../errors.ts';
 import { type Claim, encodeClaim, parseClaim } from './claim.ts';
 import type { DeviceIo } from './device-io.ts';
@@ -11,7 +12,7 @@ export interface BlockSessionOptions extends BeginOptions {
   readonly io: DeviceIo;
   readonly capacity: number;
   readonly sectorSize: number;
-  readonly cache: 'none' | 'writeback';
+  readonly cache: CacheMode;
 }
 
 /** Writes the claim, flushed, then zeroes what could make the device bootable or mountable, flushed. */
@@ -35,7 +36,7 @@ class BlockSession implements TargetSession {
   readonly driver = 'host_device';
   readonly isZero = false;
   readonly writePath: string;
-  readonly cache: 'none' | 'writeback';
+  readonly cache: CacheMode;
   readonly layout: DeviceLayout;
   readonly #io: DeviceIo;
   readonly #path: string;

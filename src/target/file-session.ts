@@ -1,6 +1,7 @@
 // A raw file from its beginning beside its place to its own name.
 import { type FileHandle, link, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
 import { targetFailure } from './failure.ts';
 import type { Range } from './layout.ts';
@@ -17,7 +18,7 @@ export interface FileParts {
   readonly diskSize: number;
   /** Whether a file at `realPath` may be replaced. */
   readonly replace: boolean;
-  readonly cache: 'none' | 'writeback';
+  readonly cache: CacheMode;
 }
 
 export class FileSession implements TargetSession {
@@ -27,7 +28,7 @@ export class FileSession implements TargetSession {
   readonly edges: readonly Range[] = [];
   readonly tail = undefined;
   readonly writePath: string;
-  readonly cache: 'none' | 'writeback';
+  readonly cache: CacheMode;
   readonly body: Range;
   readonly #parts: FileParts;
 

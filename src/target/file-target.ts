@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access, type FileHandle, lstat, open, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { MiB } from '../units.ts';
@@ -125,7 +126,7 @@ class FileTarget implements Target {
         diskSize,
         replace,
         // Direct writes come in whole blocks, and would leave a file that is longer than such a disk.
-        cache: diskSize % DIRECT_UNIT === 0 ? await cacheFor(partial) : 'writeback',
+        cache: diskSize % DIRECT_UNIT === 0 ? await cacheModeOf(partial) : 'writeback',
       });
       await handle.truncate(diskSize).catch(async (error: unknown) => {
         await session.abandon();
@@ -189,14 +190,3 @@ async function existing(folder: string): Promise<string> {
 
 /** The largest block that a file system is likely to want direct writes in. */
 const DIRECT_UNIT = 4096;
-
-/** Some file systems (tmpfs before Linux 6.6, some FUSE) refuse O_DIRECT. */
-async function cacheFor(path: string): Promise<'none' | 'writeback'> {
-  try {
-    await (await open(path, constants.O_RDWR | constants.O_DIRECT)).close();
-    return 'none';
-  } catch (error) {
-    if (systemCode(error) === 'EINVAL') return 'writeback';
-    throw error;
-  }
-}

@@ -1,4 +1,5 @@
 // A target: the block device or raw file that a disk is restored onto, and the promises of design section 8 about it.
+import type { CacheMode } from '../direct-io.ts';
 import type { Claim, ClaimIdentity } from './claim.ts';
 import type { Range } from './layout.ts';
 
@@ -67,7 +68,7 @@ export interface TargetSession {
   readonly writePath: string;
   readonly driver: 'host_device' | 'file';
   /** `none` where it takes O_DIRECT. */
-  readonly cache: 'none' | 'writeback';
+  readonly cache: CacheMode;
   /** It reads as zeros everywhere, so zeros need not be written. */
   readonly isZero: boolean;
   /**

@@ -1,10 +1,11 @@
 // Graphs as qemu-img understands them: odd paths, long chains, windows.
 import { copyFileSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'tap';
 import { compare } from '../../src/qemu/compare.ts';
 import {
   type BlockGraph,
+  cached,
   chainGraph,
   fileNode,
   loneLayer,
@@ -20,6 +21,7 @@ import { KiB, MiB } from '../../src/units.ts';
 import { makeChain, qemu, type TestChain } from '../helpers/chain.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
+import { WITHOUT_DIRECT_TOOLS, withoutDirect } from '../helpers/without-direct.ts';
 
 const { signal } = new AbortController();
 const isTruth = async (source: BlockGraph, { truth }: TestChain): Promise<boolean> =>
@@ -129,3 +131,20 @@ function merge(a: unknown, b: unknown): unknown {
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
+
+test('how a node is opened is its own to say, and goes for the parents that headers name', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io', ...WITHOUT_DIRECT_TOOLS)) return;
+  const chain = makeChain(t, { layers: ['A', '-B'] });
+  const folder = withoutDirect(t);
+  const [base = '', tip = ''] = chain.layers.map((path) => join(folder, basename(path)));
+  for (const [index, path] of [base, tip].entries()) copyFileSync(chain.layers[index] ?? '', path);
+  await rebaseUnsafe({ image: tip, backing: base, signal });
+  const b = rawNode(fileNode(chain.truth));
+  for (const options of [{ layers: 2 }, { layers: 2, l2CacheSize: MiB }]) {
+    const graph = rebasedChain(fileNode(tip), options);
+    const a = cached(graph, 'writeback');
+    t.strictSame(await compare({ a, b, cache: 'none', signal }), { identical: true });
+    await t.rejects(compare({ a: graph, b, cache: 'none', signal }), { message: /O_DIRECT/ });
+    await t.rejects(compare({ a: cached(graph, 'none'), b, cache: 'writeback', signal }), { message: /O_DIRECT/ });
+  }
+});
