@@ -1,7 +1,8 @@
 // Are a layer's tables sound, and is its file long enough for them? Asked of the very bytes that qemu-img will read.
-import { DatamoverError } from '../errors.ts';
+import { stat } from 'node:fs/promises';
 import type { Qcow2Header } from '../qcow2/header.ts';
 import { checkImageEnd } from '../qcow2/image-end.ts';
+import { decodeL1 } from '../qcow2/tables.ts';
 import { checkImage } from '../qemu/check-image.ts';
 import { type BlockGraph, fileNode, loneLayer } from '../qemu/graph.ts';
 import { dataEndOf } from '../qemu/info.ts';
@@ -34,32 +35,48 @@ export async function examineImage(options: ExamineOptions): Promise<'clean' | '
 /** `unchecked`: its refcounts are wrong by its own account (dirty bit), and it is not to be repaired. */
 export type Examined = 'clean' | 'leaks' | 'unchecked';
 
-/** As `examineImage`, of a layer that is taken as it is: of a dirty one just the end of its data is looked for. */
+/** As `examineImage`, of a layer that is taken as it is: of a dirty one just where it ends is looked at. */
 export async function examineUnrepaired(options: ExamineOptions): Promise<Examined> {
-  const { image, header, where, fileSize, signal } = options;
-  if (!header.features.dirty) return await examineImage(options);
-  const end = await dataEndOf(loneLayer(image), { signal });
-  if (end <= fileSize) return 'unchecked';
-  throw new DatamoverError(
-    'IMAGE_CORRUPT',
-    `${where} is cut short: its data ends at byte ${end}, the file at ${fileSize}`,
-    { hint: 'the layer was not copied whole: take another copy of it' },
-  );
+  if (!options.header.features.dirty) return await examineImage(options);
+  await checkUnrepairedEnd(options);
+  return 'unchecked';
 }
 
-interface ExamineFileOptions {
+/** IMAGE_CORRUPT when a dirty layer's file ends before its data or its L2 tables do. */
+async function checkUnrepairedEnd({ image, header, where, fileSize, read, signal }: ExamineOptions): Promise<void> {
+  const dataEnd = await dataEndOf(loneLayer(image), { signal });
+  const tables = decodeL1(await read({ offset: header.l1TableOffset, length: header.l1Size * 8 }));
+  const imageEndOffset = tables.reduce(
+    (end, offset) => (offset === 0 ? end : Math.max(end, offset + header.clusterSize)),
+    dataEnd,
+  );
+  await checkImageEnd(header, { where, fileSize, imageEndOffset, dataEnd: async () => dataEnd, read });
+}
+
+export interface ExamineFileOptions {
+  /** Names the layer in messages. */
   readonly where: string;
   readonly signal: AbortSignal;
 }
 
 /** As `examineImage`, of a layer's file in scratch. */
 export async function examineFile(layer: StagedLayer, options: ExamineFileOptions): Promise<'clean' | 'leaks'> {
-  return await examineImage(ofFile(layer, options));
+  // Not the object's size: a repair puts the refcounts that it rebuilt at the file's end.
+  const { size: fileSize } = await stat(layer.path);
+  return await examineImage({ ...ofFile(layer, options), fileSize });
 }
 
 /** As `examineUnrepaired`, of a layer's file in scratch. */
 export async function examineFileUnrepaired(layer: StagedLayer, options: ExamineFileOptions): Promise<Examined> {
   return await examineUnrepaired(ofFile(layer, options));
+}
+
+/**
+ * IMAGE_CORRUPT when a dirty layer's file is cut short. Asked before its repair, which makes the file longer: what was cut
+ * off would pass for zeros afterwards.
+ */
+export async function checkFileUnrepaired(layer: StagedLayer, options: ExamineFileOptions): Promise<void> {
+  await checkUnrepairedEnd(ofFile(layer, options));
 }
 
 function ofFile({ path, checked: { header, info } }: StagedLayer, options: ExamineFileOptions): ExamineOptions {

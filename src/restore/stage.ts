@@ -11,6 +11,7 @@ import type { CheckedChain, CheckedLayer } from './check-layers.ts';
 import { checkStaged, examineStaged } from './check-staged.ts';
 import { bytesToHash } from './checksums.ts';
 import { DEFAULT_PART_SIZE, type DownloadOptions, downloadChain, type StagedLayer } from './download.ts';
+import { checkFileUnrepaired } from './examine.ts';
 import { type Guest, localGuest } from './guest.ts';
 import { makeSparseFile, saveHead } from './layer-file.ts';
 import { fetchedCounter, type Run, runPhase } from './run.ts';
@@ -133,13 +134,19 @@ const REBASES = 4;
 
 async function rebaseLayer(
   run: Run,
-  { path, journal, checked: { header, info, layer } }: StagedLayer,
+  staged: StagedLayer,
   { parent, signal }: { readonly parent: StagedLayer | undefined; readonly signal: AbortSignal },
 ): Promise<void> {
+  const { path, journal, checked } = staged;
+  const { header, info, layer } = checked;
   const { dirty } = header.features;
   if (parent === undefined && !dirty) return;
   await saveHead(path, journal, Math.min(header.clusterSize, info.size));
-  if (dirty) await checkImage({ image: path, repair: 'all', where: run.store.describe(layer.object), signal });
+  if (dirty) {
+    const where = run.store.describe(layer.object);
+    await checkFileUnrepaired(staged, { where, signal });
+    await checkImage({ image: path, repair: 'all', where, signal });
+  }
   if (parent !== undefined) await rebaseUnsafe({ image: path, backing: parent.path, signal });
 }
 
