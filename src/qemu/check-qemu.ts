@@ -1,24 +1,41 @@
-// Is there a qemu-img, and is it new enough?
+// Are QEMU's tools there, and new enough?
 import { DatamoverError } from '../errors.ts';
-import { explain, runTool } from './run.ts';
+import { explain, type QemuTool, runTool } from './run.ts';
 
 /** 5.2 (2020) brought extended L2 entries and `map --start-offset`; zstd clusters came with 5.1. */
 const OLDEST: readonly [number, number] = [5, 2];
 
-/** @throws DatamoverError QEMU_MISSING when qemu-img is missing or older than 5.2. */
-export async function checkQemu({ signal }: { readonly signal: AbortSignal }): Promise<{ version: string }> {
-  const { stdout, stderr } = await runTool('qemu-img', ['--version'], { signal, timeoutMs: 60_000 });
-  const match = /version (\d+)\.(\d+)(\.\d+)?/.exec(stdout);
+/**
+ * Asks each of `tools`, `qemu-img` alone by default, and gives the first one's version.
+ * @throws DatamoverError QEMU_MISSING when one is missing or older than 5.2.
+ */
+export async function checkQemu({
+  tools = ['qemu-img'],
+  signal,
+}: {
+  readonly tools?: readonly [QemuTool, ...QemuTool[]];
+  readonly signal: AbortSignal;
+}): Promise<{ version: string }> {
+  const [first, ...others] = tools;
+  const version = await checkTool(first, signal);
+  for (const tool of others) await checkTool(tool, signal);
+  return { version };
+}
+
+async function checkTool(tool: QemuTool, signal: AbortSignal): Promise<string> {
+  const { stdout, stderr } = await runTool(tool, ['--version'], { signal, timeoutMs: 60_000 });
+  // `qemu-img version 7.2.22 (…)`, but `qemu-nbd 7.2.22 (…)`.
+  const match = /^qemu-\w+ (?:version )?(\d+)\.(\d+)(\.\d+)?/m.exec(stdout);
   if (match === null)
-    throw new DatamoverError('QEMU_MISSING', `qemu-img does not tell its version${explain(stderr)}`, { hint: HINT });
+    throw new DatamoverError('QEMU_MISSING', `${tool} does not tell its version${explain(stderr)}`, { hint: HINT });
   const [major, minor] = [Number(match[1]), Number(match[2])];
   const version = `${major}.${minor}${match[3] ?? ''}`;
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
-    throw new DatamoverError('QEMU_MISSING', `qemu-img is version ${version}; ${OLDEST.join('.')} or newer is needed`, {
+    throw new DatamoverError('QEMU_MISSING', `${tool} is version ${version}; ${OLDEST.join('.')} or newer is needed`, {
       hint: HINT,
     });
   }
-  return { version };
+  return version;
 }
 
 const HINT = 'install a newer one: apt-get install qemu-utils (or put it on PATH)';

@@ -61,7 +61,10 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
     scratch,
     leftBytes: run.folder?.leftBytes ?? 0,
   });
-  problems.push(...space.problems, ...(await problemsOf(checkQemu({ signal }), signal)));
+  // A device's edges are masked and its tail is zeroed by qemu-io.
+  const withDevice = opened.some(({ target }) => target?.kind === 'block');
+  const qemu = checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal });
+  problems.push(...space.problems, ...(await problemsOf(qemu, signal)));
   if (problems.length > 0) throw DatamoverError.fromProblems(inPlanOrder(problems, run.options.plan.pvcs));
   return { disks: checked, scratchNeeded: space.scratchNeeded, scratchFree: space.scratchFree };
 }

@@ -58,7 +58,7 @@ export async function serve(options: ServeOptions): Promise<Served | undefined> 
 async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<never> {
   const { listen, scratch, concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW, signal, onReady } = options;
   const chain = await checkChain(store, options);
-  await checkQemu({ signal });
+  await checkQemu({ tools: ['qemu-img', 'qemu-nbd'], signal });
   const arena = new Arena(window);
   const warn = warnOf(options, chain);
   // Before anybody reads, what the source refuses is the end: its error, not what qemu made of it.

@@ -96,14 +96,30 @@ async function withPath<T>(t: Test, programs: readonly string[], work: (folder: 
   }
 }
 
+test('reads the version of each tool', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io', 'qemu-nbd')) return;
+  for (const tool of ['qemu-img', 'qemu-io', 'qemu-nbd'] as const) {
+    t.match(await checkQemu({ tools: [tool], signal }), { version: /^\d+\.\d+/ }, tool);
+  }
+});
+
 test('names the package of a program that is not there', async (t) => {
-  if (!requires(t, '/usr/bin/setpriv', '/usr/bin/prlimit')) return;
+  if (!requires(t, '/usr/bin/setpriv', '/usr/bin/prlimit', '/usr/bin/qemu-img')) return;
   await withPath(t, ['setpriv', 'prlimit'], async () => {
     await t.rejects(checkQemu({ signal }), {
       code: 'QEMU_MISSING',
       message: /^qemu-img is not there/,
       hint: /apt-get install qemu-utils/,
     });
+  });
+  await withPath(t, ['setpriv', 'prlimit', 'qemu-img'], async () => {
+    t.match(await checkQemu({ signal }), { version: /^\d+\.\d+/ });
+    for (const tool of ['qemu-io', 'qemu-nbd'] as const) {
+      await t.rejects(checkQemu({ tools: ['qemu-img', tool], signal }), {
+        code: 'QEMU_MISSING',
+        message: `${tool} is not there, or cannot be run`,
+      });
+    }
   });
   await withPath(t, ['setpriv'], async () => {
     await t.rejects(checkQemu({ signal }), {
