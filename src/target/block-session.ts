@@ -55,7 +55,9 @@ class BlockSession implements TargetSession {
   }
 
   get mask() {
-    const { headSize, edges } = this.layout;
+    const { headSize, edges, body } = this.layout;
+    // A disk that is all edges, and may be smaller than the head: the caller writes none of it.
+    if (body.length === 0) return undefined;
     const head = padded(encodeClaim(this.#claim), headSize);
     const zeros = edges.map(({ offset, length }) => {
       const start = Math.max(offset, headSize);

@@ -73,7 +73,7 @@ export interface TargetSession {
   readonly isZero: boolean;
   /**
    * What the caller must leave at the disk's edges until `finish`: `head` at 0, zeros in the ranges. Undefined for a
-   * file, which has no edges: the caller writes all of it.
+   * file, which has no edges: the caller writes all of it; and for a disk without a body, of which it writes nothing.
    */
   readonly mask: { readonly head: Uint8Array; readonly zeros: readonly Range[] } | undefined;
   /** What the caller writes, if it is not empty; the bytes around it are masked. */

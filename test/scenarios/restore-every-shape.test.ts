@@ -39,6 +39,7 @@ const SHAPES: Record<string, BackupShape> = {
     checkpoints: 3,
   },
   'a disk of one sector more than a MiB': { disks: [disk({ size: MiB + 512 })], checkpoints: 2 },
+  'a disk smaller than the claim': { disks: [disk({ size: 2 * KiB })], checkpoints: 2 },
   'a disk smaller than both edges': { disks: [disk({ size: 64 * KiB })], checkpoints: 2 },
   'a size that no cluster divides': { disks: [disk({ size: 5 * MiB + 3 * 512 })], checkpoints: 3 },
 };
