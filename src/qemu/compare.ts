@@ -6,11 +6,14 @@ import { progressReader } from './progress.ts';
 import { explain, runTool } from './run.ts';
 
 export interface CompareOptions {
+  /** What should be there. */
   readonly a: BlockGraph;
-  /** Of the same size as `a`. */
+  /** What was written, of the same size as `a`. */
   readonly b: BlockGraph;
   /** How that is opened in both which does not say it itself (`cached`): `none` reads what is really on the device. */
   readonly cache: CacheMode;
+  /** What `b` is, for messages. */
+  readonly name: string;
   readonly onProgress?: (fraction: number) => void;
   readonly signal: AbortSignal;
 }
@@ -20,8 +23,11 @@ export type Comparison =
   /** `offset`: a multiple of 512, in the graphs' own bytes, at or just before the first byte that differs. */
   | { readonly identical: false; readonly offset: number | undefined };
 
-/** @throws DatamoverError QEMU_FAILED when the comparison could not be made. */
-export async function compare({ a, b, cache, onProgress, signal }: CompareOptions): Promise<Comparison> {
+/**
+ * @throws DatamoverError TARGET_WRITE_FAILED when `b` does not give back what it holds, IMAGE_CORRUPT when `a` cannot be read,
+ * QEMU_FAILED when the comparison could not be made otherwise.
+ */
+export async function compare({ a, b, name, cache, onProgress, signal }: CompareOptions): Promise<Comparison> {
   const args = ['compare', '-p', '-U', '-T', cache, toFilename(a), toFilename(b)];
   const { exitCode, stdout, stderr } = await runTool('qemu-img', args, {
     signal,
@@ -32,7 +38,25 @@ export async function compare({ a, b, cache, onProgress, signal }: CompareOption
     const offset = /at offset (\d+)!/.exec(stdout)?.[1];
     return { identical: false, offset: offset === undefined ? undefined : Number(offset) };
   }
-  throw new DatamoverError('QEMU_FAILED', `qemu-img compare failed${explain(stderr)}`, {
+  throw judgeFailure(stderr, { a, b, name });
+}
+
+/** `Error while reading offset 512 of FILE: why`, or `Sector allocation test failed for FILE`, FILE as we gave it. */
+function judgeFailure(stderr: string, { a, b, name }: Pick<CompareOptions, 'a' | 'b' | 'name'>): DatamoverError {
+  const why = explain(stderr);
+  const unread = (graph: BlockGraph): boolean =>
+    [' of ', ' failed for '].some((words) => stderr.includes(`${words}${toFilename(graph)}`));
+  if (unread(b)) {
+    return new DatamoverError('TARGET_WRITE_FAILED', `${name} cannot be read back${why}`, {
+      hint: 'look at the kernel log (dmesg) for the device, and restore onto a healthy one',
+    });
+  }
+  if (unread(a)) {
+    return new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot read the chain to compare ${name} with it${why}`, {
+      hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
+    });
+  }
+  return new DatamoverError('QEMU_FAILED', `qemu-img compare failed${why}`, {
     hint: 'run again with --log-level debug',
   });
 }

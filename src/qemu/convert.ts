@@ -3,7 +3,7 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename, toUnflushedFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
-import { explain, runTool } from './run.ts';
+import { explain, runTool, saysFull } from './run.ts';
 
 export interface ConvertOptions {
   /** A chain, or a window of it; nothing in it names a path that is not ours. Its files say themselves how they are opened (`cached`). */
@@ -46,7 +46,7 @@ function judgeFailure(stderr: string, { destination: { kind, name } }: ConvertOp
       hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
     });
   }
-  if (stderr.includes('No space left on device')) {
+  if (saysFull(stderr)) {
     return new DatamoverError(kind === 'target' ? 'TARGET_FULL' : 'SCRATCH_FULL', `${name} is full${why}`, {
       hint: 'free some space there, or use a larger volume, then run the same command again',
     });

@@ -3,8 +3,9 @@
 // for their status, so that convert reads every byte of a sparse disk, and compare takes what lies in parents for zeros.)
 import { dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
+import { alignDown, alignUp, KiB } from '../units.ts';
 import { type BlockGraph, cached, fileNode, type Qcow2Node, toFilename } from './graph.ts';
-import { explain, runTool } from './run.ts';
+import { explain, type RunResult, runTool, saysFull } from './run.ts';
 
 export interface MaskOptions {
   /** Where the overlay is made: a path of ours that does not exist yet. */
@@ -20,29 +21,59 @@ export interface MaskOptions {
   readonly signal: AbortSignal;
 }
 
-/** Makes the overlay and gives the graph to read through it. @throws DatamoverError SCRATCH_FULL, QEMU_FAILED. */
-export async function makeMask({ path, below, size, head, zeros, signal }: MaskOptions): Promise<Qcow2Node> {
+/**
+ * Makes the overlay and gives the graph to read through it.
+ * @throws DatamoverError SCRATCH_FULL, IMAGE_CORRUPT when the disk cannot be read around its edges, QEMU_FAILED.
+ */
+export async function makeMask(mask: MaskOptions): Promise<Qcow2Node> {
+  const { path, below, size, head, zeros, signal } = mask;
   // Its few clusters are as well read through the page cache, which every file system has.
   const node: Qcow2Node = { driver: 'qcow2', file: cached(fileNode(path), 'writeback'), backing: below };
   const options = { signal, timeoutMs: TIME_LIMIT_MS, cwd: dirname(path) };
-  const create = ['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=65536,compat=1.1', path, String(size)];
-  judge(path, await runTool('qemu-img', create, options));
+  const create = ['create', '-q', '-f', 'qcow2', '-o', `cluster_size=${CLUSTER},compat=1.1`, path, String(size)];
+  const created = await runTool('qemu-img', create, options);
+  if (created.exitCode !== 0) throw failure(path, created);
   // qemu-io takes no quotes in its commands, so the head is named relative to its folder.
   const commands = [
     `write -q -s ${head.name} 0 ${head.length}`,
     ...zeros.map(({ offset, length }) => `write -q -z ${offset} ${length}`),
   ];
   const args = ['-t', 'writeback', ...commands.flatMap((command) => ['-c', command]), toFilename(node)];
-  judge(path, await runTool('qemu-io', args, options));
-  return node;
+  const written = await runTool('qemu-io', args, options);
+  if (written.exitCode === 0) return node;
+  const unread = await findUnreadable(mask);
+  throw unread === undefined || isFull(written) ? failure(path, written) : unread;
 }
 
+const CLUSTER = 64 * KiB;
 const TIME_LIMIT_MS = 5 * 60_000;
 
-function judge(path: string, { exitCode, stdout, stderr }: { exitCode: number; stdout: string; stderr: string }): void {
-  if (exitCode === 0) return;
-  const full = stderr.includes('No space left on device') || stdout.includes('No space left on device');
-  throw new DatamoverError(full ? 'SCRATCH_FULL' : 'QEMU_FAILED', `cannot make ${path}${explain(stderr || stdout)}`, {
+/** A cluster of the mask that is written in part has its rest from below: can that be read, or is it what failed? */
+async function findUnreadable({ below, size, head, zeros, signal }: MaskOptions): Promise<DatamoverError | undefined> {
+  const commands = [{ offset: 0, length: head.length }, ...zeros].map(({ offset, length }) => {
+    const start = alignDown(offset, CLUSTER);
+    return `read -q ${start} ${Math.min(alignUp(offset + length, CLUSTER), size) - start}`;
+  });
+  const args = ['-r', '-t', 'writeback', ...commands.flatMap((command) => ['-c', command]), toFilename(below)];
+  const read = await runTool('qemu-io', args, { signal, timeoutMs: TIME_LIMIT_MS });
+  if (read.exitCode === 0) return undefined;
+  return new DatamoverError('IMAGE_CORRUPT', `qemu-io cannot read the chain at the disk's edges${said(read)}`, {
+    hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
+  });
+}
+
+function failure(path: string, result: RunResult): DatamoverError {
+  const full = isFull(result);
+  return new DatamoverError(full ? 'SCRATCH_FULL' : 'QEMU_FAILED', `cannot make ${path}${said(result)}`, {
     hint: full ? 'free some space there, then run the same command again' : 'run again with --log-level debug',
   });
+}
+
+function isFull({ stdout, stderr }: RunResult): boolean {
+  return saysFull(stderr) || saysFull(stdout);
+}
+
+/** qemu-io tells what went wrong on stdout. */
+function said({ stdout, stderr }: RunResult): string {
+  return explain(stderr || stdout);
 }

@@ -1,7 +1,7 @@
 // `qemu-img rebase -u`: writes a parent's name into a layer's header, and nothing else.
 import { basename, dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
-import { explain, runTool } from './run.ts';
+import { explain, runTool, saysFull } from './run.ts';
 
 export interface RebaseOptions {
   /** Absolute path of the layer, a file of ours. */
@@ -25,7 +25,7 @@ export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): P
   const { exitCode, stderr } = await runTool('qemu-img', args, { signal, timeoutMs: TIME_LIMIT_MS });
   if (exitCode === 0) return;
   const message = `cannot rebase ${image} onto ${name}${explain(stderr)}`;
-  if (stderr.includes('No space left on device')) {
+  if (saysFull(stderr)) {
     throw new DatamoverError('SCRATCH_FULL', message, {
       hint: 'free some space in scratch; if there is enough, the header of this layer has no room for a name',
     });

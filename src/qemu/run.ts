@@ -1,4 +1,5 @@
 // Runs one of QEMU's tools as a child that dies with us. The program's only way to start qemu.
+import { access } from 'node:fs/promises';
 import { execa } from 'execa';
 import { DatamoverError } from '../errors.ts';
 import { formatBytes, formatDuration, GiB, MiB } from '../units.ts';
@@ -31,8 +32,8 @@ export interface RunResult {
 
 /**
  * Runs a tool to its end. Exit statuses other than 0 are the caller's to judge.
- * @throws DatamoverError QEMU_MISSING when the tool (or util-linux) is not there; QEMU_FAILED when it was killed or
- * took longer than `timeoutMs`. The signal's reason when that was aborted. In every case the child has ended.
+ * @throws DatamoverError QEMU_MISSING when the tool (or util-linux) is not there; QEMU_FAILED when it could not be
+ * started, was killed or took longer than `timeoutMs`. The signal's reason when that was aborted. In every case the child has ended.
  */
 export async function runTool(tool: QemuTool, args: readonly string[], options: RunOptions): Promise<RunResult> {
   const child = startTool(tool, args, options);
@@ -71,7 +72,7 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
   });
   const stderr = new Tail();
   child.stderr.setEncoding('utf8').on('data', (piece: string) => stderr.add(piece));
-  const ended = child.then((end) => judgeEnd(tool, { ...end, stderr: stderr.text }, options));
+  const ended = child.then(async (end) => await judgeEnd(tool, { ...end, stderr: stderr.text }, options));
   return { stdout: child.stdout, ended };
 }
 
@@ -87,13 +88,19 @@ const MEMORY_BYTES = 4 * GiB;
 interface ChildEnd {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
+  /** Why it could not be started. */
   readonly code?: string | undefined;
+  readonly originalMessage?: string | undefined;
   readonly isCanceled: boolean;
   readonly timedOut: boolean;
   readonly stderr: string;
 }
 
-function judgeEnd(tool: QemuTool, end: ChildEnd, options: StartOptions): { exitCode: number; stderr: string } {
+async function judgeEnd(
+  tool: QemuTool,
+  end: ChildEnd,
+  options: StartOptions,
+): Promise<{ exitCode: number; stderr: string }> {
   if (end.isCanceled) options.signal.throwIfAborted();
   if (end.timedOut) {
     const limit = formatDuration((options.timeoutMs ?? 0) / 1000);
@@ -101,8 +108,9 @@ function judgeEnd(tool: QemuTool, end: ChildEnd, options: StartOptions): { exitC
       hint: 'the image or the storage under it makes it this slow: look at the storage, then try again',
     });
   }
-  if (end.code === 'ENOENT') throw missing('setpriv');
   const { exitCode, signal, stderr } = end;
+  if (end.code === 'ENOENT' && (await isThere(options.cwd))) throw missing('setpriv');
+  if (exitCode === undefined && signal === undefined && end.code !== undefined) throw notStarted(tool, end, options);
   if (exitCode === 126 || exitCode === 127) {
     const program = /^(?:setpriv|prlimit): failed to execute (\S+): /m.exec(stderr)?.[1];
     if (program !== undefined) throw missing(program);
@@ -119,6 +127,31 @@ function judgeEnd(tool: QemuTool, end: ChildEnd, options: StartOptions): { exitC
   return { exitCode, stderr };
 }
 
+async function isThere(folder: string | undefined): Promise<boolean> {
+  if (folder === undefined) return true;
+  return await access(folder).then(
+    () => true,
+    // Whatever keeps us from it keeps a child from it.
+    () => false,
+  );
+}
+
+function notStarted(tool: QemuTool, { code = '', originalMessage }: ChildEnd, { cwd }: StartOptions): DatamoverError {
+  const why = code === 'ENOENT' ? `its working folder ${cwd} is not there` : (originalMessage ?? code);
+  return new DatamoverError('QEMU_FAILED', `${tool} could not be started: ${why}`, {
+    hint: START_HINTS.get(code) ?? '',
+  });
+}
+
+const START_HINTS: ReadonlyMap<string, string> = new Map([
+  ['ENOENT', 'somebody removed it: find out who, then run the same command again'],
+  ['E2BIG', 'the chain is longer than a command line can say: restore a backup with fewer layers'],
+  ['EAGAIN', 'this user or container has too many processes (ulimit -u, pids limit): allow more, then try again'],
+  ['EMFILE', 'too many files are open (ulimit -n): allow more, then try again'],
+  ['ENFILE', 'the machine has too many files open (fs.file-max): allow more, then try again'],
+  ['ENOMEM', 'the machine or container is out of memory: give it more, then try again'],
+]);
+
 function missing(program: string): DatamoverError {
   const ofUtilLinux = program === 'setpriv' || program === 'prlimit';
   return new DatamoverError('QEMU_MISSING', `${program} is not there, or cannot be run`, {
@@ -133,6 +166,11 @@ export function explain(stderr: string): string {
   if (text === '') return '';
   // The reason stands at the end, behind file names that may be graphs of many KiB.
   return `: ${text.length > 300 ? `…${text.slice(-300)}` : text}`;
+}
+
+/** Whether a tool says that there was no room for what it wrote. */
+export function saysFull(text: string): boolean {
+  return /No space left on device|Disk quota exceeded/.test(text);
 }
 
 /** The end of a stream's text, bounded. */

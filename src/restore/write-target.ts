@@ -109,6 +109,7 @@ async function compareBody(run: Run, session: TargetSession, source: BlockGraph,
       compare({
         a: source,
         b: window(targetNode(session), { offset: 0, length: guest.size }),
+        name: target.path,
         cache: session.cache,
         onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), guest.size),
         signal,

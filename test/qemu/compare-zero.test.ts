@@ -22,37 +22,66 @@ test('says where the first sector that differs is, counted in the window', async
   const disk = readFileSync(chain.truth);
   writeFileSync(path, disk);
   const b = rawNode(fileNode(path));
-  t.strictSame(await compare({ a, b, cache: 'none', signal }), { identical: true });
+  t.strictSame(await compare({ a, b, name: 'the target', cache: 'none', signal }), { identical: true });
   disk[128 * KiB + 700] = 1;
   writeFileSync(path, disk);
-  t.strictSame(await compare({ a, b, cache: 'none', signal }), { identical: false, offset: 128 * KiB + 512 });
-  const window = { offset: 64 * KiB, size: 128 * KiB };
-  t.strictSame(await compare({ a: windowNode(a, window), b: windowNode(b, window), cache: 'writeback', signal }), {
+  t.strictSame(await compare({ a, b, name: 'the target', cache: 'none', signal }), {
     identical: false,
-    offset: 64 * KiB + 512,
+    offset: 128 * KiB + 512,
   });
+  const window = { offset: 64 * KiB, size: 128 * KiB };
+  t.strictSame(
+    await compare({
+      a: windowNode(a, window),
+      b: windowNode(b, window),
+      name: 'the target',
+      cache: 'writeback',
+      signal,
+    }),
+    {
+      identical: false,
+      offset: 64 * KiB + 512,
+    },
+  );
   const before = { offset: 0, size: 128 * KiB };
-  t.strictSame(await compare({ a: windowNode(a, before), b: windowNode(b, before), cache: 'none', signal }), {
-    identical: true,
-  });
+  t.strictSame(
+    await compare({ a: windowNode(a, before), b: windowNode(b, before), name: 'the target', cache: 'none', signal }),
+    {
+      identical: true,
+    },
+  );
 });
 
 test('zeros that are written and zeros that are not are the same', async (t) => {
   if (!requires(t, 'qemu-img', 'qemu-io')) return;
   const chain = makeChain(t, { layers: ['A0-'] });
   const b = rawNode(fileNode(chain.truth));
-  t.strictSame(await compare({ a: loneLayer(fileNode(chain.layers[0] ?? '')), b, cache: 'none', signal }), {
-    identical: true,
-  });
+  t.strictSame(
+    await compare({ a: loneLayer(fileNode(chain.layers[0] ?? '')), b, name: 'the target', cache: 'none', signal }),
+    {
+      identical: true,
+    },
+  );
 });
 
-test('a comparison that cannot be made is no mismatch', async (t) => {
+test('a comparison that cannot be made is no mismatch, and says which end it was', async (t) => {
   if (!requires(t, 'qemu-img', 'nbdkit')) return;
   const socket = nbdkit(t, '--filter=error', 'pattern', '1M', 'error-pread=EIO', 'error-pread-rate=100%');
-  const a = rawNode(nbdNode(socket, ''));
+  const broken = rawNode(nbdNode(socket, ''));
   const file = join(tempFolder(t), 'b.raw');
   writeFileSync(file, Buffer.alloc(MiB, 1));
-  await t.rejects(compare({ a, b: rawNode(fileNode(file)), cache: 'writeback', signal }), { code: 'QEMU_FAILED' });
+  const sound = rawNode(fileNode(file));
+  const options = { name: '/dev/x', cache: 'writeback', signal } as const;
+  await t.rejects(compare({ ...options, a: broken, b: sound }), {
+    code: 'IMAGE_CORRUPT',
+    message: /^qemu-img cannot read the chain to compare \/dev\/x with it: .*Input\/output error/,
+  });
+  await t.rejects(compare({ ...options, a: sound, b: broken }), {
+    code: 'TARGET_WRITE_FAILED',
+    message: /^\/dev\/x cannot be read back: .*Input\/output error/,
+  });
+  const missing = rawNode(fileNode(`${file}.none`));
+  await t.rejects(compare({ ...options, a: sound, b: missing }), { code: 'QEMU_FAILED' });
 });
 
 test('zeroes a range of a device, and nothing else', async (t) => {

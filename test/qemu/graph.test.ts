@@ -25,7 +25,7 @@ import { WITHOUT_DIRECT_TOOLS, withoutDirect } from '../helpers/without-direct.t
 
 const { signal } = new AbortController();
 const isTruth = async (source: BlockGraph, { truth }: TestChain): Promise<boolean> =>
-  (await compare({ a: source, b: rawNode(fileNode(truth)), cache: 'writeback', signal })).identical;
+  (await compare({ a: source, b: rawNode(fileNode(truth)), name: 'the target', cache: 'writeback', signal })).identical;
 
 test('is JSON behind a prefix', async (t) => {
   t.equal(
@@ -143,8 +143,10 @@ test('how a node is opened is its own to say, and goes for the parents that head
   for (const options of [{ layers: 2 }, { layers: 2, l2CacheSize: MiB }]) {
     const graph = rebasedChain(fileNode(tip), options);
     const a = cached(graph, 'writeback');
-    t.strictSame(await compare({ a, b, cache: 'none', signal }), { identical: true });
-    await t.rejects(compare({ a: graph, b, cache: 'none', signal }), { message: /O_DIRECT/ });
-    await t.rejects(compare({ a: cached(graph, 'none'), b, cache: 'writeback', signal }), { message: /O_DIRECT/ });
+    t.strictSame(await compare({ a, b, name: 'the target', cache: 'none', signal }), { identical: true });
+    await t.rejects(compare({ a: graph, b, name: 'the target', cache: 'none', signal }), { message: /O_DIRECT/ });
+    await t.rejects(compare({ a: cached(graph, 'none'), b, name: 'the target', cache: 'writeback', signal }), {
+      message: /O_DIRECT/,
+    });
   }
 });

@@ -18,7 +18,9 @@ const THREE: ChainShape = { layers: ['AAAA', '-BB0', '--C-'] };
 /** Whether a layer shows the true disk through the `depth` layers that its headers lead to. */
 async function showsTruth(chain: TestChain, layer: number, depth = layer + 1): Promise<boolean> {
   const source = rebasedChain(fileNode(chain.layers[layer] ?? ''), { layers: depth, l2CacheSize: MiB });
-  return (await compare({ a: source, b: rawNode(fileNode(chain.truth)), cache: 'writeback', signal })).identical;
+  return (
+    await compare({ a: source, b: rawNode(fileNode(chain.truth)), name: 'the truth', cache: 'writeback', signal })
+  ).identical;
 }
 
 async function rebaseInOrder({ layers }: TestChain): Promise<void> {
