@@ -46,9 +46,12 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRun, voi
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
   let finished = false;
+  // The last line of a child that was ended is torn: it is parsed when it is known how the child ended.
+  let held: string | undefined;
   try {
     for await (const line of createInterface({ input: child.stdout, crlfDelay: Number.POSITIVE_INFINITY })) {
-      const run = parseMapLine(line);
+      const run = held === undefined ? undefined : parseMapLine(held);
+      held = line;
       if (run !== undefined) yield run;
     }
     const { exitCode, stderr } = await child.ended;
@@ -58,6 +61,8 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRun, voi
         hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
       });
     }
+    const run = held === undefined ? undefined : parseMapLine(held);
+    if (run !== undefined) yield run;
   } finally {
     if (!finished) await endEarly(stop, child.ended);
   }
@@ -73,7 +78,10 @@ export function parseMapLine(line: string): MapRun | undefined {
   try {
     return runSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new DatamoverError('QEMU_FAILED', `qemu-img map said what is no run: ${text.slice(0, 200)}`, { cause });
+    throw new DatamoverError('QEMU_FAILED', `qemu-img map said what is no run: ${text.slice(0, 200)}`, {
+      hint: 'is it qemu-img that PATH leads to? qemu-img --version; then run again with --log-level debug',
+      cause,
+    });
   }
 }
 

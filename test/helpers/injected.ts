@@ -1,4 +1,5 @@
-// A tool of qemu's whose system calls fail as strace makes them fail: what a quota, a thin volume or a bad disk says.
+// A tool of qemu's that fails: its system calls as strace makes them fail (what a quota, a thin volume or a bad disk says), or
+// a script in its place.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,10 +12,19 @@ export async function withInjected<T>(
   { tool, inject }: { readonly tool: string; readonly inject: string },
   work: () => Promise<T>,
 ): Promise<T> {
-  const folder = tempFolder(t);
   const real = execFileSync('which', [tool], { encoding: 'utf8' }).trim();
-  const script = `#!/bin/bash\nexec strace -f -qq -o /dev/null -e inject=${inject} ${real} "$@"\n`;
-  writeFileSync(join(folder, tool), script);
+  const script = `exec strace -f -qq -o /dev/null -e inject=${inject} ${real} "$@"`;
+  return await withScript(t, { tool, script }, work);
+}
+
+/** Runs `work` with a PATH on which `tool` is a script for bash. */
+export async function withScript<T>(
+  t: Test,
+  { tool, script }: { readonly tool: string; readonly script: string },
+  work: () => Promise<T>,
+): Promise<T> {
+  const folder = tempFolder(t);
+  writeFileSync(join(folder, tool), `#!/bin/bash\n${script}\n`);
   chmodSync(join(folder, tool), 0o755);
   const before = process.env.PATH;
   process.env.PATH = `${folder}:${before}`;

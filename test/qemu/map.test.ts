@@ -5,6 +5,7 @@ import { dataEndOf } from '../../src/qemu/info.ts';
 import { type MapRun, mapImage, parseMapLine } from '../../src/qemu/map.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { makeChain } from '../helpers/chain.ts';
+import { withScript } from '../helpers/injected.ts';
 import { requires } from '../helpers/requires.ts';
 
 const { signal } = new AbortController();
@@ -43,6 +44,30 @@ test('tells the layer of each run, in guest order', async (t) => {
   const part: MapRun[] = [];
   for await (const run of mapImage({ source, startOffset: 64 * KiB, maxLength: 64 * KiB, signal })) part.push(run);
   t.match(part, [{ start: 64 * KiB, length: 64 * KiB, depth: 0 }]);
+});
+
+test('a map that is torn says what tore it', async (t) => {
+  if (!requires(t, 'bash')) return;
+  const run = JSON.stringify({ start: 0, length: 512, depth: 0, present: true, zero: false, data: true, offset: 0 });
+  const read = async (script: string): Promise<MapRun[]> => {
+    const runs: MapRun[] = [];
+    await withScript(
+      t,
+      { tool: 'qemu-img', script: `echo '[${run},'; printf '{ "start": 2339'; ${script}` },
+      async () => {
+        for await (const one of mapImage({ source: fileNode('/x'), timeoutMs: 2000, signal })) runs.push(one);
+      },
+    );
+    return runs;
+  };
+  await t.rejects(read('kill -KILL $$'), { code: 'QEMU_FAILED', message: /^qemu-img was killed/ });
+  await t.rejects(read('exec sleep 60'), { code: 'QEMU_FAILED', message: /was ended after its time limit of 2/ });
+  await t.rejects(read('echo "Could not open" >&2; exit 1'), { code: 'IMAGE_CORRUPT' });
+  await t.rejects(read('exit 0'), {
+    code: 'QEMU_FAILED',
+    message: /said what is no run: \{ "start": 2339$/,
+    hint: /./,
+  });
 });
 
 test('a map of 20000 runs comes in pieces, and may be left after the first', async (t) => {
