@@ -100,6 +100,15 @@ export function systemCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/**
+ * As `systemCode`, but only what the system itself said: Node's own codes (`ERR_OUT_OF_RANGE`, `ABORT_ERR`) speak of the call,
+ * not of what it was made on.
+ */
+export function errnoCode(error: unknown): string | undefined {
+  const code = systemCode(error);
+  return code !== undefined && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

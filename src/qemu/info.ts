@@ -24,7 +24,10 @@ export async function virtualSizeOf(source: BlockGraph, { signal }: { readonly s
   try {
     return infoSchema.parse(JSON.parse(stdout))['virtual-size'];
   } catch (cause) {
-    throw new DatamoverError('QEMU_FAILED', 'qemu-img info gave no virtual size', { cause });
+    throw new DatamoverError('QEMU_FAILED', 'qemu-img info gave no virtual size', {
+      hint: 'is it qemu-img that PATH leads to? qemu-img --version; then run again with --log-level debug',
+      cause,
+    });
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { DatamoverError, errnoCode, messageOf, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { takeLock } from './lock.ts';
@@ -81,7 +81,7 @@ export async function findLeftovers(
  * SCRATCH_UNUSABLE; anything else is given back as it is.
  */
 export function scratchError(error: unknown, path: string): unknown {
-  const code = systemCode(error);
+  const code = errnoCode(error);
   if (error instanceof DatamoverError || code === undefined) return error;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new DatamoverError('SCRATCH_FULL', `no space left in scratch while writing ${path}`, {

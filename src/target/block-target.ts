@@ -31,7 +31,9 @@ export async function openBlockTarget(options: OpenBlockOptions): Promise<Target
   try {
     const now = await handle.stat({ bigint: true });
     if (now.rdev !== stats.rdev)
-      throw new DatamoverError('TARGET_BUSY', `target ${path} became another device meanwhile`);
+      throw new DatamoverError('TARGET_BUSY', `target ${path} became another device meanwhile`, {
+        hint: 'something changes the device nodes; look at them (ls -l /dev, lsblk) and run again',
+      });
     if ((await readAttribute(device, 'ro')) === '1') throw readOnly(path);
     await checkNoWriters({ path, device, signal });
     const sectorSize = (await readQueueNumber(device, 'logical_block_size')) ?? 512;

@@ -1,5 +1,5 @@
 // What the system says about a target, turned into the target's codes (design section 7, exit 6).
-import { DatamoverError, type ErrorCode, systemCode } from '../errors.ts';
+import { DatamoverError, type ErrorCode, errnoCode } from '../errors.ts';
 
 /**
  * The error for a system call on a target that failed: TARGET_DENIED (EACCES, EPERM, EROFS), TARGET_FULL (ENOSPC,
@@ -7,7 +7,7 @@ import { DatamoverError, type ErrorCode, systemCode } from '../errors.ts';
  * offset 0`. What is no system error (a bug of ours, a DatamoverError) comes back as it is.
  */
 export function targetFailure(what: string, error: unknown, options: { readonly hint?: string } = {}): unknown {
-  const system = systemCode(error);
+  const system = errnoCode(error);
   if (system === undefined || error instanceof DatamoverError) return error;
   const code = CODES.get(system) ?? 'TARGET_WRITE_FAILED';
   const reason = REASONS.get(system) ?? system;

@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { convert } from '../../src/qemu/convert.ts';
 import { fileNode, loneLayer, rawNode } from '../../src/qemu/graph.ts';
+import { virtualSizeOf } from '../../src/qemu/info.ts';
 import { makeMask } from '../../src/qemu/mask.ts';
 import { rebaseUnsafe } from '../../src/qemu/rebase.ts';
 import { runTool } from '../../src/qemu/run.ts';
 import { zeroRange } from '../../src/qemu/zero.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { makeChain, type TestChain } from '../helpers/chain.ts';
-import { withInjected } from '../helpers/injected.ts';
+import { withInjected, withScript } from '../helpers/injected.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -106,5 +107,13 @@ test('what keeps a tool from being started is told', async (t) => {
   await t.rejects(runTool('qemu-img', ['--version'], { signal, cwd }), {
     code: 'QEMU_FAILED',
     message: `qemu-img could not be started: its working folder ${cwd} is not there`,
+  });
+});
+
+test('a program that is no qemu-img is told with what to look at', async (t) => {
+  if (!requires(t, 'bash')) return;
+  await withScript(t, { tool: 'qemu-img', script: "echo '{}'" }, async () => {
+    const size = virtualSizeOf(fileNode('/x'), { signal });
+    await t.rejects(size, { code: 'QEMU_FAILED', message: /no virtual size/, hint: /qemu-img --version/ });
   });
 });
