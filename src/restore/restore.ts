@@ -81,7 +81,7 @@ async function checkWithoutFolder(
 async function endingRun(run: Run, work: (targets: Target[]) => Promise<void>): Promise<void> {
   const targets: Target[] = [];
   const failure = await outcomeOf(work(targets));
-  const keep = failure !== undefined && mayPass(toDatamoverError(failure, run.signal).code);
+  const keep = failure !== undefined && mayBeGoneOnFrom(run, toDatamoverError(failure, run.signal).code);
   const ends = [...targets.map((target) => () => target.close()), () => run.folder.close({ keep })];
   for (const end of ends) {
     const error = await outcomeOf(end());
@@ -118,10 +118,10 @@ async function restoreChecked(run: Run, { disks }: Checked, outcomes: Outcomes):
 
 /**
  * Whether the same command may succeed later without fetching everything again: then scratch is kept (design section
- * 8: exit 3, 5, 130 and 143).
+ * 8: exit 3, 5, 130 and 143). A run that has begun no PVC proves nothing against what earlier ones left.
  */
-function mayPass(code: ErrorCode): boolean {
-  return PASSING.has(code);
+function mayBeGoneOnFrom({ folder }: Run, code: ErrorCode): boolean {
+  return PASSING.has(code) || !folder.begun;
 }
 
 const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -18,6 +18,8 @@ export interface WorkFolder {
   readonly journal: Journal;
   /** What it held, in bytes on disk, when this run took it over. */
   readonly leftBytes: number;
+  /** Whether a PVC's folder was asked for: until then, what earlier runs left is as it was. */
+  readonly begun: boolean;
   /** Makes, if need be, and gives the folder of the plan's `index`th PVC. */
   diskFolder(index: number): Promise<string>;
   /** Bytes that it takes up on disk now. */
@@ -112,6 +114,7 @@ class OpenWorkFolder implements WorkFolder {
   readonly leftBytes: number;
   readonly #rootMade: string | undefined;
   readonly #release: () => Promise<void>;
+  #begun = false;
 
   constructor(parts: {
     path: string;
@@ -127,7 +130,12 @@ class OpenWorkFolder implements WorkFolder {
     this.#release = parts.release;
   }
 
+  get begun(): boolean {
+    return this.#begun;
+  }
+
   async diskFolder(index: number): Promise<string> {
+    this.#begun = true;
     const path = join(this.path, String(index));
     try {
       await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
