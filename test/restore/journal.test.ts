@@ -1,7 +1,10 @@
-import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openJournal } from '../../src/restore/journal.ts';
+import { openJournal, readJournal } from '../../src/restore/journal.ts';
+import { KiB, MiB } from '../../src/units.ts';
+import { requires } from '../helpers/requires.ts';
+import { SMALL_DISK_TOOLS, smallDisk } from '../helpers/small-disk.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const LAYER = { disk: 'rootdisk', index: 0, object: 'checkpoints/demo/web/cp-1/a.qcow2', size: 100, etag: '"1"' };
@@ -73,3 +76,80 @@ test('a torn or damaged line ends what is believed', async (t) => {
   t.notOk(damaged.worthKeeping);
   await damaged.close();
 });
+
+test('a record that a full file system takes half of is gone, those before and after it are not', async (t) => {
+  if (!requires(t, ...SMALL_DISK_TOOLS)) return;
+  const disk = smallDisk(t, { size: 4 * MiB });
+  const path = join(disk, 'journal');
+  const journal = await openJournal(path);
+  const layer = await journal.layer(LAYER);
+  const ballast = join(disk, 'ballast');
+  fill(ballast);
+  // One of these crosses into a block that is not to be had.
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 200 }, (_, offset) => layer.addPart({ ...PART, offset })),
+  );
+  const recorded = outcomes.flatMap(({ status }, offset) => (status === 'fulfilled' ? [{ ...PART, offset }] : []));
+  t.ok(recorded.length > 0 && recorded.length < 200, `${recorded.length} of 200 had room`);
+  t.match(
+    outcomes.find(({ status }) => status === 'rejected'),
+    { reason: { code: 'ENOSPC' } },
+  );
+  t.strictSame([...layer.parts], recorded, 'what failed does not count');
+  await t.rejects(journal.layer({ ...LAYER, index: 1 }), { code: 'ENOSPC' });
+  rmSync(ballast);
+  const last = { ...PART, offset: 1000 };
+  await layer.addPart(last);
+  await (await journal.layer({ ...LAYER, index: 2 })).addPart(last);
+  await journal.finish({
+    disk: 'other',
+    chain: 'c',
+    target: {},
+    verified: false,
+    virtualSize: 10,
+    windows: [],
+    crc: 1,
+  });
+  await journal.close();
+  const again = await openJournal(path);
+  t.strictSame([...(await again.layer(LAYER)).parts], [...recorded, last]);
+  t.strictSame([...(await again.layer({ ...LAYER, index: 2 })).parts], [last]);
+  t.ok(again.finished('other'));
+  await again.close();
+});
+
+test('a journal that is only looked into stays as it is', async (t) => {
+  const path = join(tempFolder(t), 'journal');
+  const journal = await openJournal(path);
+  await (await journal.layer(LAYER)).addPart(PART);
+  await journal.finish({
+    disk: 'other',
+    chain: 'c',
+    target: {},
+    verified: false,
+    virtualSize: 10,
+    windows: [],
+    crc: 1,
+  });
+  await journal.close();
+  appendFileSync(path, 'torn');
+  const bytes = readFileSync(path);
+  const read = await readJournal(path);
+  t.ok(read.worthKeeping);
+  t.ok(read.finished('other'));
+  t.strictSame([...read.parts(LAYER)], [PART]);
+  t.strictSame([...read.parts({ ...LAYER, etag: '"2"' })], [], 'another version of the object');
+  t.ok(readFileSync(path).equals(bytes));
+  await t.rejects(readJournal(`${path}.not`), { code: 'ENOENT' });
+});
+
+/** To the last byte. */
+function fill(ballast: string): void {
+  for (const piece of [256 * KiB, 4 * KiB, 1]) {
+    try {
+      for (;;) appendFileSync(ballast, Buffer.alloc(piece, 1));
+    } catch {
+      // Full: that is what is wanted.
+    }
+  }
+}
