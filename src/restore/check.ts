@@ -59,7 +59,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
     strategy: run.options.strategy,
     headroomPercent: run.options.plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM,
     scratch,
-    leftBytes: run.folder?.leftBytes ?? 0,
+    leftBytes: run.folder?.left.total ?? 0,
   });
   // A device's edges are masked and its tail is zeroed by qemu-io.
   const withDevice = opened.some(({ target }) => target?.kind === 'block');

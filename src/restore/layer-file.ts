@@ -103,7 +103,8 @@ export async function saveHead(path: string, journal: LayerJournal, span: number
   const bytes = await readFileRange(path, { offset: 0, length: span });
   let end = bytes.length;
   while (end > 0 && bytes[end - 1] === 0) end -= 1;
-  const temporary = await open(`${headPath(path)}.new`, 'w', 0o600);
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+  const temporary = await open(`${headPath(path)}.new`, flags, 0o600);
   try {
     await temporary.writeFile(bytes.subarray(0, end));
     await temporary.datasync();

@@ -1,8 +1,9 @@
 // An exclusive lock on a file that dies with us. Node has no flock, and process ids mean nothing across pods, so a
 // child holds the lock: `flock` runs `cat`, which ends when the pipe from us closes, however we end (design section 8).
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { DatamoverError, systemCode } from '../errors.ts';
 
 export interface Lock {
@@ -12,9 +13,12 @@ export interface Lock {
 /** Exit status that we ask of flock for "somebody else holds it"; its default, 1, is also that of other failures. */
 const BUSY_STATUS = 75;
 
+/** Seconds: longer than `isLocked` of another run holds it, which must not pass for a run of this plan. */
+const PATIENCE = 0.5;
+
 /**
- * Takes the lock on `path`, which is made (0600) when it is missing. SCRATCH_BUSY when another process holds it,
- * SCRATCH_UNUSABLE when it cannot be made or `flock` is missing.
+ * Takes the lock on `path`, which is made (0600, a link is refused) when it is missing. SCRATCH_BUSY when another process
+ * holds it, SCRATCH_UNUSABLE when it cannot be had, QEMU_MISSING without `flock`.
  */
 export async function takeLock(path: string): Promise<Lock> {
   for (;;) {
@@ -27,15 +31,38 @@ export async function takeLock(path: string): Promise<Lock> {
   }
 }
 
+/** Whether somebody holds the lock on `path` now; nobody does where it is not there. Nothing is made. Errors as `takeLock`. */
+export async function isLocked(path: string): Promise<boolean> {
+  const handle = await openExisting(path);
+  try {
+    const asked = handle === undefined ? ['--version'] : ['-n', '-s', '-E', String(BUSY_STATUS), '3'];
+    const end = await endOf(spawn('flock', asked, { stdio: ['ignore', 'ignore', 'ignore', handle?.fd ?? 'ignore'] }));
+    if (end.status === 0 || end.status === BUSY_STATUS) return end.status !== 0;
+    throw lockError(path, end);
+  } finally {
+    await handle?.close();
+  }
+}
+
+async function openExisting(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 async function touch(path: string): Promise<string | undefined> {
-  const handle = await open(path, 'a', 0o600);
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+  const handle = await open(path, flags, 0o600);
   await handle.close();
   return await identityOf(path);
 }
 
 async function identityOf(path: string): Promise<string | undefined> {
   try {
-    const { dev, ino, birthtimeMs } = await stat(path);
+    const { dev, ino, birthtimeMs } = await lstat(path);
     return `${dev}:${ino}:${birthtimeMs}`;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
@@ -44,20 +71,20 @@ async function identityOf(path: string): Promise<string | undefined> {
 }
 
 async function holdLock(path: string): Promise<Lock> {
-  const child = spawn('flock', ['-n', '-E', String(BUSY_STATUS), path, 'cat'], {
+  const child = spawn('flock', ['-w', String(PATIENCE), '-E', String(BUSY_STATUS), path, 'cat'], {
     stdio: ['pipe', 'pipe', 'ignore'],
     // Out of the terminal's process group: after a Ctrl-C the lock is needed until everything is put in order.
     detached: true,
   });
-  const ended = new Promise<{ status: number | null; error?: Error }>((resolve) => {
-    child.once('error', (error) => resolve({ status: null, error }));
-    child.once('exit', (status) => resolve({ status }));
-  });
+  const ended = endOf(child);
   // A child that ended closes the pipe; what ended it is told below.
   child.stdin.on('error', () => {});
   child.stdin.write('\n');
   const outcome = await Promise.race([once(child.stdout, 'data').then(() => 'held' as const), ended]);
-  if (outcome !== 'held') throw lockError(path, outcome);
+  if (outcome !== 'held') {
+    if (outcome.status === BUSY_STATUS) throw lockBusy(path);
+    throw lockError(path, outcome);
+  }
   return {
     async release() {
       child.stdin.end();
@@ -66,15 +93,35 @@ async function holdLock(path: string): Promise<Lock> {
   };
 }
 
-function lockError(path: string, outcome: { status: number | null; error?: Error }): DatamoverError {
-  if (outcome.status === BUSY_STATUS) {
-    return new DatamoverError('SCRATCH_BUSY', `another run of this plan is at work: it holds ${path}`, {
-      hint: 'wait for it to end, or end it; a run that died holds no lock',
+interface End {
+  readonly status: number | null;
+  readonly error?: Error;
+}
+
+async function endOf(child: ChildProcess): Promise<End> {
+  return await new Promise((resolve) => {
+    child.once('error', (error) => resolve({ status: null, error }));
+    child.once('exit', (status) => resolve({ status }));
+  });
+}
+
+/** What is said of a lock that another run holds. */
+export function lockBusy(path: string): DatamoverError {
+  return new DatamoverError('SCRATCH_BUSY', `another run of this plan is at work: it holds ${path}`, {
+    hint: 'wait for it to end, or end it; a run that died holds no lock',
+  });
+}
+
+function lockError(path: string, { status, error }: End): DatamoverError {
+  if (systemCode(error) === 'ENOENT') {
+    return new DatamoverError('QEMU_MISSING', 'flock, which keeps two runs apart, is not there, or cannot be run', {
+      hint: 'install it: apt-get install util-linux (or put it on PATH)',
+      cause: error,
     });
   }
-  const reason = outcome.error === undefined ? `flock ended with status ${outcome.status}` : outcome.error.message;
+  const reason = error === undefined ? `flock ended with status ${status}` : error.message;
   return new DatamoverError('SCRATCH_UNUSABLE', `cannot lock ${path}: ${reason}`, {
-    hint: 'flock (Debian package util-linux) must be installed, and scratch must be a file system that takes locks',
-    cause: outcome.error,
+    hint: 'scratch must be a file system that takes locks, and flock that of util-linux: give another folder with --scratch',
+    cause: error,
   });
 }

@@ -1,17 +1,32 @@
 // What earlier runs left in scratch, told before the work begins.
 import { formatBytes, formatDuration } from '../units.ts';
-import type { Run } from './run.ts';
-import { findLeftovers } from './work-folder.ts';
+import { findLeftovers, type LeftBytes } from './leftovers.ts';
+import type { Progress } from './progress.ts';
+import type { Recorded } from './records.ts';
+
+export interface ReportFolderOptions {
+  readonly root: string;
+  readonly planId: string;
+  readonly folder: { readonly path: string; readonly left: LeftBytes; readonly journal: Recorded | undefined };
+  readonly progress: Progress;
+}
 
 /** Tells of folders of other plans under `root`, and of what this run goes on from. */
-export async function reportFolder({ options: { progress }, folder, planId }: Run, root: string): Promise<void> {
-  if (folder.journal.worthKeeping) {
+export async function reportFolder({ root, planId, folder, progress }: ReportFolderOptions): Promise<void> {
+  if (folder.journal?.worthKeeping) {
     progress.report({
       type: 'note',
-      message: `an interrupted run of this plan left ${formatBytes(folder.leftBytes)} in ${folder.path}: going on from there (--fresh begins anew)`,
+      message: `an interrupted run of this plan left ${formatBytes(folder.left.total)} in ${folder.path}: going on from there (--fresh begins anew)`,
     });
   }
-  for (const { path, bytes, modified } of await findLeftovers(root, planId)) {
+  for (const { path, bytes, modified, inUse } of await findLeftovers(root, planId)) {
+    if (inUse) {
+      progress.report({
+        type: 'note',
+        message: `${path} is in use by a run of another plan: ${formatBytes(bytes)} so far`,
+      });
+      continue;
+    }
     const age = formatDuration(Math.max(0, (Date.now() - modified.getTime()) / 1000));
     progress.report({
       type: 'warning',

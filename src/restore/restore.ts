@@ -52,7 +52,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
     });
     const run: Run = { options, store, planId: id, runId: randomUUID(), folder, signal };
     await endingRun(run, async (targets) => {
-      await reportFolder(run, root);
+      await reportFolder({ root, planId: id, folder: run.folder, progress });
       const scratch = options.strategy === 'stream' ? undefined : root;
       const checked = await checkAll(run, { disks, problems, targets, scratch });
       progress.report({ type: 'phase-finished', phase: 'check', seconds: secondsSince(checkBegan) });

@@ -1,0 +1,21 @@
+// What goes wrong with files in scratch, in the user's words.
+import { DatamoverError, messageOf, errnoCode } from '../errors.ts';
+
+/**
+ * An error of a file operation in scratch as the user's: ENOSPC and EDQUOT are SCRATCH_FULL, other system errors
+ * SCRATCH_UNUSABLE; anything else is given back as it is.
+ */
+export function scratchError(error: unknown, path: string): unknown {
+  const code = errnoCode(error);
+  if (error instanceof DatamoverError || code === undefined) return error;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new DatamoverError('SCRATCH_FULL', `no space left in scratch while writing ${path}`, {
+      hint: 'free space there or give more with --scratch; `restore --dry-run` says how much is needed',
+      cause: error,
+    });
+  }
+  return new DatamoverError('SCRATCH_UNUSABLE', `scratch cannot be used: ${path}: ${messageOf(error)}`, {
+    hint: 'give a folder that this user can write to with --scratch',
+    cause: error,
+  });
+}
