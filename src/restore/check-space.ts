@@ -6,6 +6,7 @@ import { systemCode } from '../errors.ts';
 import type { Target } from '../target/target.ts';
 import { formatBytes } from '../units.ts';
 import type { CheckedChain } from './check-layers.ts';
+import type { Disk } from './disk.ts';
 import type { Strategy } from './options.ts';
 import { scratchNeed } from './scratch-need.ts';
 
@@ -15,49 +16,64 @@ export interface SpaceOptions {
   readonly headroomPercent: number;
   /** The scratch folder, which need not exist yet; undefined for `stream`. */
   readonly scratch: string | undefined;
-  /** What an interrupted run of this plan left there, bytes: it counts as free. */
-  readonly leftBytes: number;
+  /** What an interrupted run of this plan left there of a disk, bytes: it counts as free for that disk and later ones. */
+  leftOf(disk: Disk): number;
+  /** What a run will remove there before all else, bytes. */
+  readonly freed: number;
 }
 
 export interface SpaceCheck {
   /** Bytes of scratch that the largest PVC needs, headroom included. */
   readonly scratchNeeded: number;
-  /** Bytes free there; undefined without scratch. */
+  /** Bytes free there, with what was left by these disks; undefined without scratch. */
   readonly scratchFree: number | undefined;
   readonly problems: readonly Problem[];
 }
 
 /** SCRATCH_FULL and TARGET_FULL problems, each with the bytes that are needed and those that are there. */
 export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
-  const { disks, strategy, headroomPercent, scratch } = options;
+  const { disks, strategy, headroomPercent, scratch, leftOf, freed } = options;
   const room = scratch === undefined ? undefined : await freeIn(scratch);
   const problems: Problem[] = [];
   const onDevice = new Map<number, { bytes: number; free: number; pvc: string; path: string }>();
+  const short: { needed: number; free: number }[] = [];
   let scratchNeeded = 0;
   let filesInScratch = 0;
+  let free = (room?.bytes ?? 0) + freed;
   for (const { chain, target } of disks) {
     const { disk, virtualSize, layers } = chain;
+    free += leftOf(disk);
     const space = await target.freeSpace();
-    if (space !== undefined && space.device === room?.device) filesInScratch += virtualSize;
-    else if (space !== undefined) {
-      const before = onDevice.get(space.device)?.bytes ?? 0;
-      onDevice.set(space.device, { bytes: before + virtualSize, free: space.bytes, pvc: disk.name, path: target.path });
+    if (space !== undefined && space.device === room?.device) {
+      filesInScratch += virtualSize;
+      free += space.leftBytes;
+    } else if (space !== undefined) {
+      const before = onDevice.get(space.device) ?? { bytes: 0, free: space.bytes };
+      onDevice.set(space.device, {
+        bytes: before.bytes + virtualSize,
+        free: before.free + space.leftBytes,
+        pvc: disk.name,
+        path: target.path,
+      });
     }
     const layerSizes = layers.map(({ info }) => info.size);
-    const own = scratchNeed({ strategy, layerSizes, virtualSize, headroomPercent });
-    scratchNeeded = Math.max(scratchNeeded, own + filesInScratch);
+    const needed = scratchNeed({ strategy, layerSizes, virtualSize, headroomPercent }) + filesInScratch;
+    scratchNeeded = Math.max(scratchNeeded, needed);
+    if (needed > free) short.push({ needed, free });
   }
   for (const { bytes, free, pvc, path } of onDevice.values()) {
     if (bytes > free) problems.push(targetFull({ bytes, free, pvc, path }));
   }
-  const scratchFree = room === undefined ? undefined : room.bytes + options.leftBytes;
-  if (scratch !== undefined && scratchFree !== undefined && scratchNeeded > scratchFree) {
-    problems.push(scratchFull(scratch, scratchNeeded, scratchFree, strategy));
-  }
-  return { scratchNeeded, scratchFree, problems };
+  const worst = short.toSorted((a, b) => b.needed - b.free - (a.needed - a.free))[0];
+  if (scratch !== undefined && worst !== undefined) problems.push(scratchFull(scratch, worst, strategy));
+  return { scratchNeeded, scratchFree: room === undefined ? undefined : free, problems };
 }
 
-function scratchFull(scratch: string, needed: number, free: number, strategy: Strategy): Problem {
+function scratchFull(
+  scratch: string,
+  { needed, free }: { readonly needed: number; readonly free: number },
+  strategy: Strategy,
+): Problem {
   const less =
     strategy === 'staged-raw' ? '--strategy staged needs less, --strategy stream none' : '--strategy stream needs none';
   return {
@@ -76,13 +92,14 @@ function targetFull({ bytes, free, pvc, path }: { bytes: number; free: number; p
   };
 }
 
-/** Free bytes for us, and the file system's device, at `path` or its nearest folder that exists. */
-async function freeIn(path: string): Promise<{ bytes: number; device: number }> {
+/** Free bytes for us, and the file system's device, at `path` or its nearest folder that can be looked at. */
+export async function freeIn(path: string): Promise<{ bytes: number; device: number }> {
   try {
     const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(path), stat(path)]);
     return { bytes: bavail * bsize, device: dev };
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    // Whether the folder itself can be used is asked elsewhere.
+    if (systemCode(error) === undefined || dirname(path) === path) throw error;
     return await freeIn(dirname(path));
   }
 }

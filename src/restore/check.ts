@@ -9,8 +9,9 @@ import { type CheckedChain, checkLayers } from './check-layers.ts';
 import { checkSpace } from './check-space.ts';
 import type { Disk } from './disk.ts';
 import { findFinished } from './finished.ts';
-import type { FinishedDisk } from './journal.ts';
+import type { LeftBytes } from './leftovers.ts';
 import type { RestoreOptions } from './options.ts';
+import type { FinishedDisk, Recorded } from './records.ts';
 import type { Run } from './run.ts';
 
 export interface CheckedDisk {
@@ -59,7 +60,8 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
     strategy: run.options.strategy,
     headroomPercent: run.options.plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM,
     scratch,
-    leftBytes: run.folder?.left.total ?? 0,
+    leftOf: ({ name }) => run.folder?.left.of(run.options.plan.pvcs.findIndex((pvc) => pvc.name === name)) ?? 0,
+    freed: run.folder?.freed ?? 0,
   });
   // A device's edges are masked and its tail is zeroed by qemu-io.
   const withDevice = opened.some(({ target }) => target?.kind === 'block');
@@ -69,8 +71,10 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   return { disks: checked, scratchNeeded: space.scratchNeeded, scratchFree: space.scratchFree };
 }
 
-/** A run, or a dry run, which has no folder of its own. */
-export type CheckRun = Omit<Run, 'folder'> & Partial<Pick<Run, 'folder'>>;
+/** A run, or a dry run, which has at most found a folder; none is there for a run that has none to work in. */
+export type CheckRun = Omit<Run, 'folder'> & {
+  readonly folder?: { readonly left: LeftBytes; readonly freed?: number; readonly journal: Recorded | undefined };
+};
 
 const DEFAULT_HEADROOM = 15;
 

@@ -1,11 +1,18 @@
 // `--dry-run`: the whole check, and what a run would do; nothing is made, claimed or written.
 import { randomUUID } from 'node:crypto';
-import { toDatamoverError } from '../errors.ts';
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatamoverError, type Problem, toDatamoverError } from '../errors.ts';
 import { planId } from '../plan/identity.ts';
 import type { Target } from '../target/target.ts';
-import { type Checked, type CheckRun, checkAll } from './check.ts';
+import { type Checked, type CheckedDisk, type CheckRun, checkAll } from './check.ts';
+import type { CheckedChain } from './check-layers.ts';
+import { layerFileName } from './download.ts';
+import { type FoundFolder, lookForWorkFolder } from './leftovers.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
+import type { Range } from './records.ts';
+import { reportFolder } from './report-folder.ts';
 import { resolveDisks } from './resolve.ts';
 import type { DryRunResult } from './result.ts';
 import { secondsSince } from './run.ts';
@@ -34,16 +41,16 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   return await withSource(options, async (store) => {
     const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
+    const { folder, problems: ofScratch } = await lookAtFolder(options, root);
     const targets: Target[] = [];
     try {
-      const run = { options, store, planId: planId(plan), runId: randomUUID(), signal };
-      const scratch = strategy === 'stream' ? undefined : root;
-      const checked = await checkAll(run, { disks, problems, targets, scratch });
-      for (const { chain } of checked.disks) {
-        outcomes.ended({ disk: chain.disk, chain, state: 'skipped', strategy, tally: startTally(chain) });
-      }
+      const common = { options, store, planId: planId(plan), runId: randomUUID(), signal };
+      const run = folder === undefined ? common : { ...common, folder };
+      const scratch = strategy === 'stream' || folder === undefined ? undefined : root;
+      const checked = await checkAll(run, { disks, problems: [...problems, ...ofScratch], targets, scratch });
+      for (const disk of checked.disks) noteSkipped(options, outcomes, disk);
       const { scratchNeeded, scratchFree } = checked;
-      const bytesToDownload = await bytesToFetch(run, checked);
+      const bytesToDownload = await bytesToFetch(run, checked, folder);
       return { bytesToDownload, scratchNeeded, scratchFree: scratchFree ?? null };
     } finally {
       for (const target of targets) await target.close();
@@ -51,18 +58,78 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   });
 }
 
-/** The layers' sizes; of a stream, what it will fetch of them, which costs a look at all tables. */
-async function bytesToFetch({ options, store, signal }: CheckRun, { disks }: Checked): Promise<number> {
-  if (options.strategy !== 'stream') {
-    const sizes = disks.flatMap(({ chain }) => chain.layers.map(({ info }) => info.size));
-    return sizes.reduce((sum, size) => sum + size, 0);
+/** The folder that a run would go on from; what would keep it from having one is one problem of many. */
+async function lookAtFolder(
+  { plan, fresh, progress }: RestoreOptions,
+  root: string,
+): Promise<{ readonly folder: FoundFolder | undefined; readonly problems: readonly Problem[] }> {
+  const id = planId(plan);
+  try {
+    const folder = await lookForWorkFolder({ root, planId: id, fresh });
+    await reportFolder({ root, planId: id, folder, progress });
+    return { folder, problems: [] };
+  } catch (error) {
+    // As for a run, busy is an answer by itself.
+    if (!(error instanceof DatamoverError) || error.code === 'SCRATCH_BUSY') throw error;
+    return { folder: undefined, problems: error.problems };
   }
-  const { concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW } = options;
+}
+
+function noteSkipped(
+  { strategy, progress }: RestoreOptions,
+  outcomes: Outcomes,
+  { chain, target, finished }: CheckedDisk,
+): void {
+  outcomes.ended({ disk: chain.disk, chain, state: 'skipped', strategy, tally: startTally(chain) });
+  if (!finished) return;
+  const message = `an earlier run of this plan restored it onto ${target.path}, which still holds it: nothing would be done`;
+  progress.report({ type: 'note', pvc: chain.disk.name, message });
+}
+
+/** What the layers lack in scratch; of a stream, what it will fetch of them, which costs a look at all tables. */
+async function bytesToFetch(run: CheckRun, { disks }: Checked, folder: FoundFolder | undefined): Promise<number> {
   let bytes = 0;
-  for (const { chain } of disks) {
-    bytes += await withRuntimeFolder(options, async (folder) => {
-      return await estimateFetch({ store, chain, folder, concurrency, window, signal });
-    });
+  for (const { chain, finished } of disks) {
+    if (finished) continue;
+    bytes += run.options.strategy === 'stream' ? await estimateOf(run, chain) : await missingOf(run, chain, folder);
+  }
+  return bytes;
+}
+
+async function estimateOf({ options, store, signal }: CheckRun, chain: CheckedChain): Promise<number> {
+  const { concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW } = options;
+  return await withRuntimeFolder(options, async (folder) => {
+    return await estimateFetch({ store, chain, folder, concurrency, window, signal });
+  });
+}
+
+/** A run reads the parts again before it believes them: one that was damaged since is fetched besides. */
+async function missingOf(
+  { options: { plan } }: CheckRun,
+  { disk, layers }: CheckedChain,
+  folder: FoundFolder | undefined,
+): Promise<number> {
+  let bytes = 0;
+  for (const [index, { info }] of layers.entries()) {
+    bytes += info.size;
+    if (folder?.journal === undefined) continue;
+    const place = plan.pvcs.findIndex(({ name }) => name === disk.name);
+    const file = join(folder.path, String(place), layerFileName(index));
+    if (!(await lstat(file).catch(() => undefined))?.isFile()) continue;
+    const { key: object, size, etag } = info;
+    bytes -= coveredBytes(folder.journal.parts({ disk: disk.name, index, object, size, etag }));
+  }
+  return bytes;
+}
+
+/** Bytes that lie in any of the ranges. */
+function coveredBytes(ranges: readonly Range[]): number {
+  let bytes = 0;
+  let end = 0;
+  for (const range of ranges.toSorted((a, b) => a.offset - b.offset)) {
+    const stop = range.offset + range.length;
+    bytes += Math.max(0, stop - Math.max(end, range.offset));
+    end = Math.max(end, stop);
   }
   return bytes;
 }

@@ -9,6 +9,7 @@ import { alignDown, KiB, MiB } from '../units.ts';
 import type { CheckedChain } from './check-layers.ts';
 import type { FinishedDisk, Journal, Range } from './journal.ts';
 import { crcOfRange } from './layer-file.ts';
+import type { Recorded } from './records.ts';
 
 /** How many windows of how many bytes stand for the body: 4 MiB to read, whatever the size of the disk. */
 const SAMPLES = 64;
@@ -58,7 +59,7 @@ export async function recordFinished(journal: Journal, on: DiskOnTarget): Promis
  * than the chain has now. What shows nothing but zeros proves nothing, and is restored again.
  */
 export async function findFinished(
-  journal: Journal,
+  journal: Recorded,
   { chain, target }: Pick<DiskOnTarget, 'chain' | 'target'>,
 ): Promise<{ readonly disk: FinishedDisk; readonly outdated: boolean } | undefined> {
   const disk = journal.finished(chain.disk.name);

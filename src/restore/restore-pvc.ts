@@ -35,8 +35,7 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
 async function restoreOnto(run: Run, { chain, target }: CheckedDisk, tally: Tally): Promise<void> {
   const { journal } = run.folder;
   const { disk } = chain;
-  // The place in the plan, not in this run: `--pvc` must not make a later run look elsewhere.
-  const folder = await run.folder.diskFolder(run.options.plan.pvcs.findIndex(({ name }) => name === disk.name));
+  const folder = await run.folder.diskFolder(placeInPlan(run, disk.name));
   await checkBlank(run, chain, target);
   await journal.reopen(disk.name).catch((error: unknown) => {
     throw scratchError(error, folder);
@@ -61,6 +60,11 @@ async function concludePvc({ folder, options: { progress } }: Run, on: DiskOnTar
   }
 }
 
+/** The place in the plan, not in this run: `--pvc` must not make a later run look elsewhere. */
+function placeInPlan({ options: { plan } }: Run, disk: string): number {
+  return plan.pvcs.findIndex(({ name }) => name === disk);
+}
+
 async function leaveFinished(run: Run, { chain, target, finished }: CheckedDisk, tally: Tally): Promise<void> {
   const { progress, verify } = run.options;
   const pvc = chain.disk.name;
@@ -68,6 +72,10 @@ async function leaveFinished(run: Run, { chain, target, finished }: CheckedDisk,
   tally.verified = finished?.verified ?? false;
   const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: nothing to do`;
   progress.report({ type: 'note', pvc, message });
+  await run.folder.removeDiskFolder(placeInPlan(run, pvc)).catch((error: unknown) => {
+    const left = `what an earlier run left of it in ${run.folder.path} could not be removed: ${messageOf(error)}`;
+    progress.report({ type: 'warning', pvc, message: left });
+  });
   if (verify !== 'compare' || tally.verified) return;
   const unverified = `${target.path} was restored by an earlier run without --verify compare, and is not compared now`;
   tally.warnings.push(unverified);

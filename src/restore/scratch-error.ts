@@ -1,5 +1,5 @@
 // What goes wrong with files in scratch, in the user's words.
-import { DatamoverError, messageOf, errnoCode } from '../errors.ts';
+import { DatamoverError, errnoCode, messageOf } from '../errors.ts';
 
 /**
  * An error of a file operation in scratch as the user's: ENOSPC and EDQUOT are SCRATCH_FULL, other system errors

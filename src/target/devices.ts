@@ -57,7 +57,8 @@ async function nearest(path: string): Promise<{ readonly dev: bigint }> {
   try {
     return await stat(path, { bigint: true });
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    // It need not be there, and whether it can be used is asked elsewhere.
+    if (systemCode(error) === undefined || dirname(path) === path) throw error;
     return await nearest(dirname(path));
   }
 }

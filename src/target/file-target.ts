@@ -74,10 +74,10 @@ class FileTarget implements Target {
     // A file grows as needed; its file system's room is checked with all other space.
   }
 
-  async freeSpace(): Promise<{ bytes: number; device: number }> {
+  async freeSpace(): Promise<{ bytes: number; leftBytes: number; device: number }> {
     const folder = await existing(dirname(this.realPath));
     const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(folder), stat(folder)]);
-    return { bytes: bavail * bsize + (await this.#leftBytes()), device: dev };
+    return { bytes: bavail * bsize, leftBytes: await this.#leftBytes(), device: dev };
   }
 
   async checkBlank({ force }: BlankOptions): Promise<'blank' | 'overwrite'> {

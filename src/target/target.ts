@@ -27,8 +27,11 @@ export interface Target {
   readonly fastZero: boolean;
   /** TARGET_TOO_SMALL with both numbers, unless a disk of `diskSize` bytes fits. */
   checkSize(diskSize: number): void;
-  /** Where a file will take up its space: the file system's free bytes and device number (st_dev). Undefined for a device. */
-  freeSpace(): Promise<{ readonly bytes: number; readonly device: number } | undefined>;
+  /**
+   * Where a file will take up its space: the file system's free bytes and device number (st_dev), and the bytes that a
+   * killed run left there and this one removes first. Undefined for a device.
+   */
+  freeSpace(): Promise<{ readonly bytes: number; readonly leftBytes: number; readonly device: number } | undefined>;
   /**
    * TARGET_NOT_BLANK unless it is blank (a device: first and last MiB zero, read past the page cache; a file: not there),
    * or holds a claim that fits `excuse`, or `force` is given. Gives which of them it was.

@@ -1,18 +1,33 @@
-// What an interrupted run left in scratch, and what later runs of its plan make of it: a check that fails takes nothing away.
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+// What an interrupted run left in scratch, and what later runs of its plan make of it: a check that fails takes nothing
+// away, a dry run says what the run itself will do, and what is left takes no room twice.
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
+import { z } from 'zod';
 import { MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, planFor, truthOf } from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
+import { runCli } from '../helpers/run-cli.ts';
+import { SMALL_DISK_TOOLS, smallDisk } from '../helpers/small-disk.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';
 
 const BACKUP = 'backup-002';
-const TOOLS = [...BACKUP_TOOLS, 'root', 'losetup', 'mkfifo'];
+const TOOLS = [...BACKUP_TOOLS, 'root', 'losetup', 'mkfifo', 'mount'];
 
 async function twoDisks(t: Test): Promise<BackupForTest> {
   return await madeBackup(t, {
@@ -79,4 +94,156 @@ test('a check that fails leaves nothing where nothing was', async (t) => {
   const refused = await runRestore(await planFor(made, BACKUP, { datadisk: target }, { scratch }));
   t.equal(refused.document.error?.code, 'TARGET_NOT_BLANK');
   t.notOk(existsSync(scratch));
+});
+
+const drySchema = z.looseObject({
+  result: z.string(),
+  error: z.looseObject({ code: z.string() }).optional(),
+  problems: z.array(z.looseObject({ code: z.string(), message: z.string() })).optional(),
+  dryRun: z.object({ bytesToDownload: z.number(), scratchNeeded: z.number(), scratchFree: z.number() }).nullable(),
+});
+
+async function dryRun(plan: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
+  const { exitCode, stdout, stderr } = await runCli(['restore', plan, '--dry-run', '--output', 'json', ...args], {
+    env,
+  });
+  return { exitCode, stderr, document: drySchema.parse(JSON.parse(stdout)) };
+}
+
+/** Names and bytes of all files in a folder. */
+function contentOf(folder: string): Record<string, string> {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(
+    files.map(({ parentPath, name }) => [join(parentPath, name), readFileSync(join(parentPath, name), 'latin1')]),
+  );
+}
+
+test('a dry run says what the run itself will do', async (t) => {
+  if (!requires(t, ...TOOLS)) return;
+  const made = await twoDisks(t);
+  await t.test('after an interrupted one', async (t) => {
+    const { plan, scratch } = await stoppedInSecond(t, made);
+    const before = contentOf(scratch);
+    const dry = await dryRun(plan);
+    t.equal(dry.exitCode, 0, dry.document.error?.code ?? 'ends well');
+    t.equal(dry.document.dryRun?.bytesToDownload, 0, 'all is fetched already');
+    t.match(dry.stderr, /an interrupted run of this plan left .* going on from there/);
+    t.match(dry.stderr, /an earlier run of this plan restored it .*: nothing would be done/);
+    t.strictSame(contentOf(scratch), before, 'nothing is written');
+    const [folder = ''] = readdirSync(scratch);
+    rmSync(join(scratch, folder, '1', '01.qcow2'));
+    const tip = made.checkpoints[1]?.layers.find(({ disk }) => disk === 'datadisk')?.size;
+    t.equal((await dryRun(plan)).document.dryRun?.bytesToDownload, tip, 'but for a layer that is gone');
+    const fresh = await dryRun(plan, ['--fresh']);
+    t.equal(fresh.document.error?.code, 'TARGET_NOT_BLANK', 'what was finished is forgotten with --fresh');
+    const run = await runRestore(plan);
+    t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
+    t.equal(run.document.pvcs[1]?.bytesDownloaded, tip);
+  });
+  await t.test('while a run is at work', async (t) => {
+    const folder = tempFolder(t);
+    const plan = await planFor(made, BACKUP, { rootdisk: join(folder, 'disk.raw') }, { scratch: join(folder, 's') });
+    const gate = gateBefore(t, '^rebase');
+    const run = watchRestore(t, plan, [], { env: gate.env });
+    await gate.reached();
+    const dry = await dryRun(plan);
+    t.equal(dry.exitCode, 5);
+    t.equal(dry.document.error?.code, 'SCRATCH_BUSY');
+    gate.open();
+    t.equal((await run.end).exitCode, 0, 'which is not disturbed');
+  });
+  await t.test('when scratch is no folder, or none can be made', async (t) => {
+    const folder = tempFolder(t);
+    const file = join(folder, 'file');
+    const readOnly = join(folder, 'read-only');
+    writeFileSync(file, '');
+    mkdirSync(readOnly);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'kdm-test', readOnly]);
+    t.teardown(() => execFileSync('umount', [readOnly]));
+    const target = join(folder, 'there.raw');
+    writeFileSync(target, '');
+    const plan = await planFor(made, BACKUP, { rootdisk: target });
+    for (const scratch of [file, join(file, 'x'), join(readOnly, 'x', 'y')]) {
+      for (const args of [['--dry-run'], []]) {
+        const { document } = await runRestore(plan, ['--scratch', scratch, ...args]);
+        const codes = document.problems?.map(({ code }) => code);
+        t.strictSame(codes, ['TARGET_NOT_BLANK', 'SCRATCH_UNUSABLE'], `${scratch} ${args.join(' ')}`);
+      }
+    }
+  });
+});
+
+test('what an interrupted run left takes no room twice', async (t) => {
+  if (!requires(t, ...TOOLS, ...SMALL_DISK_TOOLS)) return;
+  const size = 24 * MiB;
+  const made = await madeBackup(t, {
+    disks: [{ name: 'rootdisk', size, initial: { bytes: 16 * MiB } }],
+    checkpoints: 2,
+  });
+  const disk = smallDisk(t, { size: 52 * MiB });
+  const target = join(disk, 'disk.img');
+  const plan = await planFor(made, BACKUP, { rootdisk: target }, { scratch: disk });
+  const gate = gateBefore(t, '^compare');
+  const run = watchRestore(t, plan, ['--verify', 'compare'], { env: gate.env });
+  await gate.reached();
+  run.child.kill('SIGKILL');
+  if (run.child.exitCode === null && run.child.signalCode === null) await once(run.child, 'exit');
+  const { bavail, bsize } = statfsSync(disk);
+  const dry = await dryRun(plan);
+  const { scratchNeeded = 0, scratchFree = 0 } = dry.document.dryRun ?? {};
+  t.equal(dry.exitCode, 0, dry.document.problems?.[0]?.message ?? 'there is room');
+  t.ok(bavail * bsize + 17 * MiB < scratchNeeded, 'not without the file beside the target’s place');
+  t.ok(scratchFree >= scratchNeeded, `${scratchFree} ≥ ${scratchNeeded}`);
+  const again = await runRestore(plan);
+  t.equal(again.exitCode, 0, again.document.error?.message ?? 'ends well');
+  t.equal(await difference(target, truthOf(made, BACKUP, 'rootdisk')), undefined);
+  t.strictSame(readdirSync(disk).sort(), ['disk.img', 'lost+found']);
+});
+
+test('what was left of other PVCs is not free', async (t) => {
+  if (!requires(t, ...TOOLS, ...SMALL_DISK_TOOLS)) return;
+  const shape = { size: 24 * MiB, initial: { bytes: 16 * MiB } };
+  const made = await madeBackup(t, {
+    disks: [
+      { name: 'rootdisk', ...shape },
+      { name: 'datadisk', ...shape },
+    ],
+    checkpoints: 2,
+  });
+  const disk = smallDisk(t, { size: 32 * MiB });
+  const targets = tempFolder(t);
+  const [first, second] = [join(targets, 'root.img'), join(targets, 'data.img')];
+  const plan = await planFor(made, BACKUP, { rootdisk: first, datadisk: second }, { scratch: disk });
+  const gate = gateBefore(t, '^rebase');
+  const run = watchRestore(t, plan, ['--pvc', 'datadisk'], { env: gate.env });
+  await gate.reached();
+  run.child.kill('SIGTERM');
+  t.equal((await run.end).exitCode, 143);
+  for (const args of [['--pvc', 'rootdisk'], []]) {
+    const refused = await runRestore(plan, args);
+    t.equal(refused.document.error?.code, 'SCRATCH_FULL', `rootdisk does not fit beside it (${args.join(' ')})`);
+  }
+  const [folder = ''] = readdirSync(disk).filter((name) => name.startsWith('kubevirt-datamover-'));
+  const left = join(disk, folder, '1');
+  t.ok(existsSync(left), 'and it is kept');
+  const rest = await runRestore(plan, ['--pvc', 'datadisk']);
+  t.equal(rest.exitCode, 0, rest.document.error?.message ?? 'ends well');
+  t.equal(rest.document.pvcs[0]?.bytesDownloaded, 0);
+});
+
+test('what a run that was killed left of a finished PVC is removed', async (t) => {
+  if (!requires(t, ...TOOLS)) return;
+  const made = await twoDisks(t);
+  const { plan, scratch } = await stoppedInSecond(t, made);
+  const [folder = ''] = readdirSync(scratch);
+  const left = join(scratch, folder, '0');
+  // As after a kill between the last flush and the removal.
+  mkdirSync(left, { mode: 0o700 });
+  copyFileSync(made.checkpoints[0]?.layers[0]?.path ?? '', join(left, '00.qcow2'));
+  const gate = gateBefore(t, '^convert');
+  const run = watchRestore(t, plan, [], { env: gate.env });
+  await gate.reached();
+  t.notOk(existsSync(left), 'before the next PVC takes up room');
+  gate.open();
+  t.equal((await run.end).exitCode, 0);
 });
