@@ -4,18 +4,19 @@ import { DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
 import { planId } from '../plan/identity.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { Target } from '../target/target.ts';
-import { type Checked, checkAll } from './check.ts';
+import { type Checked, type CheckOptions, checkAll } from './check.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { reportFolder } from './report-folder.ts';
-import { type ResolvedDisks, resolveDisks } from './resolve.ts';
+import { resolveDisks } from './resolve.ts';
 import { restorePvc } from './restore-pvc.ts';
 import type { RestoreResult } from './result.ts';
 import { type Run, secondsSince } from './run.ts';
 import { chooseRoot } from './runtime-folder.ts';
+import { scratchError, withRoomTold } from './scratch-error.ts';
 import { withSource } from './source.ts';
 import { keepYoungGenerationSmall } from './stream/young-generation.ts';
-import { openWorkFolder, scratchError } from './work-folder.ts';
+import { openWorkFolder } from './work-folder.ts';
 
 /**
  * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which PVC
@@ -48,7 +49,9 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
     const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh }).catch(async (error: unknown) => {
       // Busy is an answer by itself; any other problem of scratch is one of many that the check may find.
       if (!(error instanceof DatamoverError) || error.code === 'SCRATCH_BUSY') throw error;
-      return await checkWithoutFolder(options, store, { disks, problems: [...problems, ...error.problems] });
+      // Full to the last byte: how much is needed is the next question.
+      const scratch = error.code === 'SCRATCH_FULL' && options.strategy !== 'stream' ? root : undefined;
+      return await checkWithoutFolder(options, store, { disks, problems: [...problems, ...error.problems], scratch });
     });
     const run: Run = { options, store, planId: id, runId: randomUUID(), folder, signal };
     await endingRun(run, async (targets) => {
@@ -65,12 +68,12 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
 async function checkWithoutFolder(
   options: RestoreOptions,
   store: ObjectStore,
-  { disks, problems }: Pick<ResolvedDisks, 'disks' | 'problems'>,
+  { disks, problems, scratch }: Pick<CheckOptions, 'disks' | 'problems' | 'scratch'>,
 ): Promise<never> {
   const targets: Target[] = [];
   try {
     const run = { options, store, planId: planId(options.plan), runId: randomUUID(), signal: options.signal };
-    await checkAll(run, { disks, problems, targets, scratch: undefined });
+    await checkAll(run, { disks, problems, targets, scratch });
     throw DatamoverError.fromProblems(problems);
   } finally {
     for (const target of targets) await target.close();
@@ -102,7 +105,11 @@ async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-async function restoreChecked(run: Run, { disks }: Checked, outcomes: Outcomes): Promise<void> {
+async function restoreChecked(
+  run: Run,
+  { disks, scratchNeeded, scratchFree }: Checked,
+  outcomes: Outcomes,
+): Promise<void> {
   const { progress } = run.options;
   for (const [position, checked] of disks.entries()) {
     const { disk, virtualSize, layers } = checked.chain;
@@ -112,7 +119,8 @@ async function restoreChecked(run: Run, { disks }: Checked, outcomes: Outcomes):
     const outcome = await restorePvc(run, checked);
     outcomes.ended(outcome);
     progress.report({ type: 'pvc-finished', ...place, state: outcome.state, seconds: outcome.seconds ?? 0 });
-    if (outcome.error !== undefined) throw outcome.error;
+    if (outcome.error === undefined) continue;
+    throw await withRoomTold(outcome.error, { path: run.folder.path, scratchNeeded, scratchFree });
   }
 }
 

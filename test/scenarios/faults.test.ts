@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  appendFileSync,
   closeSync,
   existsSync,
   openSync,
@@ -220,6 +221,21 @@ test('scratch that is full', async (t) => {
     t.match(run.document.error?.message, /\d+ bytes\) free|free \(\d+ bytes\)/);
     t.strictSame(readdirSync(disk), ['lost+found'], 'nothing is left there');
   });
+  await t.test('to the last byte: refused with both numbers too', async (t) => {
+    const disk = smallDisk(t, { size: 4 * MiB });
+    for (const piece of [64 * KiB, 1]) {
+      try {
+        for (;;) appendFileSync(join(disk, 'ballast'), Buffer.alloc(piece, 1));
+      } catch {
+        // Full: that is what is wanted.
+      }
+    }
+    const target = join(tempFolder(t), 'disk.raw');
+    const run = await runRestore(await planFor(made, BACKUP, { rootdisk: target }, { scratch: join(disk, 'scratch') }));
+    t.equal(run.exitCode, 5);
+    t.match(run.document.problems, [{ code: 'SCRATCH_FULL' }, { message: String(Math.ceil(sizes * 1.15)) }]);
+    t.strictSame(readdirSync(disk), ['ballast', 'lost+found'], 'nothing is left there');
+  });
   for (const [pattern, strategy] of [
     ['^rebase', 'staged'],
     ['^convert.*disk\\.raw', 'staged-raw'],
@@ -245,6 +261,9 @@ test('scratch that is full', async (t) => {
       if (pattern === '^rebase' && exitCode === 0) return;
       t.equal(document?.error?.code, 'SCRATCH_FULL', document?.error?.message ?? 'no error');
       t.equal(exitCode, 5);
+      const need = Math.ceil((strategy === 'staged' ? sizes : sizes + SIZE) * 1.15);
+      t.match(document?.error?.message, new RegExp(`\\(${need} bytes\\) needed, .* free at the check, .* free now$`));
+      t.match(document?.problems, [{ pvc: 'rootdisk', message: document?.error?.message }]);
       t.equal(headOf(device), 'blank');
       t.not(readdirSync(scratch).length, 0, 'what was fetched is kept');
       rmSync(ballast);
