@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { MiB } from '../units.ts';
+import { DisjointRanges } from './disjoint-ranges.ts';
 import type { LayerJournal, Part, Range } from './journal.ts';
 
 /** Opens or makes the file at `path` (0600, a link is refused) with exactly `size` bytes. */
@@ -27,18 +28,16 @@ export async function believedParts(
   { size, signal }: { readonly size: number; readonly signal: AbortSignal },
 ): Promise<readonly Part[]> {
   const believed: Part[] = [];
+  const taken = new DisjointRanges(journal.parts);
   // The last record of a range is the newest fetch of it.
   for (const part of journal.parts.toReversed()) {
     signal.throwIfAborted();
     const fits = part.offset + part.length <= size;
-    if (!fits || believed.some((other) => overlap(part, other))) continue;
-    if ((await crcOfRange(handle, part)) === part.crc) believed.push(part);
+    if (!fits || taken.overlaps(part) || (await crcOfRange(handle, part)) !== part.crc) continue;
+    taken.add(part);
+    believed.push(part);
   }
   return believed.sort((a, b) => a.offset - b.offset);
-}
-
-function overlap(a: Range, b: Range): boolean {
-  return a.offset < b.offset + b.length && b.offset < a.offset + a.length;
 }
 
 /** A range of the file; shorter where the file ends before. */
