@@ -11,7 +11,7 @@ import { CLAIM_SIZE, isClaimOf, parseClaim } from './claim.ts';
 import { DeviceIo, openHeld } from './device-io.ts';
 import { targetFailure } from './failure.ts';
 import { planBlankRanges, type Range } from './layout.ts';
-import { deviceNumber, readAttribute, readQueueNumber } from './sysfs.ts';
+import { deviceNumber, readAttribute, readQueueNumber, readUncertain } from './sysfs.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
 import { isZero } from './zero-bytes.ts';
 
@@ -102,7 +102,7 @@ async function capacityOf(device: string, path: string): Promise<number> {
 /** The first of these that the kernel has: together with number and size they tell a swapped medium. */
 async function mediumOf(device: string): Promise<string | null> {
   for (const name of ['wwid', 'device/wwid', 'serial', 'device/serial', 'dm/uuid', 'loop/backing_file']) {
-    const value = (await readAttribute(device, name)) ?? (await readAttribute(device, `../${name}`));
+    const value = (await readUncertain(device, name)) ?? (await readUncertain(device, `../${name}`));
     if (value === undefined || value === '') continue;
     return `${name}=${value}${name === 'loop/backing_file' ? await inodeOf(value) : ''}`;
   }

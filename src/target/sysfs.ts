@@ -16,6 +16,16 @@ export async function readAttribute(device: string, name: string): Promise<strin
   return folder === undefined ? undefined : await readText(`${folder}/${name}`);
 }
 
+/** As `readAttribute`, of one that the device itself may be asked for: why it does not answer (EIO, EPERM) is no matter. */
+export async function readUncertain(device: string, name: string): Promise<string | undefined> {
+  try {
+    return await readAttribute(device, name);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
 /** An attribute of the device's request queue, a whole number; a partition has its disk's. */
 export async function readQueueNumber(device: string, name: string): Promise<number | undefined> {
   const text =

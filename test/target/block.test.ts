@@ -1,9 +1,9 @@
 // Claim, body, edges last, on real loop devices.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import { parseClaim } from '../../src/target/claim.ts';
@@ -211,5 +211,24 @@ test('a partition table on the target itself is no holder, a mounted partition i
   } finally {
     execFileSync('umount', [mountPoint]);
     spawnSync('partx', ['--delete', device.path]);
+  }
+});
+
+test('a device that does not tell its medium can be a target', async (t) => {
+  if (!requires(t, 'root', 'losetup', 'strace')) return;
+  const device = loopDevice(t, { size: SIZE });
+  const attribute = realpathSync(join('/sys/block', basename(device.path), 'loop/backing_file'));
+  const module = fileURLToPath(new URL('../../src/target/open.ts', import.meta.url));
+  const script = `
+    const { openTarget } = await import(${JSON.stringify(module)});
+    const signal = new AbortController().signal;
+    const target = await openTarget({ path: ${JSON.stringify(device.path)}, partialTag: 'plan', signal });
+    console.log(target.identity.medium);
+    await target.close();`;
+  for (const errno of ['EIO', 'EPERM']) {
+    const inject = ['-P', attribute, '-e', `inject=open,openat:error=${errno}`];
+    const strace = ['-f', '-qq', '-o', '/dev/null', ...inject, process.execPath, '--input-type=module', '-e', script];
+    const { stdout, stderr } = spawnSync('strace', strace, { encoding: 'utf8' });
+    t.equal(stdout.trim(), 'null', stderr);
   }
 });
