@@ -4,16 +4,21 @@ import { systemCode } from '../errors.ts';
 import { deviceNumber } from './sysfs.ts';
 
 export interface Mount {
+  /** As `mnt_id` of an open file has it. */
+  readonly id: string;
+  /** `major:minor` */
   readonly device: string;
   readonly mountPoint: string;
   /** `/dev/sda1` for most file systems on a device. */
   readonly source: string;
+  /** Of the file system: `ext4`. */
+  readonly type: string;
 }
 
-/** Every mount of our mount namespace; none where /proc is not there. */
-export async function readMounts(): Promise<Mount[]> {
+/** Every mount that a process sees, by default our own; none where /proc does not tell. */
+export async function readMounts(pid = 'self'): Promise<Mount[]> {
   try {
-    return parseMounts(await readFile('/proc/self/mountinfo', 'utf8'));
+    return parseMounts(await readFile(`/proc/${pid}/mountinfo`, 'utf8'));
   } catch (error) {
     // Only messages and a second way to find a device lack it; the kernel's own EBUSY does not.
     if (systemCode(error) !== undefined) return [];
@@ -25,10 +30,11 @@ export async function readMounts(): Promise<Mount[]> {
 export function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [left = '', right = ''] = line.split(' - ');
-    const [, , device, , mountPoint] = left.split(' ');
-    const source = right.split(' ')[1];
-    if (device === undefined || mountPoint === undefined || source === undefined) return [];
-    return [{ device, mountPoint: decodeOctal(mountPoint), source: decodeOctal(source) }];
+    const [id, , device, , mountPoint] = left.split(' ');
+    const [type, source] = right.split(' ');
+    if (id === undefined || device === undefined || mountPoint === undefined) return [];
+    if (type === undefined || source === undefined) return [];
+    return [{ id, device, mountPoint: decodeOctal(mountPoint), source: decodeOctal(source), type }];
   });
 }
 

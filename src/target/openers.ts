@@ -1,7 +1,8 @@
 // Which processes have a device or a file open, as far as /proc lets us see: O_EXCL does not see a virtual machine.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { mapBounded } from '../concurrency.ts';
 import { systemCode } from '../errors.ts';
+import { RemoteFiles } from './remote-files.ts';
 import { deviceNumber } from './sysfs.ts';
 
 export interface Opener {
@@ -20,7 +21,8 @@ export interface OpenedThing {
 export async function findOpeners(thing: OpenedThing, options: { readonly signal: AbortSignal }): Promise<Opener[]> {
   const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
   const bounds = { limit: PROCESSES_AT_A_TIME, signal: options.signal };
-  const found = await mapBounded(pids, bounds, (pid) => openerOf(pid, thing));
+  const remote = new RemoteFiles();
+  const found = await mapBounded(pids, bounds, (pid) => openerOf(pid, thing, remote));
   return found.filter((opener) => opener !== undefined);
 }
 
@@ -29,14 +31,34 @@ export function describeOpener(opener: Opener): string {
   return `process ${opener.pid} (${opener.program})`;
 }
 
-async function openerOf(pid: string, thing: OpenedThing): Promise<Opener | undefined> {
+async function openerOf(pid: string, thing: OpenedThing, remote: RemoteFiles): Promise<Opener | undefined> {
   let writes: boolean | undefined;
   for (const fd of await namesIn(`/proc/${pid}/fd`)) {
+    if (!(await mayBeAsked(pid, fd, thing, remote))) continue;
     if (!(await isThing(`/proc/${pid}/fd/${fd}`, thing))) continue;
     writes = writes === true || (await canWrite(`/proc/${pid}/fdinfo/${fd}`));
   }
   if (writes === undefined) return undefined;
   return { pid: Number(pid), program: (await textOf(`/proc/${pid}/comm`)).trim() || '?', writes };
+}
+
+/** Whether a descriptor can be what is looked for, and asking after it cannot take for ever. */
+async function mayBeAsked(pid: string, fd: string, { file }: OpenedThing, remote: RemoteFiles): Promise<boolean> {
+  const leadsTo = await linkOf(`/proc/${pid}/fd/${fd}`);
+  // `socket:[4711]`, `pipe:[4711]`, `anon_inode:[eventpoll]`.
+  if (leadsTo === undefined || /^[a-z_]+:/.test(leadsTo)) return false;
+  if (leadsTo.startsWith('/dev/')) return true;
+  const mount = await remote.mountOf(pid, fd);
+  return mount === undefined || (file !== undefined && mount.device === deviceNumber(file.dev));
+}
+
+async function linkOf(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
 }
 
 async function isThing(path: string, { devices, file }: OpenedThing): Promise<boolean> {
