@@ -26,6 +26,7 @@ export class FileSink implements Sink {
   #used = 0;
   #crc = 0;
   #pending: Promise<void> | undefined;
+  #busy = false;
 
   constructor(handle: FileHandle, offset: number, buffers: BatchBuffers, onBytes: (count: number) => void) {
     this.#handle = handle;
@@ -36,6 +37,8 @@ export class FileSink implements Sink {
   }
 
   room(): Uint8Array {
+    // What would come in now would be in the file in the place of what is being written.
+    if (this.#busy) throw new TypeError('room was asked for while the batch is being written');
     return this.#active.subarray(this.#used);
   }
 
@@ -69,7 +72,13 @@ export class FileSink implements Sink {
     this.#offset += this.#used;
     this.#used = 0;
     [this.#active, this.#idle] = [this.#idle, this.#active];
-    return before;
+    return before === undefined ? undefined : this.#until(before);
+  }
+
+  async #until(write: Promise<void>): Promise<void> {
+    this.#busy = true;
+    await write;
+    this.#busy = false;
   }
 }
 

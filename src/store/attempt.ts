@@ -14,6 +14,7 @@ export class Attempt {
   readonly #controller = new AbortController();
   readonly #options: AttemptOptions;
   #timer: NodeJS.Timeout | undefined;
+  #ended = false;
   #progressedAt: number | undefined;
 
   constructor(options: AttemptOptions) {
@@ -53,13 +54,14 @@ export class Attempt {
   }
 
   resume(): void {
-    if (this.signal.aborted) return;
+    if (this.signal.aborted || this.#ended) return;
     this.#progressedAt = performance.now();
     this.#arm();
   }
 
   /** Must be called on every path. */
   end(): void {
+    this.#ended = true;
     clearTimeout(this.#timer);
     this.#options.signal.removeEventListener('abort', this.#onAbort);
   }

@@ -100,9 +100,8 @@ async function readRange(
   checkRange(key, range);
   const sink = new WatchedSink(options.sink, range, place.where);
   const request = { key, what: `reading ${place.where}`, offset: () => sink.position };
-  await withRetries(request, context, async (attempt) => {
-    sink.watch(attempt);
-    await withObjectFile(place, async (file) => {
+  const once = (): Promise<void> =>
+    withObjectFile(place, async (file) => {
       if (file.etag !== range.etag) throw changedFile(place.where);
       while (sink.left > 0) {
         range.signal.throwIfAborted();
@@ -116,7 +115,7 @@ async function readRange(
       if (sink.left > 0)
         throw new TransientError(`ended at byte ${sink.position} of ${range.size}`, { unlikely: true });
     });
-  });
+  await withRetries(request, context, (attempt) => sink.during(attempt, range.signal, once));
 }
 
 async function readWhole(

@@ -1,4 +1,5 @@
 // A ranged read of one pinned object, resumed from the next byte wanted until it is whole.
+import type { Attempt } from './attempt.ts';
 import { TransientError } from './policy.ts';
 import { type RetryContext, withRetries } from './retry.ts';
 import { changedObject } from './s3-errors.ts';
@@ -17,10 +18,9 @@ export async function readObject(
   const sink = new WatchedSink(options.sink, range, where);
   const last = range.offset + range.length - 1;
   const request = { key, what: `reading ${where} at offset ${range.offset}`, offset: () => sink.position };
-  await withRetries(request, context, async (attempt) => {
+  const once = async (attempt: Attempt): Promise<void> => {
     // The attempt before failed after its last byte.
     if (sink.left === 0) return;
-    sink.watch(attempt);
     const first = sink.position;
     const receiver: Receiver = {
       onHead: ({ status, headers }) => {
@@ -33,7 +33,8 @@ export async function readObject(
     await session.get(key, { range: `bytes=${first}-${last}`, etag: range.etag }, receiver, attempt.signal);
     if (sink.left > 0)
       throw new TransientError(`the body ended ${sink.left} bytes early`, { unlikely: sink.position === first });
-  });
+  };
+  await withRetries(request, context, (attempt) => sink.during(attempt, range.signal, () => once(attempt)));
 }
 
 /** That the answer is the very range of the very version: the SDK checks none of it. */

@@ -44,11 +44,16 @@ export interface ReadRange {
 /**
  * Where the bytes of a read go. The store asks for room, fills its beginning, and says how much; bytes come in order
  * and each exactly once, also when the store had to try again in between.
+ *
+ * A sink is busy until the promise that `filled` returned settles. The store does not ask it for room until then, whatever
+ * becomes of the source meanwhile, and does not end the read either: when `read` settles, the sink is at rest. One read is
+ * excepted, whose signal is aborted: it rejects at once, touches the sink no more, and the sink's owner waits for what it began
+ * before it uses the memory for anything else.
  */
 export interface Sink {
   /** Memory for the next bytes, at least 1 long. It must stay untouched by others until `filled` or the read's end. */
   room(): Uint8Array;
-  /** `count` bytes were put at the start of the last `room()`. A returned promise holds the source back until it settles. */
+  /** `count` bytes (≥ 1) were put at the start of the last `room()`. A returned promise holds the source back until it settles. */
   filled(count: number): void | Promise<void>;
 }
 

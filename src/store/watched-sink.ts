@@ -1,7 +1,8 @@
-// A read's sink over all its attempts: where the read stands, that no byte more is taken than was asked for, and that
-// an attempt's watch rests while the sink is busy.
+// A read's sink over all its attempts: where the read stands, that no byte more is taken than was asked for, that an
+// attempt's watch rests while the sink is busy, and that no attempt ends before the sink has come to rest.
 import { DatamoverError } from '../errors.ts';
 import type { Attempt } from './attempt.ts';
+import { orAborted } from './or-aborted.ts';
 import type { Sink } from './store.ts';
 
 export class WatchedSink implements Sink {
@@ -10,6 +11,7 @@ export class WatchedSink implements Sink {
   readonly #end: number;
   #position: number;
   #attempt: Attempt | undefined;
+  #busy: Promise<void> | undefined;
 
   /** `where` is what is read, for messages. */
   constructor(sink: Sink, { offset, length }: { readonly offset: number; readonly length: number }, where: string) {
@@ -29,9 +31,19 @@ export class WatchedSink implements Sink {
     return this.#end - this.#position;
   }
 
-  /** Another attempt goes on where the one before ended. */
-  watch(attempt: Attempt): void {
+  /**
+   * Runs one attempt, which goes on where the one before ended. However it ended, the sink has come to rest then: a connection
+   * may fail while the sink still works on what it was given, and the next attempt would ask for that very memory. The
+   * sink's own failure is the read's. Only an aborted `signal` is not held up by it.
+   */
+  async during(attempt: Attempt, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     this.#attempt = attempt;
+    try {
+      await work();
+    } finally {
+      const busy = this.#busy;
+      if (busy !== undefined) await orAborted(busy, signal);
+    }
   }
 
   room(): Uint8Array {
@@ -50,6 +62,7 @@ export class WatchedSink implements Sink {
     const attempt = this.#attempt;
     attempt?.progress();
     const busy = this.#sink.filled(count);
+    this.#busy = busy ?? undefined;
     if (busy === undefined || attempt === undefined) return busy;
     attempt.pause();
     return busy.finally(() => attempt.resume());

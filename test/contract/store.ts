@@ -1,4 +1,5 @@
 // The written contract of src/store/store.ts as a suite that runs on every store.
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { DatamoverError, type ErrorCode } from '../../src/errors.ts';
 import type { ListEntry, ObjectStore, ReadRange } from '../../src/store/store.ts';
@@ -8,6 +9,8 @@ export interface StoreUnderTest {
   readonly store: ObjectStore;
   put(key: string, bytes: Uint8Array): Promise<void>;
   remove(key: string): Promise<void>;
+  /** Ends every body after so many bytes, with its connection; for a store that has bodies. Undefined lets all pass again. */
+  cutBodies?(after: number | undefined): void;
 }
 
 export type MakeStore = (t: Test) => Promise<StoreUnderTest>;
@@ -18,6 +21,7 @@ export async function storeContract(t: Test, name: string, makeStore: MakeStore)
   await t.test(`${name}: ranges`, async (t) => reads(t, await makeStore(t)));
   await t.test(`${name}: pins`, async (t) => pins(t, await makeStore(t)));
   await t.test(`${name}: sinks`, async (t) => sinks(t, await makeStore(t)));
+  await t.test(`${name}: slow sinks under cut bodies`, async (t) => slowSinks(t, await makeStore(t)));
   await t.test(`${name}: get`, async (t) => gets(t, await makeStore(t)));
   await t.test(`${name}: list`, async (t) => lists(t, await makeStore(t)));
   await t.test(`${name}: aborts`, async (t) => aborts(t, await makeStore(t)));
@@ -39,7 +43,10 @@ export async function readAll(
   store: ObjectStore,
   key: string,
   range: ReadRange,
-  { step = 65536, busy }: { readonly step?: number; readonly busy?: () => Promise<void> } = {},
+  {
+    step = 65536,
+    busy,
+  }: { readonly step?: number; readonly busy?: (filled: number) => Promise<void> | undefined } = {},
 ): Promise<Buffer> {
   const bytes = Buffer.alloc(range.length);
   let filled = 0;
@@ -51,13 +58,15 @@ export async function readAll(
     },
     filled: (count) => {
       filled += count;
-      if (busy === undefined) return undefined;
+      const work = busy?.(filled);
+      if (work === undefined) return undefined;
       resting = true;
-      return busy().finally(() => {
+      return work.finally(() => {
         resting = false;
       });
     },
   });
+  if (resting) throw new Error('the read ended while the sink was busy');
   if (filled !== range.length) throw new Error(`got ${filled} bytes of ${range.length}`);
   return bytes;
 }
@@ -170,6 +179,21 @@ async function sinks(t: Test, { store, put }: StoreUnderTest): Promise<void> {
   };
   await t.rejects(store.read('object', range, throwing), full, 'a sink that throws');
   t.ok((await readAll(store, 'object', range)).equals(bytes), 'and the store goes on');
+}
+
+async function slowSinks(t: Test, { store, put, cutBodies }: StoreUnderTest): Promise<void> {
+  if (cutBodies === undefined) return;
+  const bytes = patternedBytes(400_000);
+  await put('object', bytes);
+  const { etag, size } = await store.head('object', { signal });
+  const range = { offset: 0, length: size, etag, size, signal };
+  cutBodies(100_000);
+  const busy = (filled: number): Promise<void> | undefined => (filled % 100_000 === 0 ? delay(300) : undefined);
+  t.ok((await readAll(store, 'object', range, { step: 100_000, busy })).equals(bytes), 'busy at every cut');
+  const full = new Error('no space left');
+  const failing = { room: () => new Uint8Array(100_000), filled: () => delay(300).then(() => Promise.reject(full)) };
+  await t.rejects(store.read('object', range, failing), full, 'a sink that rejects after the cut');
+  cutBodies(undefined);
 }
 
 async function gets(t: Test, { store, put }: StoreUnderTest): Promise<void> {

@@ -1,11 +1,17 @@
 // TLS with a CA of one's own, and proxies from the environment.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { type Test, test } from 'tap';
+import { FileSink, makeBatchBuffers } from '../../src/restore/file-sink.ts';
 import { openS3Store, type S3Options } from '../../src/store/s3.ts';
 import type { ObjectStore, RetryEvent } from '../../src/store/store.ts';
-import { listed, patternedBytes, readAll, rejectsWith } from '../contract/store.ts';
+import { listed, patternedBytes, readAll, rejectsWith, storeContract } from '../contract/store.ts';
 import { type Certificates, makeCertificates } from '../helpers/certificates.ts';
+import { startGatherer } from '../helpers/gatherer.ts';
 import { type Peer, startPeer } from '../helpers/peer.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { requires } from '../helpers/requires.ts';
@@ -73,6 +79,58 @@ test('a CA of one’s own: as a file, as text, not at all, not checked', async (
     t.match(error.hint, 'caFile');
   }
 });
+
+test('the contract', async (t) => {
+  if (!requires(t, 'openssl', ...RGW_TOOLS)) return;
+  await storeContract(t, 's3 over TLS', async (t) => {
+    const { rgw, bucket, peer, certificates } = await startServer(t);
+    const endpoint = await startGatherer(t, peer.endpoint);
+    const options = { bucket, endpoint, caFile: certificates.caFile };
+    const store = await openS3Store(options, { concurrency: 2, env: rgw.env, policy: QUICK });
+    t.teardown(() => store.close());
+    await rgw.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: 'object' }));
+    return {
+      store,
+      put: (key, bytes) => rgw.put(bucket, key, bytes),
+      remove: async (key) => void (await rgw.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }))),
+      cutBodies: (after) => {
+        peer.plan = ({ method }) => (method === 'GET' && after !== undefined ? { kind: 'cut', after } : undefined);
+      },
+    };
+  });
+});
+
+test('bodies that are cut while the file they go into is slow', async (t) => {
+  if (!requires(t, 'openssl', ...RGW_TOOLS)) return;
+  const { rgw, bucket, peer, certificates } = await startServer(t);
+  const endpoint = await startGatherer(t, peer.endpoint);
+  const options = { bucket, endpoint, caFile: certificates.caFile };
+  const store = await openS3Store(options, { concurrency: 2, env: rgw.env, policy: QUICK });
+  t.teardown(() => store.close());
+  const { etag, size } = await store.head('object', { signal });
+  const path = join(tempFolder(t), 'file');
+  // A batch is full, and the one before it is still being written, when the last bytes before the cut have come.
+  for (const after of [2_097_152, 3_145_728]) {
+    peer.plan = ({ method, range }) => (method === 'GET' && range?.first === 0 ? { kind: 'cut', after } : undefined);
+    const handle = slowly(await openFile(path, 'w'));
+    const sink = new FileSink(handle, 0, makeBatchBuffers(), () => {});
+    await store.read('object', { offset: 0, length: size, etag, size, signal }, sink);
+    t.equal(await sink.finish(), crc32(OBJECT), `after ${after}: what passed through`);
+    await handle.close();
+    t.ok(readFileSync(path).equals(OBJECT), `after ${after}: what is in the file`);
+  }
+});
+
+/** The same file, whose first write is slower than another attempt. */
+function slowly(handle: FileHandle): FileHandle {
+  const write = handle.write.bind(handle) as (...args: unknown[]) => Promise<unknown>;
+  return Object.assign(handle, {
+    write: async (...args: unknown[]) => {
+      if (args.at(-1) === 0) await delay(1_500);
+      return await write(...args);
+    },
+  });
+}
 
 test('a certificate for another host', async (t) => {
   if (!requires(t, 'openssl', ...RGW_TOOLS)) return;
