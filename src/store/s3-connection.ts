@@ -5,11 +5,8 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { TransientError } from './policy.ts';
-import { type Answer, Exchange, type Receiver } from './s3-exchange.ts';
+import { type Answer, BUFFER_SIZE, Exchange, type Receiver } from './s3-exchange.ts';
 import type { TlsOptions } from './s3-files.ts';
-
-/** Bytes read at once when they do not go straight into a sink: heads, chunked bodies, what comes during a pause. */
-const BUFFER_SIZE = 64 * 1024;
 
 export interface Origin {
   readonly protocol: 'http:' | 'https:';
@@ -78,7 +75,8 @@ export class Connection {
         finished: (answer, { reusable }) => {
           settle();
           if (!reusable) this.#end();
-          resolve(answer);
+          // A turn later: more bytes may lie in the very read (TLS: in further records), and would be the next request's answer.
+          setImmediate(resolve, answer);
         },
         failed: (error) => {
           const stale = kept && exchange.untouched && !signal.aborted;

@@ -8,6 +8,12 @@ import type { Sink } from './store.ts';
 /** Bytes kept of an error's body. */
 const MAX_COLLECTED = 64 * 1024;
 
+/** Bytes read at once when they do not go straight into a sink: heads, chunked bodies, tails, what comes during a pause. */
+export const BUFFER_SIZE = 64 * 1024;
+
+/** The end of a body is read with a little room behind it: what comes after it would go unseen otherwise. */
+const TAIL = BUFFER_SIZE - 1;
+
 /** Who asked. */
 export interface Receiver {
   /** Judges the head: throws to refuse the answer; gives the body's sink, or undefined to have a little of it collected. */
@@ -61,10 +67,11 @@ export class Exchange {
   /** Memory of the sink's own that the next bytes may be read into; undefined when they must come through `take`. */
   directRoom(): Uint8Array | undefined {
     const direct = this.#head?.framing.kind === 'length' && this.#collected === undefined;
-    if (!direct || this.#busy || this.#complete || this.#settled || this.#queue.length > 0) return undefined;
+    const most = this.#left - TAIL;
+    if (!direct || most <= 0 || this.#busy || this.#settled || this.#queue.length > 0) return undefined;
     try {
       const room = this.#sink.room();
-      return room.length > this.#left ? room.subarray(0, this.#left) : room;
+      return room.length > most ? room.subarray(0, most) : room;
     } catch (error) {
       this.#fail(error);
       return undefined;
@@ -75,13 +82,11 @@ export class Exchange {
   tookDirectly(count: number): void {
     if (this.#settled) return;
     this.#left -= count;
-    this.#complete = this.#left === 0;
     try {
       this.#filled(count);
     } catch (error) {
       this.#fail(error);
     }
-    this.#finishIfDone();
   }
 
   /** Takes bytes that are the caller's again when this returns. */

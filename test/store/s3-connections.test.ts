@@ -1,10 +1,15 @@
 // Connections of the S3 store: kept, found closed, bounded memory.
+import { createServer, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { test } from 'tap';
 import { runBounded } from '../../src/concurrency.ts';
+import { openS3Store } from '../../src/store/s3.ts';
 import { patternedBytes, readAll } from '../contract/store.ts';
+import { makeCertificates } from '../helpers/certificates.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
-import { storeBehindPeer } from '../helpers/s3-peer.ts';
+import { QUICK, storeBehindPeer } from '../helpers/s3-peer.ts';
+import { tempFolder } from '../helpers/tmp.ts';
 
 const signal = new AbortController().signal;
 
@@ -39,6 +44,52 @@ test('a kept connection that the server closes costs no attempt', async (t) => {
   t.ok((await readAll(store, 'object', range)).equals(bytes), 'closed while it is idle');
   t.same(retries, []);
 });
+
+test('what comes behind a body is never the next answer', async (t) => {
+  if (!requires(t, 'openssl')) return;
+  const certificates = makeCertificates(tempFolder(t));
+  for (const length of [1000, 65_536, 400_000]) {
+    for (const tls of [undefined, certificates]) {
+      let asked = 0;
+      let connections = 0;
+      const onSocket = (socket: Socket): void => {
+        connections += 1;
+        socket.on('error', () => {});
+        socket.on('data', () => {
+          asked += 1;
+          socket.write(doubled(length, asked));
+        });
+      };
+      const server = tls === undefined ? createServer(onSocket) : createTlsServer(tls, onSocket);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      t.teardown(() => server.close());
+      const address = server.address();
+      if (address === null || typeof address === 'string') throw new Error('no port');
+      const endpoint = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${address.port}`;
+      const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
+      const options = { bucket: 'b', endpoint, caFile: certificates.caFile };
+      const store = await openS3Store(options, { concurrency: 2, env, policy: QUICK });
+      const range = { offset: 0, length, etag: '"e"', size: length, signal };
+      for (const nth of [1, 2, 3]) {
+        const bytes = await readAll(store, 'object', range, { step: length });
+        t.ok(bytes.equals(Buffer.alloc(length, nth)), `${endpoint}: ${length} bytes, answer ${nth}`);
+      }
+      t.equal(connections, 3, 'none was used again');
+      await store.close();
+    }
+  }
+});
+
+/** The same answer twice in one piece, of a head and a body that together are whole records of 16 KiB. */
+function doubled(length: number, nth: number): Buffer {
+  const lines = `HTTP/1.1 206 OK\r\nETag: "e"\r\nContent-Range: bytes 0-${length - 1}/${length}\r\nContent-Length: ${length}\r\n`;
+  const padding = 16384 - ((lines.length + 'X-Pad: \r\n\r\n'.length + length) % 16384);
+  const answer = Buffer.concat([
+    Buffer.from(`${lines}X-Pad: ${'x'.repeat(padding)}\r\n\r\n`),
+    Buffer.alloc(length, nth),
+  ]);
+  return Buffer.concat([answer, answer]);
+}
 
 test('a fresh connection that the server closes is a failed attempt', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
