@@ -8,12 +8,13 @@ import type { ObjectInfo } from './store.ts';
 
 /** One attempt of `ObjectStore.head`. */
 export async function headObject(session: S3Session, key: string, signal: AbortSignal): Promise<ObjectInfo> {
+  const { keys } = session;
   try {
     return infoOf(key, await session.head(key, signal));
   } catch (error) {
     const status = statusOf(error);
     if (status === 404) throw await missing(session, key, signal);
-    const sorted = await session.sorted(error, key);
+    const sorted = await session.sorted(error, { key, keys });
     if (status === undefined || status < 300 || sorted instanceof TransientError) throw sorted;
     // HEAD answers have no body: only another request gets to know why. It may even succeed, where HEAD alone is forbidden.
     return await headByGet(session, key, signal);

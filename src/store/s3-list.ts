@@ -31,12 +31,13 @@ async function listPage(
 ): Promise<ListObjectsV2CommandOutput> {
   const what = `listing ${session.describe(prefix)}`;
   return await withRetries({ key: prefix, what }, context, async (attempt) => {
+    const { keys } = session;
     try {
       const page = await session.list(prefix, { token }, attempt.signal);
       checkPage(page);
       return page;
     } catch (error) {
-      throw await session.sorted(error, prefix);
+      throw await session.sorted(error, { key: prefix, keys });
     }
   });
 }

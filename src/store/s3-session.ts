@@ -41,6 +41,8 @@ export class S3Session {
   readonly #client: Client;
   readonly #options: S3Options;
   readonly #sse: SseHeaders;
+  #keys = 0;
+  #renewing: Promise<boolean> | undefined;
 
   private constructor(sdk: typeof Sdk, client: Client, options: S3Options, sseKey: Uint8Array | undefined) {
     this.#sdk = sdk;
@@ -86,6 +88,11 @@ export class S3Session {
     return new S3Session(sdk, client, options, sseKey);
   }
 
+  /** Which keys a request that begins now is signed with: grows whenever they were renewed. To be handed to `sorted`. */
+  get keys(): number {
+    return this.#keys;
+  }
+
   describe(key: string): string {
     return `s3://${this.#options.bucket}/${this.prefix}${key}`;
   }
@@ -109,10 +116,11 @@ export class S3Session {
     });
     const guarded = new GuardedReceiver(receiver);
     const options: SendOptions = { abortSignal: signal, receiver: guarded };
+    const { keys } = this;
     try {
       await this.#client.send(command, options);
     } catch (error) {
-      throw guarded.refusal === undefined ? await this.sorted(error, key) : guarded.refusal.error;
+      throw guarded.refusal === undefined ? await this.sorted(error, { key, keys }) : guarded.refusal.error;
     }
   }
 
@@ -132,12 +140,15 @@ export class S3Session {
     return await this.#client.send(command, { abortSignal: signal });
   }
 
-  /** What an error of this session means; see `sortFailure`. An expired session token is renewed, if that can be done. */
-  async sorted(error: unknown, key: string): Promise<unknown> {
+  /**
+   * What an error of this session means; see `sortFailure`. An expired session token is renewed, if that can be done: once
+   * for all requests that were signed with it.
+   */
+  async sorted(error: unknown, { key, keys }: { readonly key: string; readonly keys: number }): Promise<unknown> {
     const failure = sortFailure(error, this.context(key));
     const name = nameOf(error);
     if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
-    if (!(failure instanceof DatamoverError) || !(await this.#renewKeys())) return failure;
+    if (!(failure instanceof DatamoverError) || !(await this.#renewed(keys))) return failure;
     return new TransientError('the session token had expired', { mended: true, unlikely: true, finally: failure });
   }
 
@@ -154,12 +165,23 @@ export class S3Session {
     this.#client.destroy();
   }
 
+  /** True when there are other keys than those. */
+  async #renewed(keys: number): Promise<boolean> {
+    if (keys !== this.#keys) return true;
+    this.#renewing ??= this.#renewKeys().finally(() => {
+      this.#renewing = undefined;
+    });
+    return await this.#renewing;
+  }
+
   /** True when asking again gave other keys. */
   async #renewKeys(): Promise<boolean> {
     const { credentials } = this.#client.config;
     const before = await credentials();
     const after = await credentials({ forceRefresh: true });
-    return before.accessKeyId !== after.accessKeyId || before.sessionToken !== after.sessionToken;
+    const others = before.accessKeyId !== after.accessKeyId || before.sessionToken !== after.sessionToken;
+    if (others) this.#keys += 1;
+    return others;
   }
 
   #object(key: string): { Bucket: string; Key: string } & SseHeaders {

@@ -19,6 +19,8 @@ export type Fault =
       readonly retryAfter?: number;
       /** The server's clock. */
       readonly date?: string;
+      /** Milliseconds until it comes. */
+      readonly afterMs?: number;
     }
   /** A web page, with 200. */
   | { readonly kind: 'page' }
@@ -66,7 +68,8 @@ export async function faultyHead(
     return true;
   }
   if (fault.kind === 'status') {
-    const { status, code = 'InternalError', retryAfter, date } = fault;
+    const { status, code = 'InternalError', retryAfter, date, afterMs = 0 } = fault;
+    if (afterMs > 0) await delay(afterMs, undefined, { ref: false });
     outgoing.writeHead(status, {
       'content-type': 'application/xml',
       ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),

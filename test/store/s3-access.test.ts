@@ -142,6 +142,34 @@ test('keys that expire are read again', async (t) => {
   t.match(error.hint, 'get new credentials');
 });
 
+test('keys that expire under many reads at a time', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const file = join(tempFolder(t), 'cloud');
+  const write = (token: string): void =>
+    writeFileSync(
+      file,
+      `[default]\naws_access_key_id=${rgw.accessKey}\naws_secret_access_key=${rgw.secretKey}\naws_session_token=${token}\n`,
+    );
+  write('old');
+  const bytes = patternedBytes(32_000);
+  const { store, peer } = await storeBehindPeer(t, { object: bytes }, { options: { credentialsFile: file } });
+  const { etag, size } = await store.head('object', { signal });
+  // All are signed with the old token before the first of them is refused; half of them learn it late.
+  peer.plan = ({ method, range, nth }) => {
+    if (method !== 'GET' || nth > 1) return undefined;
+    const late = (range?.first ?? 0) % 2000 === 0;
+    return { kind: 'status', status: 400, code: 'ExpiredToken', ...(late ? { afterMs: 300 } : {}) };
+  };
+  write('new');
+  const offsets = Array.from({ length: 32 }, (_, index) => index * 1000);
+  await runBounded(offsets, { limit: 32, signal }, async (offset, inner) => {
+    const got = await readAll(store, 'object', { offset, length: 1000, etag, size, signal: inner });
+    t.ok(got.equals(bytes.subarray(offset, offset + 1000)), `at ${offset}`);
+  });
+  t.equal(peer.count('GET'), 64, 'each of them was asked again once');
+});
+
 test('a clock that is off is put right', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
   const { store, peer, retries } = await storeBehindPeer(t, { object: patternedBytes(1000) });
