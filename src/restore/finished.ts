@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
+import { targetFailure } from '../target/failure.ts';
 import type { Target, TargetSession } from '../target/target.ts';
 import { alignDown, KiB, MiB } from '../units.ts';
 import type { CheckedChain } from './check-layers.ts';
@@ -35,7 +36,10 @@ export async function recordFinishing(
 ): Promise<void> {
   if (session.driver === 'file') {
     const windows = sampleWindows(on.chain.virtualSize);
-    await record(journal, on, windows, await crcOfFile(session.writePath, windows));
+    const crc = await crcOfFile(session.writePath, windows).catch((error: unknown) => {
+      throw targetFailure(`cannot read ${session.writePath} back`, error);
+    });
+    await record(journal, on, windows, crc);
     return;
   }
   const ascending = session.edges
