@@ -83,10 +83,10 @@ export class FileSession implements TargetSession {
     const folder = dirname(realPath);
     if (replace || !(await linked(partial, { path, realPath }))) await rename(partial, realPath);
     else {
-      await syncPath(folder);
+      await syncFolder(folder);
       await unlink(partial);
     }
-    await syncPath(folder);
+    await syncFolder(folder);
   }
 }
 
@@ -130,8 +130,15 @@ function wrongLength(partial: string, size: number, diskSize: number): Datamover
   });
 }
 
-/** Flushes a file, or a folder: a new name is on the medium only when its folder is. */
-export async function syncPath(path: string): Promise<void> {
+/** A new name is on the medium only when its folder is; where a folder cannot be flushed by itself, that is all there is to do. */
+export async function syncFolder(folder: string): Promise<void> {
+  await syncFile(folder).catch((error: unknown) => {
+    if (!WITHOUT_FOLDER_SYNC.has(systemCode(error) ?? '')) throw error;
+  });
+}
+
+/** Flushes what others wrote to a file. */
+export async function syncFile(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
@@ -139,3 +146,6 @@ export async function syncPath(path: string): Promise<void> {
     await handle.close();
   }
 }
+
+/** What some FUSE and network file systems say to fsync(2) of a folder. */
+const WITHOUT_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);

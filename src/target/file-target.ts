@@ -8,7 +8,7 @@ import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { MiB } from '../units.ts';
 import { targetFailure } from './failure.ts';
-import { FileSession, syncPath } from './file-session.ts';
+import { FileSession, syncFile, syncFolder } from './file-session.ts';
 import type { Range } from './layout.ts';
 import { describeOpener, findOpeners } from './openers.ts';
 import { isSameFile, partialPathOf } from './partial-file.ts';
@@ -34,9 +34,12 @@ export async function openFileTarget(options: OpenFileOptions): Promise<Target> 
   return new FileTarget(options);
 }
 
+/** Reading too: a folder is opened for it, so that a new name in it can be flushed. */
+export const FOLDER_RIGHTS = constants.R_OK | constants.W_OK | constants.X_OK;
+
 async function checkReplaceable({ path, realPath }: OpenFileOptions): Promise<void> {
   const folder = dirname(realPath);
-  await access(folder, constants.W_OK | constants.X_OK).catch((error: unknown) => {
+  await access(folder, FOLDER_RIGHTS).catch((error: unknown) => {
     throw targetFailure(`cannot make target ${path} anew in ${folder}`, error);
   });
 }
@@ -148,9 +151,9 @@ class FileTarget implements Target {
 
   async settle(): Promise<void> {
     try {
-      await syncPath(this.realPath);
+      await syncFile(this.realPath);
       if (await isSameFile(this.#partialPath, this.realPath)) await unlink(this.#partialPath);
-      await syncPath(dirname(this.realPath));
+      await syncFolder(dirname(this.realPath));
     } catch (error) {
       throw targetFailure(`cannot flush ${this.path}`, error);
     }

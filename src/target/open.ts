@@ -1,11 +1,10 @@
 // Opens what a plan names as a target: a block device, or the place of a raw file. Writes nothing and makes nothing.
-import { constants } from 'node:fs';
 import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { openBlockTarget } from './block-target.ts';
 import { targetFailure } from './failure.ts';
-import { openFileTarget } from './file-target.ts';
+import { FOLDER_RIGHTS, openFileTarget } from './file-target.ts';
 import type { Target } from './target.ts';
 
 export interface OpenTargetOptions {
@@ -88,7 +87,7 @@ async function realParent(folder: string, path: string, makeParents: boolean): P
     const real = await realpath(folder);
     if (!(await stat(real)).isDirectory())
       throw missing(path, `cannot be made: ${folder} is no folder`, 'correct the path');
-    await access(real, constants.W_OK | constants.X_OK);
+    await access(real, FOLDER_RIGHTS);
     return real;
   } catch (error) {
     const code = systemCode(error);

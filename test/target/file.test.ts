@@ -1,6 +1,6 @@
 // A raw file beside its place, and what it takes to get its name.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,7 @@ const signal = new AbortController().signal;
 const SIZE = 8 * MiB;
 const CLAIM = { planId: 'plan', pvc: 'rootdisk', diskSize: SIZE, runId: 'run-1' };
 const BEGIN = { claim: CLAIM, diskSize: SIZE, replace: false, signal };
+const NOBODY = 65534;
 const EXCUSE = { planId: 'plan', pvc: 'rootdisk', diskSize: SIZE };
 
 async function opened(t: Test, path: string): Promise<Target> {
@@ -130,6 +131,59 @@ test('a link in a circle and a name that is too long lead nowhere, the longest n
   await (await (await opened(t, longest)).begin(BEGIN)).finish([]);
   t.equal(statSync(longest).size, SIZE);
 });
+
+test('a folder that cannot be flushed by itself is no failure, one whose flush fails is', async (t) => {
+  if (!requires(t, 'strace')) return;
+  for (const [error, end] of [
+    ['EINVAL', 'named'],
+    ['EIO', 'TARGET_WRITE_FAILED'],
+  ] as const) {
+    const folder = tempFolder(t);
+    const script = `
+      const target = await openTarget({ path: ${JSON.stringify(join(folder, 'disk.raw'))}, partialTag: 'plan', signal });
+      const session = await target.begin({ ...${JSON.stringify({ claim: CLAIM, diskSize: SIZE, replace: false })}, signal });
+      console.log(await session.finish([]).then(() => 'named', (error) => error.code));`;
+    const strace = ['-f', '-qq', '-o', '/dev/null', '-P', folder, '-e', `inject=fsync:error=${error}`];
+    const { stdout, stderr } = spawnSync('strace', [...strace, ...nodeRunning(script)], { encoding: 'utf8' });
+    t.equal(stdout.trim(), end, stderr);
+  }
+});
+
+test('a folder that may be written but not read is refused at the check', async (t) => {
+  if (!requires(t, 'root')) return;
+  const folder = tempFolder(t);
+  const path = join(folder, 'disk.raw');
+  chownSync(folder, NOBODY, NOBODY);
+  chmodSync(folder, 0o300);
+  for (const exists of [false, true]) {
+    if (exists) {
+      writeFileSync(path, 'old');
+      chownSync(path, NOBODY, NOBODY);
+    }
+    const script = `
+      process.setgroups([]);
+      process.setgid(${NOBODY});
+      process.setuid(${NOBODY});
+      await openTarget({ path: ${JSON.stringify(path)}, partialTag: 'plan', signal }).then(
+        () => console.log('opened'),
+        ({ code, message }) => console.log(code, message),
+      );`;
+    const [node = '', ...args] = nodeRunning(script);
+    // Without tap's own hooks, which write where that user may not.
+    const env = { ...process.env, NODE_OPTIONS: '' };
+    const { stdout, stderr } = spawnSync(node, args, { encoding: 'utf8', env });
+    t.match(stdout, /^TARGET_DENIED cannot make target .*: permission denied$/m, stderr);
+  }
+});
+
+/** A command line that runs a script of a module with `openTarget` and a `signal`. */
+function nodeRunning(script: string): string[] {
+  const module = fileURLToPath(new URL('../../src/target/open.ts', import.meta.url));
+  const head = `
+    const { openTarget } = await import(${JSON.stringify(module)});
+    const signal = new AbortController().signal;`;
+  return [process.execPath, '--input-type=module', '-e', `${head}${script}`];
+}
 
 test('an existing file in a read-only folder is found at the check', async (t) => {
   if (!requires(t, 'root', 'mount')) return;
