@@ -91,6 +91,8 @@ async function writeBody(run: Run, session: TargetSession, source: BlockGraph, o
         path: session.writePath,
         device: session.driver === 'host_device',
         ...tail,
+        cache: session.cache,
+        fast: target.fastZero,
         onProgress: (done) => onBytes(guest.size + done, total),
         signal: run.signal,
       });

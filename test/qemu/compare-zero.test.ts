@@ -11,8 +11,10 @@ import { loopDevice } from '../helpers/loop-device.ts';
 import { nbdkit } from '../helpers/nbdkit.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
+import { WITHOUT_DIRECT_TOOLS, withoutDirect } from '../helpers/without-direct.ts';
 
 const { signal } = new AbortController();
+const DEVICE = { device: true, cache: 'none', fast: true } as const;
 
 test('says where the first sector that differs is, counted in the window', async (t) => {
   if (!requires(t, 'qemu-img', 'qemu-io')) return;
@@ -89,33 +91,43 @@ test('zeroes a range of a device, and nothing else', async (t) => {
   const device = loopDevice(t, { size: 4 * MiB, fill: 0xff });
   const done: number[] = [];
   const onProgress = (bytes: number) => done.push(bytes);
-  await zeroRange({ path: device.path, device: true, offset: MiB + 512, length: 2 * MiB, onProgress, signal });
+  await zeroRange({ ...DEVICE, path: device.path, offset: MiB + 512, length: 2 * MiB, onProgress, signal });
   const expected = Buffer.alloc(4 * MiB, 0xff).fill(0, MiB + 512, 3 * MiB + 512);
   t.equal(readFileSync(device.path).equals(expected), true);
   t.strictSame(done, [2 * MiB]);
 });
 
-test('zeroes a file in steps of 1 GiB', async (t) => {
-  if (!requires(t, 'qemu-io')) return;
-  const path = join(tempFolder(t), 'large.raw');
-  writeFileSync(path, 'x');
-  truncateSync(path, 2560 * MiB);
-  const done: number[] = [];
-  await zeroRange({
-    path,
-    device: false,
-    offset: 0,
-    length: 2560 * MiB,
-    onProgress: (bytes) => done.push(bytes),
-    signal,
+for (const [fast, step] of [
+  [true, 1024 * MiB],
+  [false, 64 * MiB],
+] as const) {
+  test(`zeroes a file in steps of ${step / MiB} MiB when that is ${fast ? 'fast' : 'slow'}`, async (t) => {
+    if (!requires(t, 'qemu-io')) return;
+    const path = join(tempFolder(t), 'large.raw');
+    const length = 2.5 * step;
+    writeFileSync(path, 'x');
+    truncateSync(path, length);
+    const done: number[] = [];
+    const onProgress = (bytes: number) => done.push(bytes);
+    await zeroRange({ path, device: false, offset: 0, length, cache: 'none', fast, onProgress, signal });
+    t.strictSame(done, [step, 2 * step, length]);
   });
-  t.strictSame(done, [1024 * MiB, 2048 * MiB, 2560 * MiB]);
+}
+
+test('zeroes a file where O_DIRECT is refused', async (t) => {
+  if (!requires(t, 'qemu-io', ...WITHOUT_DIRECT_TOOLS)) return;
+  const path = join(withoutDirect(t), 'tail.raw');
+  writeFileSync(path, Buffer.alloc(MiB, 1));
+  const options = { path, device: false, offset: 4 * KiB, length: MiB - 4 * KiB, fast: true, signal };
+  await t.rejects(zeroRange({ ...options, cache: 'none' }), { message: /O_DIRECT/ });
+  await zeroRange({ ...options, cache: 'writeback' });
+  t.equal(readFileSync(path).equals(Buffer.alloc(MiB).fill(1, 0, 4 * KiB)), true);
 });
 
 test('says where zeroing failed', async (t) => {
   if (!requires(t, 'qemu-io', 'root', 'losetup')) return;
   const device = loopDevice(t, { size: MiB });
-  await t.rejects(zeroRange({ path: device.path, device: true, offset: MiB, length: MiB, signal }), {
+  await t.rejects(zeroRange({ ...DEVICE, path: device.path, offset: MiB, length: MiB, signal }), {
     code: 'TARGET_WRITE_FAILED',
     message: /zeroing \/dev\/loop\d+ at offset 1048576 failed: /,
   });
