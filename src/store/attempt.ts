@@ -1,12 +1,14 @@
 // One attempt of a request, and the watch over it: given up when no byte comes, but only while bytes are waited for.
 import { formatDuration } from '../units.ts';
-import { type RetryPolicy, type SourceState, TransientError } from './policy.ts';
+import { patienceOf, type RetryPolicy, type SourceState, stallOf, TransientError } from './policy.ts';
 
 export interface AttemptOptions {
   readonly policy: RetryPolicy;
   readonly source: SourceState;
   /** When the last new byte of the request came, or when it began; as `performance.now()`. */
   readonly quietSince: number;
+  /** Attempts before it, in a row, that brought no new byte. */
+  readonly failures: number;
   readonly signal: AbortSignal;
 }
 
@@ -41,10 +43,16 @@ export class Attempt {
 
   /** A new byte came. */
   progress(): void {
+    if (this.#ended) return;
     const first = this.#progressedAt === undefined;
     this.#progressedAt = performance.now();
     if (first) this.#arm();
     else this.#timer?.refresh();
+  }
+
+  /** A byte came, but one that an attempt before had brought already: the source is alive, the request no further. */
+  repeated(): void {
+    this.#arm();
   }
 
   /** The sink is busy: no byte is waited for. */
@@ -54,7 +62,7 @@ export class Attempt {
   }
 
   resume(): void {
-    if (this.signal.aborted || this.#ended) return;
+    if (this.signal.aborted) return;
     this.#progressedAt = performance.now();
     this.#arm();
   }
@@ -71,13 +79,16 @@ export class Attempt {
   };
 
   #arm(): void {
+    // Told late, by what outlived the attempt: a timer now would be nobody's.
+    if (this.#ended) return;
     const { policy, source, quietSince } = this.#options;
     clearTimeout(this.#timer);
-    const patience = source.answered ? policy.silentMs : policy.unansweredMs;
-    const left = (this.#progressedAt ?? quietSince) + patience - performance.now();
-    const ms = Math.max(1, Math.min(policy.stallMs, left));
+    const left = (this.#progressedAt ?? quietSince) + patienceOf(policy, source) - performance.now();
+    const failures = this.#progressedAt === undefined ? this.#options.failures : 0;
+    const stallMs = stallOf(policy, source, { failures, left });
+    const ms = Math.max(1, Math.min(stallMs, left));
     this.#timer = setTimeout(() => {
-      const outOfPatience = ms < policy.stallMs;
+      const outOfPatience = ms < stallMs;
       this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`, { outOfPatience }));
     }, ms);
   }

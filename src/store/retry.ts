@@ -3,7 +3,7 @@ import { sleep } from '../concurrency.ts';
 import { DatamoverError } from '../errors.ts';
 import { formatDuration } from '../units.ts';
 import { Attempt } from './attempt.ts';
-import { type RetryPolicy, type SourceState, TransientError } from './policy.ts';
+import { patienceOf, type RetryPolicy, type SourceState, type Standing, TransientError, waitBound } from './policy.ts';
 import type { RetryEvent } from './store.ts';
 
 export interface RetryContext {
@@ -40,7 +40,7 @@ export async function withRetries<T>(
   for (let tries = 1; ; tries += 1) {
     signal.throwIfAborted();
     const offset = request.offset?.();
-    const attempt = new Attempt({ policy, source, quietSince, signal });
+    const attempt = new Attempt({ policy, source, quietSince, failures, signal });
     let failure: TransientError;
     try {
       return await work(attempt);
@@ -55,10 +55,11 @@ export async function withRetries<T>(
       failures = 0;
     }
     failures += 1;
-    const waitMs = waitBefore(failure, failures, policy);
+    const patience = patienceOf(policy, source);
+    const left = quietSince + patience - performance.now();
+    const waitMs = waitBefore(failure, policy, { failures, left });
     // A wait that the server asked for is no silence of its own, as long as the attempts promised are not used up.
     if (failure.options.retryAfterMs !== undefined && failures < policy.attempts) quietSince += waitMs;
-    const patience = source.answered ? policy.silentMs : policy.unansweredMs;
     const hopeless = failure.options.unlikely === true && failures >= policy.attempts;
     if (hopeless || performance.now() + waitMs - quietSince >= patience) {
       const told = failure.options.outOfPatience === true ? (before ?? failure) : failure;
@@ -75,11 +76,10 @@ function transientOf(error: unknown): TransientError {
   throw error;
 }
 
-function waitBefore({ options }: TransientError, failures: number, policy: RetryPolicy): number {
+function waitBefore({ options }: TransientError, policy: RetryPolicy, standing: Standing): number {
   if (options.mended === true) return 0;
-  const bound = Math.min(policy.maxWaitMs, policy.baseMs * 2 ** (failures - 1));
   const asked = Math.min(options.retryAfterMs ?? 0, policy.maxRetryAfterMs);
-  return Math.round(Math.max(asked, Math.random() * bound));
+  return Math.round(Math.max(asked, Math.random() * waitBound(policy, standing)));
 }
 
 function gaveUp(

@@ -1,18 +1,22 @@
 // A whole small object: one plain GET, begun anew when it fails, so that no two versions are ever mixed.
 import type { Attempt } from './attempt.ts';
+import type { HighWater } from './high-water.ts';
 import { tooLarge } from './limits.ts';
 import { TransientError } from './policy.ts';
 import type { S3Session } from './s3-session.ts';
 import type { Sink } from './store.ts';
 
+interface DocumentOptions {
+  readonly maxBytes: number;
+  readonly attempt: Attempt;
+  readonly highWater: HighWater;
+}
+
 /** One attempt of `ObjectStore.get`. CATALOG_INVALID as soon as it is known that the object is too large. */
-export async function getDocument(
-  session: S3Session,
-  key: string,
-  { maxBytes, attempt }: { readonly maxBytes: number; readonly attempt: Attempt },
-): Promise<Uint8Array> {
+export async function getDocument(session: S3Session, key: string, options: DocumentOptions): Promise<Uint8Array> {
+  const { attempt } = options;
   const where = session.describe(key);
-  const sink = new DocumentSink({ maxBytes, where, attempt });
+  const sink = new DocumentSink(where, options);
   await session.get(
     key,
     {},
@@ -37,14 +41,18 @@ export async function getDocument(
 const ROOM = 256 * 1024;
 
 class DocumentSink implements Sink {
-  readonly #options: { readonly maxBytes: number; readonly where: string; readonly attempt: Attempt };
+  readonly #where: string;
+  readonly #maxBytes: number;
+  readonly #onBytes: (count: number) => void;
   readonly #full: Uint8Array[] = [];
   #room = new Uint8Array(0);
   #used = 0;
   #total = 0;
 
-  constructor(options: { readonly maxBytes: number; readonly where: string; readonly attempt: Attempt }) {
-    this.#options = options;
+  constructor(where: string, { maxBytes, attempt, highWater }: DocumentOptions) {
+    this.#where = where;
+    this.#maxBytes = maxBytes;
+    this.#onBytes = highWater.over(attempt);
   }
 
   expect(length: number): void {
@@ -64,7 +72,7 @@ class DocumentSink implements Sink {
   filled(count: number): void {
     this.#used += count;
     this.#total += count;
-    this.#options.attempt.progress();
+    this.#onBytes(count);
     this.#check(this.#total);
   }
 
@@ -74,7 +82,6 @@ class DocumentSink implements Sink {
   }
 
   #check(length: number): void {
-    const { maxBytes, where } = this.#options;
-    if (length > maxBytes) throw tooLarge(where, length, maxBytes);
+    if (length > this.#maxBytes) throw tooLarge(this.#where, length, this.#maxBytes);
   }
 }

@@ -1,5 +1,6 @@
 // What an object is: HEAD, and where HEAD hides its cause, a GET or a listing that tells it.
 import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3';
+import type { Attempt } from './attempt.ts';
 import { TransientError } from './policy.ts';
 import { fullChecksums } from './s3-checksums.ts';
 import { missingBucket, missingObject, nameOf, statusOf } from './s3-errors.ts';
@@ -7,17 +8,17 @@ import type { S3Session } from './s3-session.ts';
 import type { ObjectInfo } from './store.ts';
 
 /** One attempt of `ObjectStore.head`. */
-export async function headObject(session: S3Session, key: string, signal: AbortSignal): Promise<ObjectInfo> {
+export async function headObject(session: S3Session, key: string, attempt: Attempt): Promise<ObjectInfo> {
   const { keys } = session;
   try {
-    return infoOf(key, await session.head(key, signal));
+    return infoOf(key, await session.head(key, attempt));
   } catch (error) {
     const status = statusOf(error);
-    if (status === 404) throw await missing(session, key, signal);
-    const sorted = await session.sorted(error, { key, keys });
+    if (status === 404) throw await missing(session, key, attempt);
+    const sorted = await session.sorted(error, { key, keys, signal: attempt.signal });
     if (status === undefined || status < 300 || sorted instanceof TransientError) throw sorted;
     // HEAD answers have no body: only another request gets to know why. It may even succeed, where HEAD alone is forbidden.
-    return await headByGet(session, key, signal);
+    return await headByGet(session, key, attempt);
   }
 }
 
@@ -29,11 +30,12 @@ function infoOf(key: string, answer: HeadObjectCommandOutput): ObjectInfo {
   return { key, size, etag, checksums: fullChecksums(answer) };
 }
 
-async function headByGet(session: S3Session, key: string, signal: AbortSignal): Promise<ObjectInfo> {
+async function headByGet(session: S3Session, key: string, attempt: Attempt): Promise<ObjectInfo> {
   let info: ObjectInfo | undefined;
   const memory = new Uint8Array(1);
   const receiver = {
     onHead: ({ status, headers }: { status: number; headers: Readonly<Record<string, string>> }) => {
+      attempt.answered();
       if (status < 200 || status > 299) return undefined;
       const total = /^bytes 0-0\/(\d{1,15})$/.exec(headers['content-range'] ?? '')?.[1];
       if (status !== 206 || total === undefined || headers.etag === undefined) {
@@ -43,18 +45,18 @@ async function headByGet(session: S3Session, key: string, signal: AbortSignal): 
       return { room: () => memory, filled: () => {} };
     },
   };
-  await session.get(key, { range: 'bytes=0-0' }, receiver, signal);
+  await session.get(key, { range: 'bytes=0-0' }, receiver, attempt.signal);
   if (info === undefined) throw new TransientError('the server sent no object', { unlikely: true });
   return info;
 }
 
 /** A bucket that is not there gives 404 too. */
-async function missing(session: S3Session, key: string, signal: AbortSignal): Promise<Error> {
+async function missing(session: S3Session, key: string, attempt: Attempt): Promise<Error> {
   const context = session.context(key);
   try {
-    await session.list('', { limit: 1 }, signal);
+    await session.list('', { limit: 1 }, { attempt, onBytes: () => {} });
   } catch (error) {
-    signal.throwIfAborted();
+    attempt.signal.throwIfAborted();
     if (nameOf(error) === 'NoSuchBucket') return missingBucket(context);
     // Listing may be forbidden or fail: that the object is missing has been answered all the same.
   }

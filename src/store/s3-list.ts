@@ -1,5 +1,6 @@
 // Listings of a bucket, a page at a time.
 import type { ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
+import { HighWater } from './high-water.ts';
 import { isKey } from './key.ts';
 import { TransientError } from './policy.ts';
 import { type RetryContext, withRetries } from './retry.ts';
@@ -30,14 +31,15 @@ async function listPage(
   context: RetryContext,
 ): Promise<ListObjectsV2CommandOutput> {
   const what = `listing ${session.describe(prefix)}`;
+  const highWater = new HighWater();
   return await withRetries({ key: prefix, what }, context, async (attempt) => {
     const { keys } = session;
     try {
-      const page = await session.list(prefix, { token }, attempt.signal);
+      const page = await session.list(prefix, { token }, { attempt, onBytes: highWater.over(attempt) });
       checkPage(page);
       return page;
     } catch (error) {
-      throw await session.sorted(error, { key: prefix, keys });
+      throw await session.sorted(error, { key: prefix, keys, signal: attempt.signal });
     }
   });
 }

@@ -2,6 +2,8 @@
 // they end where bodies begin; failures come out sorted.
 import type * as Sdk from '@aws-sdk/client-s3';
 import { DatamoverError } from '../errors.ts';
+import type { Attempt } from './attempt.ts';
+import { orAborted } from './or-aborted.ts';
 import type { RetryPolicy, SourceState } from './policy.ts';
 import { TransientError } from './policy.ts';
 import { chooseCredentials } from './s3-credentials.ts';
@@ -70,6 +72,7 @@ export class S3Session {
         proxies,
         keep: concurrency,
         connectMs: policy.connectMs,
+        answerMs: policy.stallMs,
         onAnswer: () => {
           source.answered = true;
         },
@@ -97,9 +100,11 @@ export class S3Session {
     return `s3://${this.#options.bucket}/${this.prefix}${key}`;
   }
 
-  async head(key: string, signal: AbortSignal): Promise<Sdk.HeadObjectCommandOutput> {
+  async head(key: string, attempt: Attempt): Promise<Sdk.HeadObjectCommandOutput> {
     const command = new this.#sdk.HeadObjectCommand({ ...this.#object(key), ChecksumMode: 'ENABLED' });
-    return await this.#client.send(command, { abortSignal: signal });
+    const watch = { answered: () => attempt.answered(), onBytes: () => {} };
+    const options: SendOptions = { abortSignal: attempt.signal, watch };
+    return await orAborted(this.#client.send(command, options), attempt.signal);
   }
 
   /** A GET whose body goes into the receiver's sink; of the range, pinned, where these are given. */
@@ -118,9 +123,10 @@ export class S3Session {
     const options: SendOptions = { abortSignal: signal, receiver: guarded };
     const { keys } = this;
     try {
-      await this.#client.send(command, options);
+      // Not all that it does heeds the signal: keys may have to be asked for first.
+      await orAborted(this.#client.send(command, options), signal);
     } catch (error) {
-      throw guarded.refusal === undefined ? await this.sorted(error, { key, keys }) : guarded.refusal.error;
+      throw guarded.refusal === undefined ? await this.sorted(error, { key, keys, signal }) : guarded.refusal.error;
     }
   }
 
@@ -128,7 +134,7 @@ export class S3Session {
   async list(
     prefix: string,
     { token, limit }: { readonly token?: string | undefined; readonly limit?: number },
-    signal: AbortSignal,
+    { attempt, onBytes }: { readonly attempt: Attempt; readonly onBytes: (count: number) => void },
   ): Promise<Sdk.ListObjectsV2CommandOutput> {
     const command = new this.#sdk.ListObjectsV2Command({
       Bucket: this.#options.bucket,
@@ -137,18 +143,23 @@ export class S3Session {
       ...(token === undefined ? {} : { ContinuationToken: token }),
       ...(limit === undefined ? {} : { MaxKeys: limit }),
     });
-    return await this.#client.send(command, { abortSignal: signal });
+    const watch = { answered: () => attempt.answered(), onBytes };
+    const options: SendOptions = { abortSignal: attempt.signal, watch };
+    return await orAborted(this.#client.send(command, options), attempt.signal);
   }
 
   /**
    * What an error of this session means; see `sortFailure`. An expired session token is renewed, if that can be done: once
    * for all requests that were signed with it.
    */
-  async sorted(error: unknown, { key, keys }: { readonly key: string; readonly keys: number }): Promise<unknown> {
+  async sorted(
+    error: unknown,
+    { key, keys, signal }: { readonly key: string; readonly keys: number; readonly signal: AbortSignal },
+  ): Promise<unknown> {
     const failure = sortFailure(error, this.context(key));
     const name = nameOf(error);
     if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
-    if (!(failure instanceof DatamoverError) || !(await this.#renewed(keys))) return failure;
+    if (!(failure instanceof DatamoverError) || !(await orAborted(this.#renewed(keys), signal))) return failure;
     return new TransientError('the session token had expired', { mended: true, unlikely: true, finally: failure });
   }
 

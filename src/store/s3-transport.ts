@@ -2,7 +2,7 @@
 // all else, and what must go through a proxy, through the SDK's own handler.
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
-import { Readable } from 'node:stream';
+import { pipeline, Readable, Transform } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { orAborted } from './or-aborted.ts';
 import type { Answer, Receiver } from './s3-exchange.ts';
@@ -20,6 +20,13 @@ type SdkResponse = Awaited<ReturnType<NodeHttpHandler['handle']>>;
 export interface SendOptions extends SdkOptions {
   /** Takes the body of a GET; the SDK then sees an empty one. What it gives no sink for (errors' bodies) goes to the SDK. */
   receiver?: Receiver;
+  /** Told of the answer, and of its body's bytes if it is no error, where there is no receiver. */
+  watch?: AnswerWatch;
+}
+
+export interface AnswerWatch {
+  answered(): void;
+  onBytes(count: number): void;
 }
 
 export interface TransportOptions {
@@ -28,6 +35,8 @@ export interface TransportOptions {
   /** Idle connections kept. */
   readonly keep: number;
   readonly connectMs: number;
+  /** An answer may take so long to begin. What asks for keys has no other limit. */
+  readonly answerMs: number;
   /** Told of every answer, whatever it was. */
   readonly onAnswer: () => void;
 }
@@ -40,11 +49,13 @@ export class S3Transport {
   readonly #pools = new Map<string, ConnectionPool>();
 
   constructor(options: TransportOptions) {
-    const { tls, proxies, keep, connectMs } = options;
+    const { tls, proxies, keep, connectMs, answerMs } = options;
     const agent = { keepAlive: true, maxFreeSockets: keep, scheduling: 'lifo' as const, proxyEnv: { ...proxies } };
     this.#options = options;
     this.#sdk = new NodeHttpHandler({
       connectionTimeout: connectMs,
+      requestTimeout: answerMs,
+      throwOnRequestTimeout: true,
       httpAgent: new Agent(agent),
       httpsAgent: new TlsAgent({ ...agent, ...tls }),
     });
@@ -52,6 +63,8 @@ export class S3Transport {
 
   async handle(request: SdkRequest, options: SendOptions = {}): Promise<SdkResponse> {
     const { receiver, abortSignal } = options;
+    // What came before this, such as asking for keys, may have outlived the request.
+    if (abortSignal instanceof AbortSignal) abortSignal.throwIfAborted();
     const destination = destinationOf(request);
     if (receiver === undefined || !(abortSignal instanceof AbortSignal))
       return await this.#throughSdk(request, options);
@@ -82,9 +95,12 @@ export class S3Transport {
     return this.#sdk.httpHandlerConfigs();
   }
 
-  async #throughSdk(request: SdkRequest, { abortSignal }: SdkOptions): Promise<SdkResponse> {
+  async #throughSdk(request: SdkRequest, { abortSignal, watch }: SendOptions): Promise<SdkResponse> {
     const answer = await this.#sdk.handle(request, abortSignal === undefined ? {} : { abortSignal });
     this.#options.onAnswer();
+    if (watch === undefined) return answer;
+    watch.answered();
+    if (answer.response.statusCode < 300) answer.response.body = watched(answer.response.body, watch);
     return answer;
   }
 
@@ -118,6 +134,20 @@ function toSdkResponse({ status, reason, headers, body }: Answer): SdkResponse {
   return { response: { statusCode: status, reason, headers: { ...headers }, body: stream } };
 }
 
+/** The same body, each of whose pieces is told. */
+function watched(body: unknown, watch: AnswerWatch): Readable {
+  if (!(body instanceof Readable)) throw new TypeError('the SDK gave no stream');
+  const counted = new Transform({
+    transform: (chunk: Uint8Array, _encoding, done) => {
+      watch.onBytes(chunk.length);
+      done(null, chunk);
+    },
+  });
+  // Its errors are the reader's, who gets them from `counted`.
+  pipeline(body, counted, () => {});
+  return counted;
+}
+
 /** The way through a proxy: a stream of the SDK's handler into a sink. */
 async function receiveStream(answer: SdkResponse, receiver: Receiver, signal: AbortSignal): Promise<SdkResponse> {
   const { response } = answer;
@@ -126,7 +156,11 @@ async function receiveStream(answer: SdkResponse, receiver: Receiver, signal: Ab
   try {
     const sink = receiver.onHead({ status: response.statusCode, headers: response.headers });
     if (sink === undefined) return answer;
-    for await (const chunk of body) await fill(sink, chunk, signal);
+    for await (const chunk of body) {
+      // Bytes may lie ready in the stream when the attempt is over, and its sink is another's then.
+      signal.throwIfAborted();
+      await fill(sink, chunk, signal);
+    }
   } catch (error) {
     body.destroy();
     throw error;

@@ -1,7 +1,8 @@
 // A backup in an S3 bucket. The SDK signs and reads XML, our own connections carry the bytes, `retry.ts` is patient.
+import { HighWater } from './high-water.ts';
 import { checkKey, checkPrefix } from './key.ts';
 import { checkRange } from './limits.ts';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy, type SourceState } from './policy.ts';
+import { DEFAULT_RETRY_POLICY, type RetryPolicy, type SourceState, withStall } from './policy.ts';
 import { type RetryContext, withRetries } from './retry.ts';
 import { getDocument } from './s3-document.ts';
 import { headObject } from './s3-head.ts';
@@ -9,6 +10,7 @@ import { listObjects } from './s3-list.ts';
 import type { Environment, S3Options } from './s3-options.ts';
 import { readObject } from './s3-read.ts';
 import { S3Session } from './s3-session.ts';
+import { readStallMs } from './stall-setting.ts';
 import type { ObjectStore, RetryEvent } from './store.ts';
 
 export type { S3Options } from './s3-options.ts';
@@ -17,7 +19,7 @@ export interface OpenS3Options {
   /** Connections kept for ranged reads. How many reads run at a time is the caller's affair. */
   readonly concurrency: number;
   readonly onRetry?: ((event: RetryEvent) => void) | undefined;
-  /** One attempt is given up when it waited so long for a byte; milliseconds, default 30,000. */
+  /** One attempt is given up when it waited so long for a byte; milliseconds. Default: the environment's, else 30,000. */
   readonly stallMs?: number;
   /** Proxies, keys and region that the plan does not name. The SDK's default chain reads the process's own besides. */
   readonly env: Environment;
@@ -27,12 +29,13 @@ export interface OpenS3Options {
 
 /**
  * Opens the bucket; nothing is asked of it yet. PLAN_INVALID for credentials, CA or key files that cannot be used and for an endpoint
- * that is none, USAGE for a proxy that is none. The AWS SDK is loaded here, not before.
+ * that is none, USAGE for a proxy or a stall time that is none. The AWS SDK is loaded here, not before.
  */
 export async function openS3Store(options: S3Options, open: OpenS3Options): Promise<ObjectStore> {
-  const { concurrency, env, onRetry, stallMs } = open;
+  const { concurrency, env, onRetry } = open;
+  const stallMs = open.stallMs ?? readStallMs(env);
   const base = open.policy ?? DEFAULT_RETRY_POLICY;
-  const policy = stallMs === undefined ? base : { ...base, stallMs };
+  const policy = stallMs === undefined ? base : withStall(base, stallMs);
   const source: SourceState = { answered: false };
   const session = await S3Session.open(options, { concurrency, policy, source, env });
   const context = (signal: AbortSignal): RetryContext => ({ policy, source, onRetry, signal });
@@ -42,7 +45,7 @@ export async function openS3Store(options: S3Options, open: OpenS3Options): Prom
     head: async (key, { signal }) => {
       checkKey(key);
       const request = { key, what: `asking for ${session.describe(key)}` };
-      return await withRetries(request, context(signal), (attempt) => headObject(session, key, attempt.signal));
+      return await withRetries(request, context(signal), (attempt) => headObject(session, key, attempt));
     },
     read: async (key, range, sink) => {
       checkKey(key);
@@ -52,7 +55,10 @@ export async function openS3Store(options: S3Options, open: OpenS3Options): Prom
     get: async (key, { maxBytes, signal }) => {
       checkKey(key);
       const request = { key, what: `reading ${session.describe(key)}` };
-      return await withRetries(request, context(signal), (attempt) => getDocument(session, key, { maxBytes, attempt }));
+      const highWater = new HighWater();
+      return await withRetries(request, context(signal), (attempt) =>
+        getDocument(session, key, { maxBytes, attempt, highWater }),
+      );
     },
     list: async function* (prefix, { signal }) {
       checkPrefix(prefix);

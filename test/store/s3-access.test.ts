@@ -1,11 +1,13 @@
 // Keys, buckets, prefixes, encryption: what a person gets wrong, and what the store says then.
 import { existsSync, writeFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { test } from 'tap';
 import { runBounded } from '../../src/concurrency.ts';
 import { openS3Store, type S3Options } from '../../src/store/s3.ts';
+import type { ObjectStore } from '../../src/store/store.ts';
 import { listed, patternedBytes, readAll, rejectsWith } from '../contract/store.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
@@ -168,6 +170,53 @@ test('keys that expire under many reads at a time', async (t) => {
     t.ok(got.equals(bytes.subarray(offset, offset + 1000)), `at ${offset}`);
   });
   t.equal(peer.count('GET'), 64, 'each of them was asked again once');
+});
+
+test('a service that gives no keys and no answer', async (t) => {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => sockets.add(socket.on('error', () => {})));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const before = process.env.AWS_ENDPOINT_URL_STS;
+  process.env.AWS_ENDPOINT_URL_STS = `http://127.0.0.1:${address.port}`;
+  t.teardown(() => {
+    if (before === undefined) delete process.env.AWS_ENDPOINT_URL_STS;
+    else process.env.AWS_ENDPOINT_URL_STS = before;
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const folder = tempFolder(t);
+  const token = join(folder, 'token');
+  writeFileSync(token, 'token');
+  const file = join(folder, 'cloud');
+  writeFileSync(file, `[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = ${token}\n`);
+  const policy = { ...QUICK, stallMs: 1_000, unansweredMs: 1_500 };
+  const options = { bucket: 'b', endpoint: 'http://127.0.0.1:9', credentialsFile: file };
+  const range = { offset: 0, length: 1, etag: '"x"', size: 1 };
+  const asks: [string, (store: ObjectStore, signal: AbortSignal) => Promise<unknown>][] = [
+    ['head', (store, signal) => store.head('k', { signal })],
+    ['get', (store, signal) => store.get('k', { maxBytes: 1, signal })],
+    ['list', (store, signal) => listed(store, '', signal)],
+    ['read', (store, signal) => readAll(store, 'k', { ...range, signal })],
+  ];
+  for (const [name, ask] of asks) {
+    const store = await openS3Store(options, { concurrency: 2, env: {}, policy });
+    const began = performance.now();
+    await rejectsWith(t, 'SOURCE_UNREACHABLE', () => ask(store, signal), name);
+    t.ok(performance.now() - began < 5_000, `${name} is given up`);
+    await store.close();
+    const patient = await openS3Store(options, {
+      concurrency: 2,
+      env: {},
+      policy: { ...policy, unansweredMs: 60_000 },
+    });
+    const stop = new AbortController();
+    const reason = new Error('the user wants to stop');
+    server.once('connection', () => setImmediate(() => stop.abort(reason)));
+    await t.rejects(ask(patient, stop.signal), reason, `${name} can be cancelled`);
+    await patient.close();
+  }
 });
 
 test('a clock that is off is put right', async (t) => {

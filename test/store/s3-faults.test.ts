@@ -195,6 +195,60 @@ test('a read goes on from the next byte wanted', async (t) => {
   );
 });
 
+test('a document that is cut every time is given up', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  const policy = { ...QUICK, silentMs: 2_500 };
+  const { peer, store, retries } = await storeBehindPeer(t, { object: OBJECT }, { policy });
+  peer.plan = ({ query }) => (query.has('list-type') ? { kind: 'cut', after: 100 } : undefined);
+  await rejectsWith(t, 'SOURCE_UNREACHABLE', () => listed(store, ''), 'a listing too');
+  peer.plan = ({ method }) => (method === 'GET' ? { kind: 'cut', after: 70_000 } : undefined);
+  const began = performance.now();
+  await rejectsWith(t, 'SOURCE_UNREACHABLE', () => store.get('object', { maxBytes: SIZE, signal }));
+  t.ok(performance.now() - began < 10_000, 'bytes that came before are no progress');
+  t.ok(retries.length >= 5, `${retries.length} retries`);
+  // Each attempt brings more than the one before.
+  let after = 0;
+  peer.plan = ({ method }) => {
+    if (method !== 'GET') return undefined;
+    after += 15_000;
+    return { kind: 'cut', after };
+  };
+  t.ok(OBJECT.equals(await store.get('object', { maxBytes: SIZE, signal })), 'while it grows it is gone on with');
+});
+
+test('a source that says nothing gets six attempts within the patience', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  // The program's own times, divided by ten.
+  const times = { stallMs: 3_000, silentMs: 6_000, unansweredMs: 1_500, connectMs: 500, baseMs: 25, maxWaitMs: 490 };
+  for (const answered of [false, true]) {
+    const { peer, store } = await storeBehindPeer(t, { object: OBJECT }, { policy: { ...QUICK, ...times } });
+    if (answered) await store.head('object', { signal });
+    peer.plan = () => ({ kind: 'stall' });
+    const before = peer.requests.length;
+    const began = performance.now();
+    const error = await rejectsWith(t, 'SOURCE_UNREACHABLE', () => store.get('object', { maxBytes: SIZE, signal }));
+    const ms = performance.now() - began;
+    const patience = answered ? times.silentMs : times.unansweredMs;
+    t.equal(peer.requests.length - before, 6, error.message);
+    t.ok(ms > patience * 0.8 && ms < patience + 1_000, `${ms} ms of ${patience}`);
+  }
+});
+
+test('a listing that comes slowly is waited for', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  const names = Array.from({ length: 60 }, (_, index) => `${index}`.padStart(60, '0'));
+  const objects = Object.fromEntries(names.map((name) => [name, new Uint8Array(1)]));
+  const policy = { ...QUICK, stallMs: 800, silentMs: 1_600, unansweredMs: 1_000 };
+  const { store, retries } = await storeBehindPeer(t, objects, {
+    policy,
+    plan: () => ({ kind: 'throttle', bytesPerSecond: 8_000 }),
+  });
+  const began = performance.now();
+  t.equal((await listed(store, '')).length, 60);
+  t.ok(performance.now() - began > policy.silentMs, 'it took longer than any silence may');
+  t.same(retries, []);
+});
+
 test('Retry-After is honoured, up to a bound', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
   const policy = { ...QUICK, maxRetryAfterMs: 1_500 };

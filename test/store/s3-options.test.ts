@@ -1,8 +1,10 @@
 // Choices of the S3 store that need no server: region, path style, prefix, proxies, checksums.
 import { test } from 'tap';
+import { DEFAULT_RETRY_POLICY, withStall } from '../../src/store/policy.ts';
 import { fullChecksums } from '../../src/store/s3-checksums.ts';
 import { checkEndpoint, choosePathStyle, chooseRegion, normalPrefix } from '../../src/store/s3-options.ts';
 import { goesDirectly, readProxyEnvironment } from '../../src/store/s3-proxy.ts';
+import { readStallMs } from '../../src/store/stall-setting.ts';
 
 test('the region', async (t) => {
   const endpoint = 'http://minio:9000';
@@ -42,6 +44,19 @@ test('the prefix', async (t) => {
   ] as const) {
     t.equal(normalPrefix({ bucket: 'b', ...(prefix === undefined ? {} : { prefix }) }), normal, `${prefix}`);
   }
+});
+
+test('the stall time', async (t) => {
+  t.equal(readStallMs({}), undefined);
+  t.equal(readStallMs({ KUBEVIRT_DM_STALL_SECONDS: '' }), undefined);
+  t.equal(readStallMs({ KUBEVIRT_DM_STALL_SECONDS: '90' }), 90_000);
+  t.equal(readStallMs({ KUBEVIRT_DM_STALL_SECONDS: '0.5' }), 500);
+  for (const text of ['0', '-1', '30s', '1e3', 'soon', '3601']) {
+    t.throws(() => readStallMs({ KUBEVIRT_DM_STALL_SECONDS: text }), { code: 'USAGE' }, text);
+  }
+  const longer = withStall(DEFAULT_RETRY_POLICY, 90_000);
+  t.match(longer, { stallMs: 90_000, silentMs: 180_000, unansweredMs: 45_000 }, 'the patience grows with it');
+  t.match(withStall(DEFAULT_RETRY_POLICY, 5_000), { stallMs: 5_000, silentMs: 60_000, unansweredMs: 15_000 });
 });
 
 test('proxies', async (t) => {
