@@ -3,6 +3,7 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf } from '../errors.ts';
 import { type Claim, encodeClaim, parseClaim } from './claim.ts';
 import type { DeviceIo } from './device-io.ts';
+import { withProblem } from './failure.ts';
 import { type DeviceLayout, planLayout } from './layout.ts';
 import type { BeginOptions, TargetSession } from './target.ts';
 
@@ -27,8 +28,8 @@ export async function beginBlockSession(options: BlockSessionOptions): Promise<T
     await io.sync();
     return session;
   } catch (error) {
-    await session.abandon();
-    throw error;
+    const { problem } = await session.abandon();
+    throw withProblem(error, problem);
   }
 }
 

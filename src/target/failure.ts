@@ -14,6 +14,13 @@ export function targetFailure(what: string, error: unknown, options: { readonly 
   return new DatamoverError(code, `${what}: ${reason}`, { hint: options.hint ?? HINTS[code], cause: error });
 }
 
+/** The error, and what could not be taken back after it; what is none of ours comes back as it is. */
+export function withProblem(error: unknown, problem: string | undefined): unknown {
+  if (problem === undefined || !(error instanceof DatamoverError)) return error;
+  const { code, message, hint } = error;
+  return new DatamoverError(code, `${message}; ${problem}`, { hint, cause: error });
+}
+
 type FailureCode = Extract<ErrorCode, 'TARGET_DENIED' | 'TARGET_FULL' | 'TARGET_WRITE_FAILED'>;
 
 const CODES: ReadonlyMap<string, FailureCode> = new Map([

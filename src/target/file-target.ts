@@ -7,8 +7,8 @@ import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { MiB } from '../units.ts';
-import { targetFailure } from './failure.ts';
-import { FileSession, syncFile, syncFolder } from './file-session.ts';
+import { targetFailure, withProblem } from './failure.ts';
+import { type FileParts, FileSession, syncFile, syncFolder } from './file-session.ts';
 import type { Range } from './layout.ts';
 import { describeOpener, findOpeners } from './openers.ts';
 import { isSameFile, partialPathOf } from './partial-file.ts';
@@ -121,23 +121,22 @@ class FileTarget implements Target {
         constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
         0o600,
       );
-      const session = new FileSession({
-        handle,
-        partial,
-        path: this.path,
-        realPath: this.realPath,
-        diskSize,
-        replace,
-        // Direct writes come in whole blocks, and would leave a file that is longer than such a disk.
-        cache: diskSize % DIRECT_UNIT === 0 ? await cacheModeOf(partial) : 'writeback',
-      });
-      await handle.truncate(diskSize).catch(async (error: unknown) => {
-        await session.abandon();
-        throw error;
-      });
-      return session;
+      return await this.#start({ handle, partial, path: this.path, realPath: this.realPath, diskSize, replace });
     } catch (error) {
       throw targetFailure(`cannot make ${partial}`, error);
+    }
+  }
+
+  async #start(parts: Omit<FileParts, 'cache'>): Promise<TargetSession> {
+    const { handle, partial, diskSize } = parts;
+    try {
+      await handle.truncate(diskSize);
+      // Direct writes come in whole blocks, and would leave a file that is longer than such a disk.
+      const cache = diskSize % DIRECT_UNIT === 0 ? await cacheModeOf(partial) : 'writeback';
+      return new FileSession({ ...parts, cache });
+    } catch (error) {
+      const { problem } = await new FileSession({ ...parts, cache: 'writeback' }).abandon();
+      throw withProblem(targetFailure(`cannot make ${partial}`, error), problem);
     }
   }
 

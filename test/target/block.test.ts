@@ -128,6 +128,28 @@ test('what fails late leaves a device that is blank at both ends, and what is fi
   t.equal(readFileSync(device.file)[0], 1, 'a finished disk is not wiped');
 });
 
+test('a claim that cannot be wiped is told', async (t) => {
+  if (!requires(t, 'root', 'losetup', 'strace')) return;
+  const device = loopDevice(t, { size: SIZE });
+  const module = fileURLToPath(new URL('../../src/target/open.ts', import.meta.url));
+  const script = `
+    const { openTarget } = await import(${JSON.stringify(module)});
+    const signal = new AbortController().signal;
+    const target = await openTarget({ path: ${JSON.stringify(device.path)}, partialTag: 'plan', signal });
+    target.checkSize(${SIZE});
+    await target.begin({ claim: ${JSON.stringify(CLAIM)}, diskSize: ${SIZE}, replace: false, signal }).catch(
+      ({ code, message }) => console.log(code, message),
+    );`;
+  // The claim is written, and nothing after it.
+  const inject = ['-P', device.path, '-e', 'inject=pwrite64:error=EIO:when=2+'];
+  const command = ['-f', '-qq', '-o', '/dev/null', ...inject, process.execPath, '--input-type=module', '-e', script];
+  // strace counts by thread.
+  const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+  const { stdout, stderr } = spawnSync('strace', command, { encoding: 'utf8', env });
+  t.match(stdout, /^TARGET_WRITE_FAILED cannot write .*; the claim on \/dev\/loop\d+ could not be wiped: /, stderr);
+  t.match(parseClaim(readFileSync(device.file)), CLAIM);
+});
+
 test('killed after any step, a device shows no partition table and no file system before the end', async (t) => {
   if (!requires(t, 'root', 'losetup', 'blkid', 'mkfs.ext4', 'sfdisk')) return;
   const module = fileURLToPath(new URL('../../src/target/open.ts', import.meta.url));

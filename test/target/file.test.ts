@@ -1,6 +1,6 @@
 // A raw file beside its place, and what it takes to get its name.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -169,10 +169,8 @@ test('a folder that may be written but not read is refused at the check', async 
         ({ code, message }) => console.log(code, message),
       );`;
     const [node = '', ...args] = nodeRunning(script);
-    // Without tap's own hooks, which write where that user may not.
-    const env = { ...process.env, NODE_OPTIONS: '' };
-    const { stdout, stderr } = spawnSync(node, args, { encoding: 'utf8', env });
-    t.match(stdout, /^TARGET_DENIED cannot make target .*: permission denied$/m, stderr);
+    const { stdout } = spawnSync(node, args, { encoding: 'utf8' });
+    t.match(stdout, /^TARGET_DENIED cannot make target .*: permission denied$/m);
   }
 });
 
@@ -184,6 +182,25 @@ function nodeRunning(script: string): string[] {
     const signal = new AbortController().signal;`;
   return [process.execPath, '--input-type=module', '-e', `${head}${script}`];
 }
+
+test('a beginning that comes to nothing leaves nothing', async (t) => {
+  if (!requires(t, 'strace')) return;
+  const folder = tempFolder(t);
+  const path = join(folder, 'disk.raw');
+  const script = `
+    const target = await openTarget({ path: ${JSON.stringify(path)}, partialTag: 'plan', signal });
+    await target.begin({ ...${JSON.stringify({ claim: CLAIM, diskSize: SIZE, replace: false })}, signal }).catch(
+      ({ name, code }) => console.log(name, code),
+    );`;
+  // The first opening makes it, the second asks whether it takes O_DIRECT.
+  const inject = ['-P', `${path}.plan.partial`, '-e', 'inject=openat:error=EMFILE:when=2'];
+  const command = ['-f', '-qq', '-o', '/dev/null', ...inject, ...nodeRunning(script)];
+  // strace counts by thread.
+  const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+  const { stdout, stderr } = spawnSync('strace', command, { encoding: 'utf8', env });
+  t.equal(stdout.trim(), 'DatamoverError TARGET_WRITE_FAILED', stderr);
+  t.strictSame(readdirSync(folder), []);
+});
 
 test('an existing file in a read-only folder is found at the check', async (t) => {
   if (!requires(t, 'root', 'mount')) return;
