@@ -4,10 +4,12 @@ import type { BlockGraph } from '../qemu/graph.ts';
 export interface Guest {
   /** A node whose content, from 0 to `size`, is the disk. */
   readonly node: BlockGraph;
+  /** The same, read from the layers themselves: what the edges are taken from, and the target is compared with. */
+  readonly chain: BlockGraph;
   /** Bytes: the tip's virtual size. */
   readonly size: number;
   /**
-   * Runs `work`, which reads `range` of the disk through qemu, once and in its order; all that reads the node goes through
+   * Runs `work`, which reads `range` of the disk through qemu, once and in its order; all that reads a node goes through
    * here. Its signal is aborted with the run's, and when the source fails for good: then this rejects with the source's error.
    */
   reading<T>(range: GuestRange, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
@@ -22,8 +24,8 @@ export interface GuestRange {
 
 /** A disk whose layers, or whose raw image, lie in scratch: nothing is to be prepared for reading it. */
 export function localGuest(
-  { node, size }: Pick<Guest, 'node' | 'size'>,
+  { node, chain, size }: Pick<Guest, 'node' | 'chain' | 'size'>,
   { signal }: { readonly signal: AbortSignal },
 ): Guest {
-  return { node, size, reading: (_range, work) => work(signal) };
+  return { node, chain, size, reading: (_range, work) => work(signal) };
 }

@@ -48,7 +48,7 @@ async function prepare(run: Run, options: StageOptions): Promise<Guest> {
   if (tip === undefined) throw new TypeError(`PVC ${chain.disk.name} has no layer`);
   const opened = rebasedChain(fileNode(tip.path), { layers: layers.length, ...cacheLimit(chain) });
   const node = cached(opened, await cacheModeOf(tip.path));
-  const staged = localGuest({ node, size: chain.virtualSize }, run);
+  const staged = localGuest({ node, chain: node, size: chain.virtualSize }, run);
   return run.options.strategy === 'staged-raw' ? await assemble(run, staged, options) : staged;
 }
 
@@ -188,7 +188,7 @@ async function assemble(run: Run, staged: Guest, options: StageOptions): Promise
   tally.seconds.convert += seconds;
   await noteUsage(run, options);
   const node = cached(rawNode(fileNode(path)), await cacheModeOf(path));
-  return localGuest({ node, size: staged.size }, run);
+  return localGuest({ node, chain: staged.chain, size: staged.size }, run);
 }
 
 /**

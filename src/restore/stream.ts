@@ -39,6 +39,7 @@ export async function withStreamedGuest<T>(
       await examine(run, served, { chain, tally });
       return await work({
         node: served.node,
+        chain: served.node,
         size: chain.virtualSize,
         reading: (range, inner) => readThroughWindow(served, arena, range, inner),
       });

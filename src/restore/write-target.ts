@@ -37,9 +37,13 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
     signal: run.signal,
   });
   try {
-    const source = await maskGuest(session, options);
+    const source = await maskDisk(session, guest.node, options);
     await writeBody(run, session, source, options);
-    if (run.options.verify === 'compare') await compareBody(run, session, source, options);
+    if (run.options.verify === 'compare') {
+      // A raw image in scratch, from which the target was written, proves nothing of the chain.
+      const chain = guest.chain === guest.node ? source : await maskDisk(session, guest.chain, options);
+      await compareBody(run, session, chain, options);
+    }
     await finish(run, session, options);
   } catch (error) {
     await abandon(run, session, pvc);
@@ -48,9 +52,13 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
 }
 
 /** The disk as it is to lie on the target until its edges are written. */
-async function maskGuest(session: TargetSession, { guest, folder }: WriteOptions): Promise<BlockGraph> {
+async function maskDisk(
+  session: TargetSession,
+  disk: BlockGraph,
+  { guest, folder }: WriteOptions,
+): Promise<BlockGraph> {
   const { mask } = session;
-  if (mask === undefined) return guest.node;
+  if (mask === undefined) return disk;
   const path = join(folder, 'mask.qcow2');
   try {
     await writeFile(join(folder, 'claim'), mask.head, { mode: 0o600 });
@@ -60,7 +68,7 @@ async function maskGuest(session: TargetSession, { guest, folder }: WriteOptions
   }
   const head = { name: 'claim', length: mask.head.length };
   return await guest.reading(NOTHING_FORESEEN, (signal) =>
-    makeMask({ path, below: guest.node, size: guest.size, head, zeros: mask.zeros, signal }),
+    makeMask({ path, below: disk, size: guest.size, head, zeros: mask.zeros, signal }),
   );
 }
 
@@ -126,7 +134,7 @@ async function compareBody(run: Run, session: TargetSession, source: BlockGraph,
   tally.seconds.verify = seconds;
 }
 
-/** The edges are read through the same graph as the body, and written by us; `finish` proves them by reading back. */
+/** The edges are read from the chain, and written by us; `finish` proves them by reading back. */
 async function finish(
   run: Run,
   session: TargetSession,
@@ -158,7 +166,7 @@ async function readRange(
   try {
     await makeSparseFile(path, range.length);
     await convert({
-      source: window(guest.node, range),
+      source: window(guest.chain, range),
       target: rawNode(fileNode(path)),
       cache: 'writeback',
       targetIsZero: true,

@@ -104,6 +104,33 @@ test('what is wrong on the target after convert is found by --verify compare, an
   }
 });
 
+test('what is wrong in the raw image is found by --verify compare, which asks the chain', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, 'root', 'losetup', 'mkfifo')) return;
+  const made = await backupOf(t);
+  const { tip } = visiblePlaces(t, made);
+  const disk = async (t: Test, at: number) => {
+    const device = loopDevice(t, { size: SIZE });
+    const scratch = tempFolder(t);
+    const plan = await planFor(made, BACKUP, { rootdisk: device.path }, { scratch });
+    const gate = gateBefore(t, '^convert.*mask');
+    const run = watchRestore(t, plan, ['--strategy', 'staged-raw', '--verify', 'compare'], { env: gate.env });
+    await gate.reached();
+    const [raw = ''] = readdirSync(scratch, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      /disk\.raw$/.test(name),
+    );
+    scribble(join(scratch, raw), at, Buffer.alloc(512, 0xee));
+    gate.open();
+    return { device, end: await run.end };
+  };
+  const body = await disk(t, tip);
+  t.equal(body.end.exitCode, 8);
+  t.equal(body.end.document?.error?.code, 'VERIFY_MISMATCH');
+  t.equal(headOf(body.device), 'blank');
+  const edge = await disk(t, 512);
+  t.equal(edge.end.exitCode, 0, edge.end.document?.error?.message ?? 'the edges are taken from the chain');
+  t.equal(await difference(edge.device.file, truth(made)), undefined);
+});
+
 const mapSchema = z.array(z.object({ start: z.number(), length: z.number(), depth: z.number(), data: z.boolean() }));
 
 /** Offsets of whole clusters beyond the edges, by the layer that shows there. */
