@@ -200,6 +200,8 @@ class BlockTarget implements Target {
         hint: 'something changed the device nodes meanwhile; look at them and run again',
       });
     }
+    // Hours may have passed since the check, and a virtual machine that was started meanwhile does not see that it is held.
+    await checkNoWriters({ path, device: deviceNumber(device), signal: options.signal });
     return await beginBlockSession({ ...options, ...this.#parts, cache: direct ? 'none' : 'writeback' });
   }
 

@@ -44,15 +44,25 @@ async function checkReplaceable({ path, realPath }: OpenFileOptions): Promise<vo
   });
 }
 
-async function checkNotWritten({ path, realPath, signal }: OpenFileOptions): Promise<void> {
-  const { dev, ino } = await stat(realPath, { bigint: true });
-  const writers = (await findOpeners({ file: { dev, ino } }, { signal })).filter(({ writes }) => writes);
+/** TARGET_BUSY when a process has the file at `realPath`, if there is one, open for writing. */
+async function checkNotWritten({
+  path,
+  realPath,
+  signal,
+}: Pick<OpenFileOptions, 'path' | 'realPath' | 'signal'>): Promise<void> {
+  const found = await stat(realPath, { bigint: true }).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw targetFailure(`cannot look at target ${path}`, error);
+  });
+  if (found === undefined) return;
+  const openers = await findOpeners({ file: { dev: found.dev, ino: found.ino } }, { signal });
+  const writers = openers.filter(({ writes }) => writes);
   if (writers.length === 0) return;
   throw new DatamoverError(
     'TARGET_BUSY',
-    `target ${path} is in use: open for writing in ${writers.map(describeOpener).join(', ')}`,
+    `target ${path} is in use: ${realPath} is open for writing in ${writers.map(describeOpener).join(', ')}`,
     {
-      hint: 'stop the virtual machine or program that uses it (losetup -j names a loop device), and run again',
+      hint: 'stop the virtual machine, other run or program that uses it (losetup -j names a loop device), and run again',
     },
   );
 }
@@ -108,11 +118,13 @@ class FileTarget implements Target {
     }
   }
 
-  async begin({ diskSize, replace }: BeginOptions): Promise<TargetSession> {
+  async begin({ diskSize, replace, signal }: BeginOptions): Promise<TargetSession> {
     const partial = this.#partialPath;
+    // Hours may have passed since the check; and another run of this plan, with scratch elsewhere, writes the same file.
+    for (const realPath of [this.realPath, partial]) await checkNotWritten({ path: this.path, realPath, signal });
     try {
       await makeFolders(dirname(partial), 0o700);
-      // A run of this very plan that was killed left it; nobody else uses this name.
+      // A run of this very plan that was killed left it.
       await unlink(partial).catch((error: unknown) => {
         if (systemCode(error) !== 'ENOENT') throw error;
       });

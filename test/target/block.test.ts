@@ -207,6 +207,23 @@ test('a device of another writer, a read-only one, one that is too small', async
   await t.rejects(openTarget({ path: readOnly.path, partialTag: 'plan', signal }), { code: 'TARGET_DENIED' });
 });
 
+test('a writer that came after the check is seen before the claim', async (t) => {
+  if (!requires(t, 'root', 'losetup')) return;
+  const device = loopDevice(t, { size: SIZE });
+  const target = await opened(t, device.path);
+  const writer = await open(device.path, 'r+');
+  const other = spawn('sleep', ['60'], { stdio: ['ignore', writer.fd, 'ignore'] });
+  await writer.close();
+  await t.rejects(target.begin(BEGIN), { code: 'TARGET_BUSY', message: /sleep/ });
+  t.ok(
+    readFileSync(device.file).every((byte) => byte === 0),
+    'nothing is written',
+  );
+  other.kill();
+  await once(other, 'close');
+  t.strictSame(await (await target.begin(BEGIN)).abandon(), {});
+});
+
 test('a partition table on the target itself is no holder, a mounted partition is', async (t) => {
   if (!requires(t, 'root', 'losetup', 'sfdisk', 'partx', 'mkfs.ext4')) return;
   const device = loopDevice(t, { size: 32 * MiB, partitions: true });

@@ -1,5 +1,6 @@
 // A raw file beside its place, and what it takes to get its name.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -200,6 +201,26 @@ test('a beginning that comes to nothing leaves nothing', async (t) => {
   const { stdout, stderr } = spawnSync('strace', command, { encoding: 'utf8', env });
   t.equal(stdout.trim(), 'DatamoverError TARGET_WRITE_FAILED', stderr);
   t.strictSame(readdirSync(folder), []);
+});
+
+test('a file that another run or program writes is not taken from it', async (t) => {
+  if (!requires(t, 'sleep')) return;
+  const path = join(tempFolder(t), 'disk.raw');
+  const target = await opened(t, path);
+  for (const written of [`${path}.plan.partial`, path]) {
+    writeFileSync(written, 'theirs');
+    const writer = await open(written, 'r+');
+    const other = spawn('sleep', ['60'], { stdio: ['ignore', writer.fd, 'ignore'] });
+    await writer.close();
+    await t.rejects(target.begin({ ...BEGIN, replace: true }), { code: 'TARGET_BUSY', message: /sleep/ });
+    t.equal(readFileSync(written, 'utf8'), 'theirs');
+    const ended = once(other, 'close');
+    other.kill();
+    await ended;
+  }
+  const session = await target.begin({ ...BEGIN, replace: true });
+  await session.finish([]);
+  t.equal(statSync(path).size, SIZE);
 });
 
 test('an existing file in a read-only folder is found at the check', async (t) => {
