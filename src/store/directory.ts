@@ -98,7 +98,7 @@ async function readRange(
   const { key, range, context } = options;
   checkKey(key);
   checkRange(key, range);
-  const sink = new WatchedSink(options.sink, range, place.where);
+  const sink = new WatchedSink(options.sink, range);
   const request = { key, what: `reading ${place.where}`, offset: () => sink.position };
   const once = (): Promise<void> =>
     withObjectFile(place, async (file) => {

@@ -19,12 +19,18 @@ export async function chooseCredentials(
   env: Environment,
 ): Promise<AwsCredentialIdentityProvider | undefined> {
   if (credentialsFile !== undefined) return await fromFile(credentialsFile, profile ?? 'default');
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  const accessKeyId = oneLine(env.AWS_ACCESS_KEY_ID);
+  const secretAccessKey = oneLine(env.AWS_SECRET_ACCESS_KEY);
   // As in the SDK's chain: a profile that is asked for wins over keys in the environment.
   const byProfile = profile !== undefined || (env.AWS_PROFILE ?? '') !== '';
   if (byProfile || !accessKeyId || !secretAccessKey) return undefined;
-  const sessionToken = env.AWS_SESSION_TOKEN;
+  const sessionToken = oneLine(env.AWS_SESSION_TOKEN);
   return async () => ({ accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) });
+}
+
+/** A Secret that was made with `echo` ends with a line break, which is no part of a key. */
+function oneLine(value: string | undefined): string | undefined {
+  return value?.replace(/[\r\n]+$/, '');
 }
 
 async function fromFile(file: string, profile: string): Promise<AwsCredentialIdentityProvider> {

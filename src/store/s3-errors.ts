@@ -2,7 +2,7 @@
 // Messages are made of status, name and key only: the server's own text and the SDK's error may quote the request.
 import { DatamoverError, type ErrorCode, systemCode } from '../errors.ts';
 import { TransientError } from './policy.ts';
-import { ACCESS_HINTS, DEFAULT_ACCESS_HINT, SSE_HINT } from './s3-hints.ts';
+import { ACCESS_HINTS, DEFAULT_ACCESS_HINT, PROXY_HINT, SSE_HINT } from './s3-hints.ts';
 
 export interface FailureContext {
   /** What was asked for: `s3://bucket/prefix/key`. */
@@ -31,6 +31,9 @@ export function sortFailure(error: unknown, context: FailureContext): unknown {
   const code = systemCode(error);
   // A token file that the chain was sent to.
   if (code !== undefined && 'syscall' in error && error.syscall === 'open') return noKeys(error, context);
+  if (code === 'ERR_INVALID_CHAR') return oddKeys(error, context);
+  // A call that cannot be made is a bug of ours.
+  if (error instanceof TypeError || error instanceof RangeError) return error;
   if (code !== undefined) return fromConnection(code, error, context);
   // The SDK's own time limit for making a connection has no code.
   if (error.name === 'TimeoutError') return new TransientError('no connection was made in time', { cause: error });
@@ -85,7 +88,9 @@ function fromService(failure: ServiceFailure, context: FailureContext): Datamove
     return new TransientError(`the clock is off (${answer})`, { mended: true, unlikely: true, finally: final(CLOCK) });
   }
   if (/^(NoSuchBucket|InvalidBucketName)$/.test(name)) return missingBucket(context, cause);
-  if (status === 404) return missingObject(context, cause);
+  // A 404 without S3's own name is a gateway's before it, say, while it restarts. (HEAD's, which names nothing, does not come here.)
+  if (/^(NoSuchKey|NoSuchVersion)$/.test(name)) return missingObject(context, cause);
+  if (status === 404) return new TransientError('the server answered 404, without a word of S3', { cause });
   if (status === 412 || status === 416) return changedObject(context.where, cause);
   if (isTransient(status, name)) return new TransientError(`the server answered ${answer}`, { retryAfterMs, cause });
   if (status < 300) {
@@ -121,10 +126,7 @@ function refusalOf(status: number, name: string): Refusal {
   if (status === 400 && /^(Invalid(Argument|Request|EncryptionAlgorithmError)|Unknown)$/.test(name)) {
     return { code: 'ACCESS_DENIED', why: 'the server refused the request', hint: SSE_HINT };
   }
-  const hint =
-    status === 407
-      ? 'the proxy wants a login: put user and password into HTTP(S)_PROXY'
-      : 'check endpoint, region and bucket; is this an S3 server?';
+  const hint = status === 407 ? PROXY_HINT : 'check endpoint, region and bucket; is this an S3 server?';
   return { code: 'SOURCE_UNREACHABLE', why: 'the server refused the request', hint };
 }
 
@@ -162,6 +164,13 @@ function noKeys(error: unknown, { where }: FailureContext): DatamoverError {
   });
 }
 
+function oddKeys(error: unknown, { where }: FailureContext): DatamoverError {
+  return new DatamoverError('ACCESS_DENIED', `${where}: the keys hold a character that no key has`, {
+    hint: 'look for a line break in the access key and the session token (a Secret made with echo has one at its end)',
+    cause: new Error(systemCode(error)),
+  });
+}
+
 /** What the SDK finds wrong before it asks anything. */
 function fromSettings(error: Error): Error {
   if (/^Region is missing/.test(error.message)) {
@@ -178,9 +187,10 @@ function fromSettings(error: Error): Error {
 }
 
 const CERTIFICATE =
-  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH)/;
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH|PATH_LENGTH_|ERROR_IN_|CRL_|UNSPECIFIED$)/;
 
-function fromConnection(code: string, error: unknown, { where }: FailureContext): unknown {
+/** Whatever has a code and came from a connection may pass, some of it not likely. */
+function fromConnection(code: string, error: Error, { where }: FailureContext): DatamoverError | TransientError {
   if (CERTIFICATE.test(code)) {
     return new DatamoverError('SOURCE_UNREACHABLE', `${where}: the server's certificate is not trusted (${code})`, {
       hint: 'give the CA that signed it as caFile (source.s3.caFile, --ca-file), and the host name that it is made out to as endpoint',
@@ -193,8 +203,12 @@ function fromConnection(code: string, error: unknown, { where }: FailureContext)
       cause: error,
     });
   }
-  if (/^(ERR_SSL_|ERR_TLS_|EPROTO$|HPE_)/.test(code)) return new TransientError(code, { unlikely: true, cause: error });
-  if (/^(E[A-Z]+|EAI_[A-Z]+|ERR_STREAM_PREMATURE_CLOSE|ERR_PROXY_TUNNEL)$/.test(code))
-    return new TransientError(code, { cause: error });
-  return error;
+  if (code === 'ERR_PROXY_TUNNEL' && 'statusCode' in error && error.statusCode === 407) {
+    return new DatamoverError('SOURCE_UNREACHABLE', `${where}: the proxy refused the connection (407)`, {
+      hint: PROXY_HINT,
+      cause: error,
+    });
+  }
+  const likely = /^(E[A-Z]+|EAI_[A-Z]+|ERR_STREAM_PREMATURE_CLOSE|ERR_PROXY_TUNNEL)$/.test(code) && code !== 'EPROTO';
+  return new TransientError(code, { unlikely: !likely, cause: error });
 }

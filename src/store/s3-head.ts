@@ -58,6 +58,10 @@ async function missing(session: S3Session, key: string, attempt: Attempt): Promi
   } catch (error) {
     attempt.signal.throwIfAborted();
     if (nameOf(error) === 'NoSuchBucket') return missingBucket(context);
+    const { keys } = session;
+    const sorted = await session.sorted(error, { key, keys, signal: attempt.signal });
+    // It is not S3 that answered.
+    if (statusOf(error) === 404 && sorted instanceof TransientError) return sorted;
     // Listing may be forbidden or fail: that the object is missing has been answered all the same.
   }
   return missingObject(context);

@@ -6,6 +6,8 @@ export const DEFAULT_ACCESS_HINT =
 export const SSE_HINT =
   'an object that is encrypted with a key of yours (SSE-C) needs that key as sseCustomerKeyFile, and most servers want https for it';
 
+export const PROXY_HINT = 'the proxy wants a login: put user and password into HTTP(S)_PROXY';
+
 export const ACCESS_HINTS: ReadonlyMap<string, string> = new Map([
   ['InvalidAccessKeyId', 'the server does not know the access key: check credentialsFile, profile and endpoint'],
   [

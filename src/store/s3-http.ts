@@ -61,7 +61,9 @@ export interface RequestHead {
 export function formatRequestHead({ method, target, headers }: RequestHead): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   for (const line of [target, ...lines]) {
-    if (/[\r\n\0]/.test(line)) throw new TypeError('a line break in a request header');
+    if (/[\r\n\0]/.test(line)) {
+      throw Object.assign(new TypeError('a line break in a request header'), { code: 'ERR_INVALID_CHAR' });
+    }
   }
   return [`${method} ${target} HTTP/1.1`, ...lines, '', ''].join('\r\n');
 }

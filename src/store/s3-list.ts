@@ -16,18 +16,16 @@ export async function* listObjects(
   const seen = new Set<string>();
   let token: string | undefined;
   do {
-    const page = await listPage(session, prefix, token, context);
+    const page = await listPage(session, { prefix, token, seen }, context);
     yield* entriesOf(page, session.prefix, prefix);
     token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-    if (token !== undefined && seen.has(token)) throw new TypeError('the listing repeats itself');
     if (token !== undefined) seen.add(token);
   } while (token !== undefined);
 }
 
 async function listPage(
   session: S3Session,
-  prefix: string,
-  token: string | undefined,
+  { prefix, token, seen }: { prefix: string; token: string | undefined; seen: ReadonlySet<string> },
   context: RetryContext,
 ): Promise<ListObjectsV2CommandOutput> {
   const what = `listing ${session.describe(prefix)}`;
@@ -36,7 +34,7 @@ async function listPage(
     const { keys } = session;
     try {
       const page = await session.list(prefix, { token }, { attempt, onBytes: highWater.over(attempt) });
-      checkPage(page);
+      checkPage(page, seen);
       return page;
     } catch (error) {
       throw await session.sorted(error, { key: prefix, keys, signal: attempt.signal });
@@ -45,12 +43,15 @@ async function listPage(
 }
 
 /** A web page with status 200 is read as an empty listing by the SDK. */
-function checkPage(page: ListObjectsV2CommandOutput): void {
+function checkPage(page: ListObjectsV2CommandOutput, seen: ReadonlySet<string>): void {
   if (page.Name === undefined && page.KeyCount === undefined && page.IsTruncated === undefined) {
     throw new TransientError('the server sent something else than a listing', { unlikely: true });
   }
   if (page.IsTruncated === true && page.NextContinuationToken === undefined) {
     throw new TransientError('the server cut a listing short', { unlikely: true });
+  }
+  if (page.NextContinuationToken !== undefined && seen.has(page.NextContinuationToken)) {
+    throw new TransientError('the server began a listing anew in its middle', { unlikely: true });
   }
 }
 

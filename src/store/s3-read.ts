@@ -1,5 +1,6 @@
 // A ranged read of one pinned object, resumed from the next byte wanted until it is whole.
 import type { Attempt } from './attempt.ts';
+import { LastByteHeld } from './last-byte.ts';
 import { TransientError } from './policy.ts';
 import { type RetryContext, withRetries } from './retry.ts';
 import { changedObject } from './s3-errors.ts';
@@ -15,22 +16,25 @@ export async function readObject(
 ): Promise<void> {
   const { key, range, context } = options;
   const where = session.describe(key);
-  const sink = new WatchedSink(options.sink, range, where);
+  const sink = new WatchedSink(options.sink, range);
   const last = range.offset + range.length - 1;
   const request = { key, what: `reading ${where} at offset ${range.offset}`, offset: () => sink.position };
   const once = async (attempt: Attempt): Promise<void> => {
     // The attempt before failed after its last byte.
     if (sink.left === 0) return;
     const first = sink.position;
+    const held = new LastByteHeld(sink);
     const receiver: Receiver = {
       onHead: ({ status, headers }) => {
         attempt.answered();
         if (status < 200 || status > 299) return undefined;
         checkAnswer({ status, headers }, { first, last, range, where });
-        return sink;
+        // A length that is said has been checked; one that is not is known only at the end.
+        return headers['content-length'] === undefined ? held : sink;
       },
     };
     await session.get(key, { range: `bytes=${first}-${last}`, etag: range.etag }, receiver, attempt.signal);
+    await held.release();
     if (sink.left > 0)
       throw new TransientError(`the body ended ${sink.left} bytes early`, { unlikely: sink.position === first });
   };

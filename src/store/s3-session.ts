@@ -11,7 +11,9 @@ import { type FailureContext, nameOf, sortFailure } from './s3-errors.ts';
 import type { Receiver } from './s3-exchange.ts';
 import { readSseKey, readTlsOptions } from './s3-files.ts';
 import {
+  checkBucket,
   checkEndpoint,
+  chooseEndpoint,
   choosePathStyle,
   chooseRegion,
   type Environment,
@@ -59,7 +61,9 @@ export class S3Session {
   }
 
   static async open(options: S3Options, { concurrency, policy, source, env }: SessionOptions): Promise<S3Session> {
-    const endpoint = checkEndpoint(options);
+    checkBucket(options);
+    const endpoint = chooseEndpoint(options, env);
+    const url = checkEndpoint(endpoint);
     const region = chooseRegion(options, env);
     const proxies = readProxyEnvironment(env);
     const tls = await readTlsOptions(options);
@@ -81,14 +85,14 @@ export class S3Session {
       // Ranged answers may carry the whole object's checksum, and the SDK would compare it with the part.
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestChecksumCalculation: 'WHEN_REQUIRED',
-      forcePathStyle: choosePathStyle(options, endpoint),
+      forcePathStyle: choosePathStyle(options, url),
       logger: SILENT,
       ...(region === undefined ? {} : { region }),
-      ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+      ...(endpoint === undefined ? {} : { endpoint }),
       ...(credentials === undefined ? {} : { credentials }),
       ...(credentials !== undefined || options.profile === undefined ? {} : { profile: options.profile }),
     });
-    return new S3Session(sdk, client, options, sseKey);
+    return new S3Session(sdk, client, { ...options, ...(endpoint === undefined ? {} : { endpoint }) }, sseKey);
   }
 
   /** Which keys a request that begins now is signed with: grows whenever they were renewed. To be handed to `sorted`. */
@@ -150,7 +154,7 @@ export class S3Session {
 
   /**
    * What an error of this session means; see `sortFailure`. An expired session token is renewed, if that can be done: once
-   * for all requests that were signed with it.
+   * for all requests that were signed with it. What hinders the renewal may pass: a file half written, a service that restarts.
    */
   async sorted(
     error: unknown,
@@ -159,7 +163,16 @@ export class S3Session {
     const failure = sortFailure(error, this.context(key));
     const name = nameOf(error);
     if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
-    if (!(failure instanceof DatamoverError) || !(await orAborted(this.#renewed(keys), signal))) return failure;
+    if (!(failure instanceof DatamoverError)) return failure;
+    try {
+      if (!(await orAborted(this.#renewed(keys), signal))) return failure;
+    } catch (cause) {
+      signal.throwIfAborted();
+      return new TransientError('the session token had expired, and no other could be had', {
+        finally: failure,
+        cause,
+      });
+    }
     return new TransientError('the session token had expired', { mended: true, unlikely: true, finally: failure });
   }
 

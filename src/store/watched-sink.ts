@@ -1,22 +1,18 @@
 // A read's sink over all its attempts: where the read stands, that no byte more is taken than was asked for, that an
 // attempt's watch rests while the sink is busy, and that no attempt ends before the sink has come to rest.
-import { DatamoverError } from '../errors.ts';
 import type { Attempt } from './attempt.ts';
 import { orAborted } from './or-aborted.ts';
 import type { Sink } from './store.ts';
 
 export class WatchedSink implements Sink {
   readonly #sink: Sink;
-  readonly #where: string;
   readonly #end: number;
   #position: number;
   #attempt: Attempt | undefined;
   #busy: Promise<void> | undefined;
 
-  /** `where` is what is read, for messages. */
-  constructor(sink: Sink, { offset, length }: { readonly offset: number; readonly length: number }, where: string) {
+  constructor(sink: Sink, { offset, length }: { readonly offset: number; readonly length: number }) {
     this.#sink = sink;
-    this.#where = where;
     this.#position = offset;
     this.#end = offset + length;
   }
@@ -47,12 +43,7 @@ export class WatchedSink implements Sink {
   }
 
   room(): Uint8Array {
-    // Final: the bytes before are handed on already, and an answer that is too long cannot be believed in parts.
-    if (this.left === 0) {
-      throw new DatamoverError('SOURCE_UNREACHABLE', `${this.#where}: more bytes came than were asked for`, {
-        hint: 'something between here and the source spoils its answers (a proxy?); try again without it',
-      });
-    }
+    if (this.left === 0) throw new TypeError('no byte more is wanted');
     const room = this.#sink.room();
     return room.length > this.left ? room.subarray(0, this.left) : room;
   }

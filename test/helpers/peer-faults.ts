@@ -19,6 +19,8 @@ export type Fault =
       readonly retryAfter?: number;
       /** The server's clock. */
       readonly date?: string;
+      /** A web page instead of S3's words. */
+      readonly page?: boolean;
       /** Milliseconds until it comes. */
       readonly afterMs?: number;
     }
@@ -68,14 +70,15 @@ export async function faultyHead(
     return true;
   }
   if (fault.kind === 'status') {
-    const { status, code = 'InternalError', retryAfter, date, afterMs = 0 } = fault;
+    const { status, code = 'InternalError', retryAfter, date, page = false, afterMs = 0 } = fault;
     if (afterMs > 0) await delay(afterMs, undefined, { ref: false });
     outgoing.writeHead(status, {
-      'content-type': 'application/xml',
+      'content-type': page ? 'text/html' : 'application/xml',
       ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
       ...(date === undefined ? {} : { date }),
     });
-    outgoing.end(bodiless ? '' : `<?xml version="1.0"?><Error><Code>${code}</Code></Error>`);
+    const words = page ? '<html>default backend</html>' : `<?xml version="1.0"?><Error><Code>${code}</Code></Error>`;
+    outgoing.end(bodiless ? '' : words);
     return true;
   }
   if (fault.kind === 'page') {

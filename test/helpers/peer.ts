@@ -39,7 +39,7 @@ export interface PeerOptions {
   readonly seed?: number;
   readonly plan?: PeerPlan;
   /** Speak TLS to the program. */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly tls?: { readonly key: string; readonly cert: string; readonly ciphers?: string };
 }
 
 export interface Peer {

@@ -11,8 +11,8 @@ export interface Proxy {
   readonly logins: string[];
 }
 
-/** Starts a proxy; it ends with `t`. */
-export async function startProxy(t: Test): Promise<Proxy> {
+/** Starts a proxy, which lets nobody through if `closed`; it ends with `t`. */
+export async function startProxy(t: Test, { closed = false } = {}): Promise<Proxy> {
   const asked: string[] = [];
   const logins: string[] = [];
   const sockets = new Set<Socket>();
@@ -37,6 +37,10 @@ export async function startProxy(t: Test): Promise<Proxy> {
   });
   server.on('connect', (incoming: IncomingMessage, socket: Socket) => {
     note(incoming);
+    if (closed) {
+      socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
     const { hostname, port } = new URL(`http://${incoming.url ?? ''}`);
     const upstream = connect(Number(port), hostname, () => {
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');

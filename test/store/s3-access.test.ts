@@ -219,6 +219,66 @@ test('a service that gives no keys and no answer', async (t) => {
   }
 });
 
+test('keys with a line break', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const bucket = await rgw.createBucket();
+  await rgw.put(bucket, 'object', 'bytes');
+  const { endpoint, accessKey, secretKey } = rgw;
+  const echoed = { AWS_ACCESS_KEY_ID: `${accessKey}\n`, AWS_SECRET_ACCESS_KEY: `${secretKey}\r\n` };
+  const store = await open({ bucket, endpoint }, echoed);
+  t.equal((await store.head('object', { signal })).size, 5, 'at its end it is none of the key’s');
+  await store.close();
+  for (const env of [
+    { AWS_ACCESS_KEY_ID: 'a\nb', AWS_SECRET_ACCESS_KEY: 'b' },
+    { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_SESSION_TOKEN: 'geheim\nx' },
+  ]) {
+    const odd = await open({ bucket, endpoint }, env);
+    const range = { offset: 0, length: 1, etag: '"x"', size: 1, signal };
+    for (const ask of [
+      () => odd.head('object', { signal }),
+      () => odd.get('object', { maxBytes: 9, signal }),
+      () => listed(odd, ''),
+      () => readAll(odd, 'object', range),
+    ]) {
+      const error = await rejectsWith(t, 'ACCESS_DENIED', ask);
+      t.match(error.hint, 'line break');
+      t.notMatch(inspect(error, { depth: 20, showHidden: true }), 'geheim');
+    }
+    await odd.close();
+  }
+});
+
+test('keys whose renewal fails for a while', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const file = join(tempFolder(t), 'cloud');
+  const write = (token: string): void =>
+    writeFileSync(
+      file,
+      `[default]\naws_access_key_id=${rgw.accessKey}\naws_secret_access_key=${rgw.secretKey}\naws_session_token=${token}\n`,
+    );
+  write('old');
+  const policy = { ...QUICK, silentMs: 1_500 };
+  const { store, peer, retries } = await storeBehindPeer(
+    t,
+    { object: patternedBytes(1000) },
+    { policy, options: { credentialsFile: file } },
+  );
+  peer.plan = () => {
+    if (peer.requests.length > 3) return undefined;
+    if (peer.requests.length === 3) write('new');
+    else writeFileSync(file, '[defau');
+    return { kind: 'status', status: 400, code: 'ExpiredToken' };
+  };
+  t.equal((await store.get('object', { maxBytes: 1000, signal })).length, 1000);
+  t.match(retries[0]?.reason, 'no other could be had');
+  writeFileSync(file, '[defau');
+  peer.plan = () => ({ kind: 'status', status: 400, code: 'ExpiredToken' });
+  const error = await rejectsWith(t, 'ACCESS_DENIED', () => store.get('object', { maxBytes: 1000, signal }));
+  t.match(error.hint, 'get new credentials');
+});
+
 test('a clock that is off is put right', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
   const { store, peer, retries } = await storeBehindPeer(t, { object: patternedBytes(1000) });
@@ -311,6 +371,9 @@ test('an endpoint that is none', async (t) => {
     const error = await rejectsWith(t, 'PLAN_INVALID', () => open({ bucket: 'b', endpoint }), endpoint);
     t.notMatch(error.message, 'geheim');
   }
+  const fromEnvironment = { AWS_ENDPOINT_URL: '127.0.0.1:9000' };
+  const odd = await rejectsWith(t, 'PLAN_INVALID', () => open({ bucket: 'b' }, fromEnvironment));
+  t.match(odd.hint, 'AWS_ENDPOINT_URL');
   const proxy = { HTTP_PROXY: 'socks5://me:geheim@p' };
   t.notMatch((await rejectsWith(t, 'USAGE', () => open({ bucket: 'b' }, proxy))).message, 'geheim');
 });

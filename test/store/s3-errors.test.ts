@@ -30,14 +30,25 @@ test('what may pass', async (t) => {
     failure({ code: 'HPE_INVALID_CONSTANT' }),
     failure({ code: 'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC' }),
     failure({ code: 'ERR_PROXY_TUNNEL' }),
+    failure({ code: 'ERR_PROXY_TUNNEL', statusCode: 503 }),
+    failure({ code: 'ERR_OSSL_EVP_UNSUPPORTED' }),
+    failure({ code: 'SOMETHING_NEW' }),
+    answer(404, 'Unknown'),
+    // The SDK's name for a 404 that names nothing.
+    answer(404, 'NotFound'),
   ];
   for (const error of cases) t.type(sortFailure(error, context), TransientError, `${error.name} ${error.message}`);
 });
 
 test('what cannot', async (t) => {
   const cases: [Error, string][] = [
-    [answer(404, 'NotFound'), 'OBJECT_MISSING'],
     [answer(404, 'NoSuchBucket'), 'OBJECT_MISSING'],
+    [answer(404, 'NoSuchKey'), 'OBJECT_MISSING'],
+    [failure({ code: 'ERR_INVALID_CHAR' }), 'ACCESS_DENIED'],
+    [failure({ code: 'UNSPECIFIED' }), 'SOURCE_UNREACHABLE'],
+    [failure({ code: 'PATH_LENGTH_EXCEEDED' }), 'SOURCE_UNREACHABLE'],
+    [failure({ code: 'ERROR_IN_CERT_NOT_AFTER_FIELD' }), 'SOURCE_UNREACHABLE'],
+    [failure({ code: 'ERR_PROXY_TUNNEL', statusCode: 407 }), 'SOURCE_UNREACHABLE'],
     [answer(403, 'Unknown'), 'ACCESS_DENIED'],
     [answer(401, 'Unknown'), 'ACCESS_DENIED'],
     [answer(407, 'Unknown'), 'SOURCE_UNREACHABLE'],
@@ -86,6 +97,8 @@ test('a server’s words and the request are not quoted', async (t) => {
 test('what is no failure of S3 stays what it is', async (t) => {
   const bug = new TypeError('x is not a function');
   t.equal(sortFailure(bug, context), bug);
+  const coded = Object.assign(new TypeError('no string'), { code: 'ERR_INVALID_ARG_TYPE' });
+  t.equal(sortFailure(coded, context), coded);
   t.equal(sortFailure('text', context), 'text');
 });
 

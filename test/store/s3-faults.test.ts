@@ -37,6 +37,10 @@ const MENDED: readonly Fault[] = [
   { kind: 'short', bytes: 200_000 },
   { kind: 'long', bytes: 1 },
   { kind: 'long', bytes: 200_000 },
+  { kind: 'chunked', extra: 1 },
+  { kind: 'chunked', extra: 100_000 },
+  // A gateway whose backend restarts.
+  { kind: 'status', status: 404, page: true },
   { kind: 'unframed', after: 70_000 },
   { kind: 'ignore-range' },
   { kind: 'shift', bytes: 1 },
@@ -51,8 +55,6 @@ const HARMLESS: readonly Fault[] = [
 ];
 
 const FINAL: readonly [Fault, ErrorCode][] = [
-  // Its bytes are handed on before it is known to be too long.
-  [{ kind: 'chunked', extra: 1 }, 'SOURCE_UNREACHABLE'],
   [{ kind: 'swap' }, 'OBJECT_CHANGED'],
   [{ kind: 'total', total: 5 }, 'OBJECT_CHANGED'],
   [{ kind: 'status', status: 412, code: 'PreconditionFailed' }, 'OBJECT_CHANGED'],
@@ -73,6 +75,7 @@ const HOPELESS: readonly [Fault, RegExp][] = [
   [{ kind: 'shift', bytes: 1 }, /sent bytes 1001-301000 instead of 1000-300999/],
   [{ kind: 'short', bytes: 1 }, /299999 bytes instead of 300000/],
   [{ kind: 'long', bytes: 1 }, /300001 bytes instead of 300000/],
+  [{ kind: 'chunked', extra: 1 }, /more bytes came than were asked for/],
   [{ kind: 'no-etag' }, /no ETag/],
   [{ kind: 'page' }, /ignored Range \(200/],
   [{ kind: 'garbage' }, /something else than HTTP/],
@@ -172,6 +175,22 @@ test('every kind of request gets six attempts and more', async (t) => {
     const error = await rejectsWith(t, 'SOURCE_UNREACHABLE', ask, name);
     t.match(error.message, /503/);
     t.ok(peer.requests.length - before >= 6, `${name} was tried ${peer.requests.length - before} times`);
+  }
+});
+
+test('a gateway whose server restarts says 404 to all', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  const { peer, store } = await storeBehindPeer(t, { object: OBJECT });
+  const asks: (() => Promise<unknown>)[] = [
+    () => store.head('object', { signal }),
+    () => store.get('object', { maxBytes: SIZE, signal }),
+    () => listed(store, ''),
+  ];
+  for (const ask of asks) {
+    // HEAD is followed by a listing each time.
+    let left = 4;
+    peer.plan = () => (left-- > 0 ? { kind: 'status', status: 404, page: true } : undefined);
+    await t.resolves(ask(), 'it is none of S3’s');
   }
 });
 

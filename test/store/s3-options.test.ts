@@ -2,7 +2,14 @@
 import { test } from 'tap';
 import { DEFAULT_RETRY_POLICY, withStall } from '../../src/store/policy.ts';
 import { fullChecksums } from '../../src/store/s3-checksums.ts';
-import { checkEndpoint, choosePathStyle, chooseRegion, normalPrefix } from '../../src/store/s3-options.ts';
+import {
+  checkBucket,
+  checkEndpoint,
+  chooseEndpoint,
+  choosePathStyle,
+  chooseRegion,
+  normalPrefix,
+} from '../../src/store/s3-options.ts';
 import { goesDirectly, readProxyEnvironment } from '../../src/store/s3-proxy.ts';
 import { readStallMs } from '../../src/store/stall-setting.ts';
 
@@ -16,14 +23,25 @@ test('the region', async (t) => {
   t.equal(chooseRegion({ bucket: 'b' }, {}), undefined, 'left to the SDK');
 });
 
+test('regions and buckets that are none', async (t) => {
+  for (const region of ['us east', 'us-east-1\n', '-a', 'a_b', 'x'.repeat(64)]) {
+    t.throws(() => chooseRegion({ bucket: 'b', region }, {}), { code: 'PLAN_INVALID' }, JSON.stringify(region));
+    t.throws(() => chooseRegion({ bucket: 'b' }, { AWS_REGION: region }), { code: 'PLAN_INVALID' });
+  }
+  for (const bucket of ['', 'a/b', 'a b', 'a\n', 'arn:aws:s3:us-east-1:123456789012:accesspoint/x']) {
+    t.throws(() => checkBucket({ bucket }), { code: 'PLAN_INVALID' }, JSON.stringify(bucket));
+  }
+  for (const bucket of ['b', 'my.bucket-1', 'Old_Name', 'tenant:bucket']) checkBucket({ bucket });
+});
+
 test('path style', async (t) => {
-  const style = (endpoint?: string, forcePathStyle?: boolean): boolean => {
+  const style = (endpoint?: string, forcePathStyle?: boolean, env = {}): boolean => {
     const options = {
       bucket: 'b',
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(forcePathStyle === undefined ? {} : { forcePathStyle }),
     };
-    return choosePathStyle(options, checkEndpoint(options));
+    return choosePathStyle(options, checkEndpoint(chooseEndpoint(options, env)));
   };
   t.equal(style('https://minio.example'), true);
   t.equal(style('https://minio.example', false), false);
@@ -31,6 +49,10 @@ test('path style', async (t) => {
   t.equal(style(undefined, true), true);
   t.equal(style('https://s3.eu-west-1.amazonaws.com'), false);
   t.equal(style('https://amazonaws.com.example'), true);
+  t.equal(style(undefined, undefined, { AWS_ENDPOINT_URL: 'http://minio:9000' }), true, 'from the environment too');
+  t.equal(style(undefined, undefined, { AWS_ENDPOINT_URL: 'https://s3.eu-west-1.amazonaws.com' }), false);
+  const ignored = { AWS_ENDPOINT_URL: 'http://minio:9000', AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'true' };
+  t.equal(style(undefined, undefined, ignored), false);
 });
 
 test('the prefix', async (t) => {

@@ -140,6 +140,20 @@ test('a certificate for another host', async (t) => {
   t.match(error.message, 'ERR_TLS_CERT_ALTNAME_INVALID');
 });
 
+test('a certificate that is too weak', async (t) => {
+  if (!requires(t, 'openssl', ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const certificates = makeCertificates(tempFolder(t), 'IP:127.0.0.1', { weak: true });
+  const tls = { ...certificates, ciphers: 'DEFAULT@SECLEVEL=0' };
+  const peer = await startPeer({ upstream: rgw.endpoint, tls }, t);
+  const store = await open(t, { bucket: 'b', endpoint: peer.endpoint, caFile: certificates.caFile }, rgw.env);
+  const range = { offset: 0, length: 1, etag: '"x"', size: 1, signal };
+  for (const ask of [() => store.head('object', { signal }), () => readAll(store, 'object', range)]) {
+    const error = await rejectsWith(t, 'SOURCE_UNREACHABLE', ask);
+    t.match(error.message, 'certificate is not trusted');
+  }
+});
+
 test('https to a port that speaks http', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
   const rgw = await startRgw(t);
@@ -178,6 +192,17 @@ test('through a proxy, http and https', async (t) => {
   const secure = await open(t, { bucket, endpoint: peer.endpoint, caFile: certificates.caFile }, env);
   await useAll(t, secure, 'https');
   t.equal(proxy.asked[before], `CONNECT ${peer.endpoint.replace('https://', '')}`);
+});
+
+test('a proxy that wants a login', async (t) => {
+  const proxy = await startProxy(t, { closed: true });
+  const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', HTTPS_PROXY: proxy.url };
+  const store = await open(t, { bucket: 'b', endpoint: 'https://s3.example' }, env);
+  const range = { offset: 0, length: 1, etag: '"x"', size: 1, signal };
+  for (const ask of [() => store.head('object', { signal }), () => readAll(store, 'object', range)]) {
+    const error = await rejectsWith(t, 'SOURCE_UNREACHABLE', ask, 'told at once');
+    t.match(error.hint, 'the proxy wants a login');
+  }
 });
 
 test('NO_PROXY', async (t) => {
