@@ -11,7 +11,8 @@ import type { Strategy } from './options.ts';
 import { scratchNeed } from './scratch-need.ts';
 
 export interface SpaceOptions {
-  readonly disks: readonly { readonly chain: CheckedChain; readonly target: Target }[];
+  /** Disks whose layers are brought; without the target where that is only read. */
+  readonly disks: readonly { readonly chain: CheckedChain; readonly target: Target | undefined }[];
   readonly strategy: Strategy;
   readonly headroomPercent: number;
   /** The scratch folder, which need not exist yet; undefined for `stream`. */
@@ -43,11 +44,11 @@ export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
   for (const { chain, target } of disks) {
     const { disk, virtualSize, layers } = chain;
     free += leftOf(disk);
-    const space = await target.freeSpace();
+    const space = await target?.freeSpace();
     if (space !== undefined && space.device === room?.device) {
       filesInScratch += virtualSize;
       free += space.leftBytes;
-    } else if (space !== undefined) {
+    } else if (target !== undefined && space !== undefined) {
       const before = onDevice.get(space.device) ?? { bytes: 0, free: space.bytes };
       onDevice.set(space.device, {
         bytes: before.bytes + virtualSize,

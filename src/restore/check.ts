@@ -56,7 +56,9 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   }
   problems.push(...(await checkPlaces(run.options, opened, scratch)));
   const space = await checkSpace({
-    disks: checked.filter(({ finished }) => finished === undefined),
+    disks: checked
+      .filter((one) => needsLayers(run.options, one))
+      .map(({ chain, target, finished }) => ({ chain, target: finished === undefined ? target : undefined })),
     strategy: run.options.strategy,
     headroomPercent: run.options.plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM,
     scratch,
@@ -69,6 +71,14 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   problems.push(...space.problems, ...(await problemsOf(qemu, signal)));
   if (problems.length > 0) throw DatamoverError.fromProblems(inPlanOrder(problems, run.options.plan.pvcs));
   return { disks: checked, scratchNeeded: space.scratchNeeded, scratchFree: space.scratchFree };
+}
+
+/** Whether a run reads the layers of a disk: to restore it, or to compare what an earlier run did not. */
+export function needsLayers(
+  { verify }: Pick<RestoreOptions, 'verify'>,
+  { finished }: Pick<CheckedDisk, 'finished'>,
+): boolean {
+  return finished === undefined || (verify === 'compare' && !finished.verified);
 }
 
 /** A run, or a dry run, which has at most found a folder; none is there for a run that has none to work in. */

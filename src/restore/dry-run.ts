@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DatamoverError, type Problem, toDatamoverError } from '../errors.ts';
 import { planId } from '../plan/identity.ts';
 import type { Target } from '../target/target.ts';
-import { type Checked, type CheckedDisk, type CheckRun, checkAll } from './check.ts';
+import { type Checked, type CheckedDisk, type CheckRun, checkAll, needsLayers } from './check.ts';
 import type { CheckedChain } from './check-layers.ts';
 import { layerFileName } from './download.ts';
 import { type FoundFolder, lookForWorkFolder } from './leftovers.ts';
@@ -75,14 +75,12 @@ async function lookAtFolder(
   }
 }
 
-function noteSkipped(
-  { strategy, progress }: RestoreOptions,
-  outcomes: Outcomes,
-  { chain, target, finished }: CheckedDisk,
-): void {
+function noteSkipped(options: RestoreOptions, outcomes: Outcomes, { chain, target, finished }: CheckedDisk): void {
+  const { strategy, progress } = options;
   outcomes.ended({ disk: chain.disk, chain, state: 'skipped', strategy, tally: startTally(chain) });
-  if (!finished) return;
-  const message = `an earlier run of this plan restored it onto ${target.path}, which still holds it: nothing would be done`;
+  if (finished === undefined) return;
+  const left = needsLayers(options, { finished }) ? 'it would be compared' : 'nothing would be done';
+  const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: ${left}`;
   progress.report({ type: 'note', pvc: chain.disk.name, message });
 }
 
@@ -90,7 +88,7 @@ function noteSkipped(
 async function bytesToFetch(run: CheckRun, { disks }: Checked, folder: FoundFolder | undefined): Promise<number> {
   let bytes = 0;
   for (const { chain, finished } of disks) {
-    if (finished) continue;
+    if (!needsLayers(run.options, { finished })) continue;
     bytes += run.options.strategy === 'stream' ? await estimateOf(run, chain) : await missingOf(run, chain, folder);
   }
   return bytes;

@@ -1,13 +1,13 @@
 // One PVC from its checked chain to its finished target.
 import { rm } from 'node:fs/promises';
 import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
-import { type CheckedDisk, checkBlank } from './check.ts';
+import { type CheckedDisk, checkBlank, needsLayers } from './check.ts';
+import { compareFinished } from './compare-target.ts';
 import { type DiskOnTarget, recordFinished } from './finished.ts';
 import type { Guest } from './guest.ts';
 import { type Run, secondsSince } from './run.ts';
-import { withStagedGuest } from './stage.ts';
-import { withStreamedGuest } from './stream.ts';
 import { type PvcOutcome, startTally, type Tally } from './tally.ts';
+import { withGuest } from './with-guest.ts';
 import { scratchError } from './work-folder.ts';
 import { writeTarget } from './write-target.ts';
 
@@ -44,8 +44,7 @@ async function restoreOnto(run: Run, { chain, target }: CheckedDisk, tally: Tall
     await checkBlank(run, chain, target);
     await writeTarget(run, { chain, target, guest, folder, tally });
   };
-  if (run.options.strategy === 'stream') await withStreamedGuest(run, { chain, folder, tally }, write);
-  else await withStagedGuest(run, { chain, folder, tally }, write);
+  await withGuest(run, { chain, folder, tally }, write);
   await concludePvc(run, { chain, target, verified: tally.verified }, folder);
 }
 
@@ -65,19 +64,23 @@ function placeInPlan({ options: { plan } }: Run, disk: string): number {
   return plan.pvcs.findIndex(({ name }) => name === disk);
 }
 
+/** Nothing is written to what an earlier run finished; it is compared when that is asked for and was not done then. */
 async function leaveFinished(run: Run, { chain, target, finished }: CheckedDisk, tally: Tally): Promise<void> {
-  const { progress, verify } = run.options;
+  const { folder, options } = run;
+  const { progress } = options;
   const pvc = chain.disk.name;
+  const place = placeInPlan(run, pvc);
   await target.settle();
   tally.verified = finished?.verified ?? false;
-  const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: nothing to do`;
+  const compares = needsLayers(options, { finished });
+  const left = compares ? 'still to be compared' : 'nothing to do';
+  const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: ${left}`;
   progress.report({ type: 'note', pvc, message });
-  await run.folder.removeDiskFolder(placeInPlan(run, pvc)).catch((error: unknown) => {
-    const left = `what an earlier run left of it in ${run.folder.path} could not be removed: ${messageOf(error)}`;
-    progress.report({ type: 'warning', pvc, message: left });
+  if (compares) {
+    await compareFinished(run, { chain, target, folder: await folder.diskFolder(place), tally });
+  }
+  await folder.removeDiskFolder(place).catch((error: unknown) => {
+    const kept = `what an earlier run left of it in ${folder.path} could not be removed: ${messageOf(error)}`;
+    progress.report({ type: 'warning', pvc, message: kept });
   });
-  if (verify !== 'compare' || tally.verified) return;
-  const unverified = `${target.path} was restored by an earlier run without --verify compare, and is not compared now`;
-  tally.warnings.push(unverified);
-  progress.report({ type: 'warning', pvc, message: unverified });
 }

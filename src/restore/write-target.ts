@@ -2,14 +2,13 @@
 // goes wrong on the way is undone as far as an orderly end can: the claim is wiped, a file's beginning is removed.
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DatamoverError } from '../errors.ts';
-import { compare } from '../qemu/compare.ts';
 import { convert } from '../qemu/convert.ts';
 import { type BlockGraph, cached, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import { makeMask } from '../qemu/mask.ts';
 import { zeroRange } from '../qemu/zero.ts';
 import type { Target, TargetSession } from '../target/target.ts';
 import type { CheckedChain } from './check-layers.ts';
+import { compareTarget } from './compare-target.ts';
 import { recordFinishing } from './finished.ts';
 import type { Guest, GuestRange } from './guest.ts';
 import { makeSparseFile } from './layer-file.ts';
@@ -41,8 +40,8 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
     await writeBody(run, session, source, options);
     if (run.options.verify === 'compare') {
       // A raw image in scratch, from which the target was written, proves nothing of the chain.
-      const chain = guest.chain === guest.node ? source : await maskDisk(session, guest.chain, options);
-      await compareBody(run, session, chain, options);
+      const shown = guest.chain === guest.node ? source : await maskDisk(session, guest.chain, options);
+      await compareBody(run, session, shown, options);
     }
     await finish(run, session, options);
   } catch (error) {
@@ -110,28 +109,12 @@ async function writeBody(run: Run, session: TargetSession, source: BlockGraph, o
   tally.seconds.convert += seconds;
 }
 
-async function compareBody(run: Run, session: TargetSession, source: BlockGraph, options: WriteOptions): Promise<void> {
+async function compareBody(run: Run, session: TargetSession, a: BlockGraph, options: WriteOptions): Promise<void> {
   const { chain, target, guest, tally } = options;
-  const pvc = chain.disk.name;
-  const { seconds } = await runPhase(run, { pvc, phase: 'verify', total: guest.size }, async (onBytes) => {
-    if (session.body.length === 0) return;
-    const comparison = await guest.reading(session.body, (signal) =>
-      compare({
-        a: source,
-        b: window(targetNode(session), { offset: 0, length: guest.size }),
-        name: target.path,
-        cache: session.cache,
-        onProgress: (fraction) => onBytes(Math.round(fraction * guest.size), guest.size),
-        signal,
-      }),
-    );
-    if (comparison.identical) return;
-    const place = comparison.offset === undefined ? '' : ` at byte ${comparison.offset}`;
-    throw new DatamoverError('VERIFY_MISMATCH', `${target.path} differs from the backup${place} after it was written`, {
-      hint: 'the device lost or changed what was written: do not boot from it, look at its health (dmesg), restore onto another one',
-    });
-  });
-  tally.seconds.verify = seconds;
+  const { body: range, cache } = session;
+  if (range.length === 0) return;
+  const b = window(targetNode(session), { offset: 0, length: guest.size });
+  await compareTarget(run, { pvc: chain.disk.name, path: target.path, guest, range, tally, a, b, cache });
 }
 
 /** The edges are read from the chain, and written by us; `finish` proves them by reading back. */

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { MiB } from '../../src/units.ts';
+import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, difference, type PlanForOptions, truthOf } from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
@@ -81,16 +81,36 @@ test('finished PVCs are not done twice', async (t) => {
     const run = await runRestore(plan, [], rgw.env);
     t.equal(run.document.error?.code, 'TARGET_NOT_BLANK');
   });
-  await t.test('what was compared once counts as compared, what was not is told', async (t) => {
+  await t.test('what was compared once counts as compared, what was not is compared now', async (t) => {
+    const flags = ['--verify', 'compare'];
     for (const compared of [true, false]) {
-      const flags = ['--verify', 'compare'];
-      const { plan } = await killedInSecond(t, compared ? flags : []);
+      const { plan, first } = await killedInSecond(t, compared ? flags : []);
+      const before = writesOf(first.path);
       const run = await runRestore(plan, flags, rgw.env);
       t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
-      t.match(run.document.pvcs, [{ verified: compared }, { verified: true }]);
-      t.match(run.document.pvcs[0]?.warnings ?? [], compared ? [] : [/is not compared now/]);
+      t.match(run.document.pvcs, [{ verified: true }, { verified: true }]);
+      t.equal(writesOf(first.path), before, 'nothing was written to it');
+      t.equal((run.document.pvcs[0]?.bytesDownloaded ?? 0) > 0, !compared, 'its layers are read to compare alone');
     }
   });
+  await t.test(
+    'a comparison that was still to be made finds a flipped byte, and forgets that it was finished',
+    async (t) => {
+      const { plan, first } = await killedInSecond(t);
+      const place = hiddenPlace(readFileSync(first.file));
+      const flipped = Buffer.from([readFileSync(first.file)[place] ?? 0]);
+      flipped[0] = (flipped[0] ?? 0) ^ 1;
+      execFileSync('dd', [`of=${first.path}`, 'bs=1', `seek=${place}`, 'conv=notrunc', 'status=none'], {
+        input: flipped,
+      });
+      execFileSync('blockdev', ['--flushbufs', first.path]);
+      const run = await runRestore(plan, ['--verify', 'compare'], rgw.env);
+      t.equal(run.exitCode, 8);
+      t.match(run.document.error, { code: 'VERIFY_MISMATCH', message: /differs from the backup at byte \d+/ });
+      const again = await runRestore(plan, [], rgw.env);
+      t.equal(again.document.error?.code, 'TARGET_NOT_BLANK');
+    },
+  );
   await t.test('a disk whose objects were replaced since does not count as restored', async (t) => {
     const { plan, first } = await killedInSecond(t);
     const tip = made.checkpoints[1]?.layers.find(({ disk }) => disk === 'rootdisk');
@@ -110,6 +130,12 @@ test('finished PVCs are not done twice', async (t) => {
 function swapLink(link: string, to: string): void {
   symlinkSync(to, `${link}.new`);
   renameSync(`${link}.new`, link);
+}
+
+/** A byte that none of the samples holds which prove that a disk is as it was left: 64 KiB of every 224 KiB here. */
+function hiddenPlace(disk: Buffer): number {
+  const step = (disk.length - 2 * MiB) / 64;
+  return MiB + Math.floor(step * 10) + 128 * KiB;
 }
 
 /** Sectors written to a device since it is there. */

@@ -1,0 +1,11 @@
+// The disk by the strategy that was asked for.
+import type { Guest } from './guest.ts';
+import type { Run } from './run.ts';
+import { type StageOptions, withStagedGuest } from './stage.ts';
+import { withStreamedGuest } from './stream.ts';
+
+/** Gives `work` the disk of a chain; what was made for it in `folder` is the caller's to remove. */
+export async function withGuest<T>(run: Run, options: StageOptions, work: (guest: Guest) => Promise<T>): Promise<T> {
+  if (run.options.strategy === 'stream') return await withStreamedGuest(run, options, work);
+  return await withStagedGuest(run, options, work);
+}
