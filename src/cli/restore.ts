@@ -27,10 +27,13 @@ export function restoreCommand(run: Run): Command {
       'The VMs that use the targets must be stopped. A run that was interrupted goes on when the same command is ' +
       'started again. The result goes to stdout, everything else to stderr.',
     examples: [
-      { says: 'what would be done; nothing is written', command: 'kubevirt-datamover restore plan.yaml --dry-run' },
+      {
+        says: 'what would be done; nothing is written',
+        command: 'kubevirt-datamover restore plan.yaml --scratch ./scratch --dry-run',
+      },
       {
         says: 'restore, then compare each target with the backup',
-        command: 'kubevirt-datamover restore plan.yaml --verify compare',
+        command: 'kubevirt-datamover restore plan.yaml --scratch ./scratch --verify compare',
       },
       {
         says: 'one PVC, without scratch space',
