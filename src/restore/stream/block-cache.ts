@@ -1,11 +1,13 @@
 // For readers that nobody can foresee: aligned blocks of the layers, kept as long as there is room, the least recently used
 // let go first; whoever reads one block after the other finds the next ones there.
+import { DatamoverError } from '../../errors.ts';
 import { KiB } from '../../units.ts';
 import type { Arena, Memory } from './arena.ts';
 import { type Begun, type DataReader, directReader } from './data-reader.ts';
 import { Piece } from './piece.ts';
 import type { RemoteLayer } from './remote-layer.ts';
 import type { Slots } from './slots.ts';
+import { waitFor } from './wait-for.ts';
 
 export interface BlockCacheOptions {
   readonly arena: Arena;
@@ -18,6 +20,8 @@ export interface BlockCacheOptions {
 const BLOCK = 512 * KiB;
 /** Blocks fetched ahead of a sequential reader: 8 MiB. */
 const AHEAD = 16;
+/** Fetches at a time, those that readers wait for included: as many as the source keeps connections for. */
+const FETCHES = 32;
 
 export class BlockCache implements DataReader {
   readonly #options: BlockCacheOptions;
@@ -26,6 +30,9 @@ export class BlockCache implements DataReader {
   readonly #running = new Set<Promise<void>>();
   /** Of each layer, the block that was read last. */
   readonly #last = new Map<RemoteLayer, number>();
+  readonly #gate = new Gate(FETCHES);
+  /** What became of layers that were replaced: none of their bytes can be vouched for any more. */
+  readonly #changed = new Map<RemoteLayer, DatamoverError>();
 
   constructor(options: BlockCacheOptions) {
     this.#options = options;
@@ -33,12 +40,19 @@ export class BlockCache implements DataReader {
 
   begin(layer: RemoteLayer, offset: number, end: number, signal: AbortSignal): Begun {
     const index = Math.floor(offset / BLOCK);
+    const changed = this.#changed.get(layer);
+    if (changed !== undefined) return { end, data: Promise.reject(changed) };
     const block = this.#use(layer, index) ?? this.#fetch(layer, index);
     const last = Math.min(end, (index + 1) * BLOCK);
-    if (block === undefined) return directReader.begin(layer, offset, last, signal);
+    if (block === undefined) return this.#directly(layer, offset, last, signal);
     const data = block.read(offset, last, signal);
     this.#readAhead(layer, index);
     return { end: last, data };
+  }
+
+  #directly(layer: RemoteLayer, offset: number, end: number, signal: AbortSignal): Begun {
+    const read = this.#gate.run(async () => await directReader.begin(layer, offset, end, signal).data);
+    return { end, data: waitFor(read, signal) };
   }
 
   /** Resolves when nothing is under way; the signal must have been aborted. */
@@ -77,10 +91,13 @@ export class BlockCache implements DataReader {
     const range = { layer, start, end, visible: Number.POSITIVE_INFINITY, first: 0, last: 0 };
     const block = new Piece(range, () => {});
     this.#blocks.set(key, block);
-    const fetching = this.#options.slots.run(() => block.fetch(memory, this.#options.signal));
+    const { slots, signal } = this.#options;
+    const fetching = this.#gate.run(() => slots.run(() => block.fetch(memory, signal)));
     const done = fetching
-      .catch(() => {
-        // Its readers are told. Who asks again may have more luck: the block is fetched anew then.
+      .catch((error: unknown) => {
+        // Readers may have had bytes of it already, and wait for no more: the next reader of the layer is told, whatever it reads.
+        if (error instanceof DatamoverError && error.code === 'OBJECT_CHANGED') this.#changed.set(layer, error);
+        // Those that wait are told. Who asks again may have more luck: the block is fetched anew then.
         if (this.#blocks.get(key) === block) this.#blocks.delete(key);
         block.drop();
       })
@@ -93,11 +110,35 @@ export class BlockCache implements DataReader {
     const { arena } = this.#options;
     for (const [key, block] of this.#blocks) {
       if (arena.free >= length) break;
-      if (!block.idle) continue;
+      // One that has not begun holds memory too, but gives none back.
+      if (!block.idle || !block.begun) continue;
       this.#blocks.delete(key);
       block.drop();
     }
     return arena.take(length);
+  }
+}
+
+/** Lets so many work at a time, first come, first served. None of them may wait for another. */
+class Gate {
+  readonly #limit: number;
+  readonly #waiting: (() => void)[] = [];
+  #inside = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#inside >= this.#limit) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#inside += 1;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#inside -= 1;
+      else next();
+    }
   }
 }
 

@@ -41,7 +41,9 @@ export class TableCache {
   /** Notes that `batch` will bring its tables. */
   expect(batch: TableBatch): void {
     for (const slice of batch.slices) {
-      this.#tables.set(keyOf(batch.layer, slice), { batch, bytes: undefined, onRead: undefined });
+      const key = keyOf(batch.layer, slice);
+      this.#remove(key);
+      this.#tables.set(key, { batch, bytes: undefined, onRead: undefined });
     }
   }
 
@@ -49,6 +51,8 @@ export class TableCache {
   keep(layer: RemoteLayer, slice: TableSlice, bytes: Uint8Array): void {
     const table = this.#tables.get(keyOf(layer, slice));
     if (table === undefined) return;
+    // A forged L1 table may name a table twice.
+    this.#cost -= table.bytes?.cost ?? 0;
     table.bytes = new SparseBlock(bytes);
     this.#cost += table.bytes.cost;
     this.#letOldGo();
@@ -56,15 +60,19 @@ export class TableCache {
 
   /** The batch could not be had: who asks again may have more luck. */
   forget(batch: TableBatch): void {
-    for (const slice of batch.slices) this.#tables.delete(keyOf(batch.layer, slice));
+    for (const slice of batch.slices) this.#remove(keyOf(batch.layer, slice));
+  }
+
+  #remove(key: number): void {
+    this.#cost -= this.#tables.get(key)?.bytes?.cost ?? 0;
+    this.#tables.delete(key);
   }
 
   #letOldGo(): void {
     if (this.#cost <= this.#limit) return;
     for (const [key, { bytes }] of this.#tables) {
       if (bytes === undefined) continue;
-      this.#tables.delete(key);
-      this.#cost -= bytes.cost;
+      this.#remove(key);
       if (this.#cost <= this.#limit) return;
     }
   }
