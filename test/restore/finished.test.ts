@@ -21,7 +21,7 @@ test('a file that cannot be read back is the target’s failure, not scratch’s
     const claim = { planId: 'plan', pvc: 'rootdisk', diskSize: 4096, runId: 'run' };
     const session = await target.begin({ claim, diskSize: 4096, replace: false, signal });
     const journal = await openJournal(${JSON.stringify(join(folder, 'journal'))});
-    const on = { disk: 'rootdisk', target, virtualSize: 4096 };
+    const on = { chain: { disk: { name: 'rootdisk' }, layers: [], virtualSize: 4096 }, target, verified: false };
     try {
       await recordFinishing(journal, on, { session, edges: [] });
     } catch ({ name, code, message, hint }) {
