@@ -113,6 +113,8 @@ class FileTarget implements Target {
     if (handle === undefined) return { crc: 0, zero: true };
     try {
       return await checksumOf(handle, ranges);
+    } catch (error) {
+      throw targetFailure(`cannot read target ${this.path}`, error);
     } finally {
       await handle.close();
     }
