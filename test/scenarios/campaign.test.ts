@@ -16,7 +16,7 @@ const RUNS = 60;
 /** Most of a run is waiting: for processes to start, for back-off, for a slow peer. */
 const JOBS = 3;
 
-test('sixty runs of the fault campaign', { timeout: 600_000 }, async (t) => {
+test('sixty runs of the fault campaign', { timeout: 1_800_000 }, async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, ...SMALL_DISK_TOOLS)) return;
   const backups = await shareBackups(t);
   const { signal } = new AbortController();
