@@ -1,7 +1,7 @@
 // The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
 import { join } from 'node:path';
 import { runBounded } from '../concurrency.ts';
-import { cacheModeOf } from '../direct-io.ts';
+import type { CacheMode } from '../direct-io.ts';
 import { checkImage } from '../qemu/check-image.ts';
 import { convert } from '../qemu/convert.ts';
 import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
@@ -47,10 +47,16 @@ async function prepare(run: Run, options: StageOptions): Promise<Guest> {
   const tip = layers.at(-1);
   if (tip === undefined) throw new TypeError(`PVC ${chain.disk.name} has no layer`);
   const opened = rebasedChain(fileNode(tip.path), { layers: layers.length, ...cacheLimit(chain) });
-  const node = cached(opened, await cacheModeOf(tip.path));
+  const node = cached(opened, IN_SCRATCH);
   const staged = localGuest({ node, chain: node, size: chain.virtualSize }, run);
   return run.options.strategy === 'staged-raw' ? await assemble(run, staged, options) : staged;
 }
+
+/**
+ * What lies in scratch was written a moment ago: it is read from memory where it still is. Past the page cache all of it had to
+ * be on the medium first, and to come back from there: on a volume of 100 MB/s a restore took 16.3 s instead of 11.1 s.
+ */
+const IN_SCRATCH: CacheMode = 'writeback';
 
 /** Fetches the layers; each is checked as soon as it is whole. What is left of that then is the phase `checksum`. */
 async function download(run: Run, options: StageOptions): Promise<readonly StagedLayer[]> {
@@ -187,7 +193,7 @@ async function assemble(run: Run, staged: Guest, options: StageOptions): Promise
   );
   tally.seconds.convert += seconds;
   await noteUsage(run, options);
-  const node = cached(rawNode(fileNode(path)), await cacheModeOf(path));
+  const node = cached(rawNode(fileNode(path)), IN_SCRATCH);
   return localGuest({ node, chain: staged.chain, size: staged.size }, run);
 }
 
