@@ -62,3 +62,16 @@ export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
     throw error;
   }
 }
+
+/**
+ * What `pending` gives, or the signal's reason as soon as it is aborted. `pending` is not cancelled: it runs on, for others
+ * that wait for it, or to an end that concerns no one.
+ */
+export function abortable<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => reject(signal.reason);
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+    pending.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}

@@ -1,7 +1,8 @@
 // argv, environment and signals in, exit status out: the only file that touches the process.
-import { type CancelSignal, type Context, cancelledBy } from './cli/context.ts';
-import { signalStatus } from './cli/exit.ts';
+
 import { failProgram, runProgram } from './cli/program.ts';
+import { type CancelSignal, type Context, cancelledBy } from './cli/session/context.ts';
+import { signalStatus } from './cli/session/exit.ts';
 import { toDatamoverError } from './errors.ts';
 
 /** Below the 30 s that Kubernetes gives, far above the 10 s that an orderly end takes: only a hang meets it. */

@@ -1,7 +1,7 @@
 // From a backup or a checkpoint to the ordered, proven chain of one disk. Pure.
 import { findChainFlaw } from '../chain-order.ts';
+import { nearestWord } from '../did-you-mean.ts';
 import { DatamoverError } from '../errors.ts';
-import { nearestWord } from '../nearest.ts';
 import { vmText } from './keys.ts';
 import { listNames } from './names.ts';
 import { type CatalogFile, type Checkpoint, soundCheckpoints, type VmIndex } from './vm-index.ts';
@@ -24,7 +24,7 @@ export interface CatalogChain {
  * The chain of a disk along the checkpoints that a per-VM manifest lists, proven against the index: every id known
  * once, the first full and without a parent, each later one incremental on the one before, one file of the disk in each.
  * `name` is matched with the tip's disks first, then with PVCs by position.
- * CHAIN_BROKEN, CATALOG_INVALID (an entry that cannot be believed), BACKUP_NOT_FOUND (no such disk).
+ * CHAIN_BROKEN, METADATA_INVALID (an entry that cannot be believed), BACKUP_NOT_FOUND (no such disk).
  */
 export function chainFromManifest(index: VmIndex, ids: readonly string[], name: string): CatalogChain {
   const checkpoints = ids.map((id) => knownCheckpoint(index, id, LISTED));
@@ -113,7 +113,7 @@ function holds({ files }: Checkpoint, disk: string): boolean {
 /** Why a checkpoint is needed that a manifest names. */
 export const LISTED = "the backup's manifest lists it";
 
-/** The one entry of an id that can be believed, CHAIN_BROKEN or CATALOG_INVALID; `why` says who needs it. */
+/** The one entry of an id that can be believed, CHAIN_BROKEN or METADATA_INVALID; `why` says who needs it. */
 export function knownCheckpoint(index: VmIndex, id: string, why: string): Checkpoint {
   const [entry, second] = index.byId.get(id) ?? [];
   if (entry === undefined) {
@@ -131,7 +131,7 @@ export function knownCheckpoint(index: VmIndex, id: string, why: string): Checkp
     );
   }
   if (entry.flaw === undefined) return entry;
-  throw new DatamoverError('CATALOG_INVALID', `${index.key}: ${entry.flaw}`, {
+  throw new DatamoverError('METADATA_INVALID', `${index.key}: ${entry.flaw}`, {
     hint: `checkpoint ${id} cannot be believed; choose a backup that does not need it, or write the chain out in the plan`,
   });
 }

@@ -76,11 +76,11 @@ export const manifestDocument = z.object({
 export type VmManifest = z.infer<typeof manifestDocument>;
 export type BackupManifest = z.infer<typeof backupDocument>;
 
-/** CATALOG_INVALID, naming the object (`where`) and the place in it, when `data` is no such document. */
+/** METADATA_INVALID, naming the object (`where`) and the place in it, when `data` is no such document. */
 export function parseDocument<Schema extends z.ZodType>(schema: Schema, data: unknown, where: string): z.infer<Schema> {
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;
-  throw new DatamoverError('CATALOG_INVALID', `${where}: ${sayIssues(parsed.error.issues)}`, {
+  throw new DatamoverError('METADATA_INVALID', `${where}: ${sayIssues(parsed.error.issues)}`, {
     hint: 'the document is damaged or not what its name says; compare it with another copy of the bucket',
   });
 }

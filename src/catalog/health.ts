@@ -9,7 +9,7 @@ export interface Flaw {
 }
 
 export type CheckpointState =
-  | { readonly state: 'whole' }
+  | { readonly state: 'restorable' }
   /** `root` is the checkpoint that is at fault: this one, or one that it builds on. */
   | (Flaw & { readonly state: 'broken'; readonly root: string });
 
@@ -92,7 +92,7 @@ export function lossOf(
   const counted = tips.size > 0 ? tips : new Map([...states.keys()].map((id) => [id, id]));
   for (const [name, tip] of counted) {
     const state = states.get(tip);
-    if (state?.state === 'whole') restorable.push(name);
+    if (state?.state === 'restorable') restorable.push(name);
     if (state?.state === 'broken' && state.root === root) lost.push(name);
   }
   return { ...(tips.size > 0 ? {} : { of: 'checkpoints' }), lost, restorable };
@@ -150,7 +150,7 @@ function ownState({ index, disk, flawOf }: Walk, id: string): Own {
   const fault = (code: ErrorCode, problem: string): Own => ({ settled: broken(id, code, problem) });
   if (entry === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is not in the index`);
   if (second !== undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is in the index more than once`);
-  if (isFlawed(entry)) return fault('CATALOG_INVALID', entry.flaw);
+  if (isFlawed(entry)) return fault('METADATA_INVALID', entry.flaw);
   const files = entry.files.filter((file) => file.disk === disk);
   const [file] = files;
   if (file === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} holds no layer of disk ${disk}`);
@@ -160,7 +160,7 @@ function ownState({ index, disk, flawOf }: Walk, id: string): Own {
   const { type, parent } = entry;
   if (type === 'full' && parent !== undefined)
     return fault('CHAIN_BROKEN', `checkpoint ${id} is full, but names a parent, ${parent}`);
-  if (type === 'full') return { settled: { state: 'whole' } };
+  if (type === 'full') return { settled: { state: 'restorable' } };
   if (parent === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is incremental, but names no parent`);
   return { checkpoint: entry, parent };
 }

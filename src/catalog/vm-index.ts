@@ -51,13 +51,13 @@ export interface VmIndex {
   readonly byId: ReadonlyMap<string, readonly IndexEntry[]>;
 }
 
-/** CATALOG_INVALID when it is no index, or another VM's. Flaws of single checkpoints are kept with them. */
+/** METADATA_INVALID when it is no index, or another VM's. Flaws of single checkpoints are kept with them. */
 export function parseVmIndex(data: unknown, vm: VmRef): VmIndex {
   const key = vmIndexKey(vm);
   const document = parseDocument(vmIndexDocument, data, key);
   const { namespace = vm.namespace, vmName = vm.name } = document;
   if (namespace !== vm.namespace || vmName !== vm.name) {
-    throw new DatamoverError('CATALOG_INVALID', `${key} is the index of another VM: ${namespace}/${vmName}`, {
+    throw new DatamoverError('METADATA_INVALID', `${key} is the index of another VM: ${namespace}/${vmName}`, {
       hint: `the index of ${vmText(vm)} was replaced; compare it with another copy of the bucket`,
     });
   }

@@ -1,20 +1,20 @@
 // The command tree, and one run of it: words in, exit status out. Nothing heavy is imported before a command acts.
 import { Command, CommanderError } from 'commander';
 import { type DatamoverError, toDatamoverError } from '../errors.ts';
-import { completionCommand } from './completion.ts';
-import type { Context } from './context.ts';
-import { downloadCommand } from './download.ts';
-import { type GlobalFlags, globalOptions } from './flags.ts';
-import { addHelp } from './help.ts';
-import { listCommand, listFailureDocument } from './list.ts';
-import { manifestCommand } from './manifest.ts';
-import type { FailureDocument, Outcome } from './outcome.ts';
-import { planCommand } from './plan.ts';
-import { restoreCommand } from './restore.ts';
-import { serveCommand } from './serve.ts';
-import { type Run, runSession } from './session.ts';
-import { isAnswer, usageError } from './usage.ts';
-import { verifyCommand } from './verify.ts';
+import { completionCommand } from './commands/completion.ts';
+import { downloadCommand } from './commands/download.ts';
+import { listCommand, listFailureDocument } from './commands/list.ts';
+import { manifestCommand } from './commands/manifest.ts';
+import { planCommand } from './commands/plan.ts';
+import { restoreCommand } from './commands/restore.ts';
+import { serveCommand } from './commands/serve.ts';
+import { verifyCommand } from './commands/verify.ts';
+import { type GlobalFlags, globalOptions } from './flags/flags.ts';
+import { addHelp } from './flags/help.ts';
+import { isAnswer, usageError } from './flags/usage.ts';
+import type { Context } from './session/context.ts';
+import type { FailureDocument, Outcome } from './session/outcome.ts';
+import { type Run, runSession } from './session/session.ts';
 import { programVersion } from './version.ts';
 
 /** Commands whose failure document is not the common one. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from './schema.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from './plan.ts';
 
 export interface DownloadRequest {
   /** Backup, VM and one PVC, whose chain is looked up. */

@@ -2,9 +2,9 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { type PlanDocument, planDocument } from './document.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource } from './plan.ts';
 import { placeOf, problemAt, problemOf, sayIssue } from './problems.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource } from './schema.ts';
+import { type PlanDocument, planDocument } from './schema.ts';
 import { type ReadText, readText, type TextFlaw } from './yaml-text.ts';
 
 export interface ParseOptions {

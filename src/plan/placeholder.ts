@@ -1,6 +1,6 @@
 // The target that a drafted plan has until somebody fills it in.
 import type { Problem } from '../errors.ts';
-import type { Plan } from './schema.ts';
+import type { Plan } from './plan.ts';
 
 const PREFIX = '/dev/REPLACE-ME-';
 

@@ -1,7 +1,7 @@
 // What is wrong with a plan, said with its place: `pvcs[1].chain[0].size`.
 import type { z } from 'zod';
 import type { Problem } from '../errors.ts';
-import type { IssueParams } from './document.ts';
+import type { IssueParams } from './schema.ts';
 import type { Place, ReadText } from './yaml-text.ts';
 
 /** The words for what zod finds by itself; the document's own rules bring their words with them. */

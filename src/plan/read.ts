@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { DatamoverError, messageOf, type Problem, systemCode } from '../errors.ts';
 import { MiB } from '../units.ts';
 import { parsePlan } from './parse.ts';
-import type { Plan } from './schema.ts';
+import type { Plan } from './plan.ts';
 
 /** More than any plan holds: 200 layers take 50 KiB. */
 export const MAX_PLAN_BYTES = MiB;

@@ -1,83 +1,157 @@
-// The plan (design section 6) as the program uses it: read, checked and normalised once, then trusted.
+// The plan's document as people write it (design section 6): keys, types, and what is said when they are wrong.
+import { z } from 'zod';
+import { findChainFlaw } from '../chain-order.ts';
+import { nearestWord } from '../did-you-mean.ts';
+import { whyNoKey, whyNoName } from '../object-key.ts';
+import { parseQuantity } from '../units.ts';
 
-export type LayerType = 'full' | 'incremental';
-
-/** A layer as a plan writes it out. */
-export interface PlanLayer {
-  readonly checkpoint: string;
-  readonly type: LayerType;
-  /** The checkpoint of the layer before; checked already, kept for the plan that is written. */
-  readonly parent?: string;
-  /** Object key, relative to the source's prefix; neither absolute nor climbing. */
-  readonly object: string;
-  /** Declared bytes. */
-  readonly size?: number;
-  /** Declared SHA-256, 64 lower-case hex digits. */
-  readonly sha256?: string;
+/** Marks issues that are no PLAN_INVALID, and carries the hint of any. */
+export interface IssueParams {
+  readonly code?: 'CHAIN_BROKEN';
+  readonly hint?: string;
 }
 
-/** Full first, then incrementals in order; checked. */
-export type PlanChain = readonly [PlanLayer, ...PlanLayer[]];
+const text = z.string().min(1, 'is empty');
+const path = text.refine((value) => !value.includes('\0'), 'holds a NUL');
 
-export interface PlanPvc {
-  /** The disk's name in the backup; unique in the plan. */
-  readonly name: string;
-  /** Absolute path of a block device or a raw file; unique in the plan. */
-  readonly target: string;
-  /** The PVC's size in bytes. */
-  readonly size?: number;
-  /** Absent when it is found through `backup` and `vm`. */
-  readonly chain?: PlanChain;
+const name = z.string().superRefine((value, context) => refuse(context, whyNoName(value)));
+
+const objectKey = z.string().superRefine((value, context) =>
+  refuse(context, whyNoKey(value), {
+    hint: 'object keys are relative to the source, as in checkpoints/<namespace>/<vm>/<checkpoint>/<file>.qcow2',
+  }),
+);
+
+/** A size: `10Gi`, `500M`, `10737418240`, as text or number. */
+const quantity = z.union([z.string(), z.number()], { error: 'is no size' }).transform((value, context) => {
+  const bytes = parseQuantity(String(value));
+  if (bytes !== undefined) return bytes;
+  context.addIssue({
+    code: 'custom',
+    message: `is no size: ${JSON.stringify(value)}`,
+    params: { hint: 'write bytes (10737418240) or a quantity (10Gi, 500M), from 0 to 2^53-1' } satisfies IssueParams,
+  });
+  return z.NEVER;
+});
+
+const sha256 = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/i, 'is no SHA-256: 64 hexadecimal digits')
+  .transform((value) => value.toLowerCase());
+
+const endpoint = z.string().refine((value) => /^https?:\/\/[^/]/i.test(value) && URL.canParse(value), {
+  error: 'is no http or https URL',
+  params: { hint: 'as in https://s3.example.com or http://10.0.0.5:9000' } satisfies IssueParams,
+});
+
+const layer = object({
+  checkpoint: name,
+  type: z.enum(['full', 'incremental']),
+  parent: name.exactOptional(),
+  object: objectKey,
+  size: quantity.exactOptional(),
+  sha256: sha256.exactOptional(),
+});
+
+const chain = z.tuple([layer], layer).superRefine((layers, context) => {
+  const flaw = findChainFlaw(layers, { parents: 'optional' });
+  if (flaw !== undefined) {
+    const params: IssueParams = { code: 'CHAIN_BROKEN', hint: flaw.hint };
+    context.addIssue({ code: 'custom', path: [flaw.index], message: flaw.message, params });
+  }
+  for (const [index, { object: key }] of layers.entries()) {
+    const first = layers.findIndex((other) => other.object === key);
+    if (first === index) continue;
+    const params: IssueParams = { code: 'CHAIN_BROKEN', hint: 'each layer of a chain is an object of its own' };
+    context.addIssue({
+      code: 'custom',
+      path: [index, 'object'],
+      message: `is the object of chain[${first}] too`,
+      params,
+    });
+  }
+});
+
+const pvc = object({
+  name,
+  target: path,
+  size: quantity.exactOptional(),
+  chain: chain.exactOptional(),
+});
+
+const s3 = object({
+  bucket: text.refine((value) => !/[\0-\x20/\x7f]/.test(value), {
+    error: 'is no bucket name',
+    params: {
+      hint: 'the bucket alone; what lies before checkpoints/ and manifests/ goes into `prefix`',
+    } satisfies IssueParams,
+  }),
+  prefix: z.string().exactOptional(),
+  endpoint: endpoint.exactOptional(),
+  region: text.exactOptional(),
+  forcePathStyle: z.boolean().exactOptional(),
+  profile: text.exactOptional(),
+  credentialsFile: path.exactOptional(),
+  caFile: path.exactOptional(),
+  insecureSkipTLSVerify: z.boolean().exactOptional(),
+  sseCustomerKeyFile: path.exactOptional(),
+});
+
+const source = object({ s3: s3.exactOptional(), directory: path.exactOptional() }).superRefine((value, context) => {
+  if ((value.s3 === undefined) !== (value.directory === undefined)) return;
+  refuse(context, value.s3 === undefined ? 'names neither `s3` nor `directory`' : 'names both `s3` and `directory`', {
+    hint: 'a plan has one source: give `s3` with a bucket, or `directory` with a folder',
+  });
+});
+
+const vm = z.string().transform((value, context) => {
+  const [namespace, vmName, ...rest] = value.split('/');
+  if (namespace && vmName && rest.length === 0 && !whyNoName(namespace) && !whyNoName(vmName)) {
+    return { namespace, name: vmName };
+  }
+  refuse(context, `is no namespace/name: ${JSON.stringify(value)}`, { hint: 'as in `vm: demo/web`' });
+  return z.NEVER;
+});
+
+/** The whole document; what it gives is still to be made into a `Plan`: defaults, absolute paths. */
+export const planDocument = object({
+  version: z.literal(1, {
+    error: ({ input }) => (input === undefined ? 'is missing' : 'is not 1, the only version of plans that there is'),
+  }),
+  source,
+  scratch: object({
+    path: path.exactOptional(),
+    headroomPercent: z.number().min(0, 'is negative').max(1000, 'is over 1000').exactOptional(),
+  }).exactOptional(),
+  backup: name.exactOptional(),
+  vm: vm.exactOptional(),
+  pvcs: z.tuple([pvc], pvc),
+});
+
+export type PlanDocument = z.infer<typeof planDocument>;
+
+/** An object that refuses keys it does not know, each with the nearest one that it does. */
+function object<Shape extends z.ZodRawShape>(shape: Shape) {
+  const known = Object.keys(shape);
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? unknownKeys(issue.keys, known) : undefined),
+  });
 }
 
-export interface VmName {
-  readonly namespace: string;
-  readonly name: string;
+function unknownKeys(keys: readonly string[], known: readonly string[]): string {
+  return keys
+    .map((key) => {
+      const near = nearestWord(key, known);
+      const named = `unknown key ${JSON.stringify(key)}`;
+      return near === undefined ? `${named} (known are ${known.join(', ')})` : `${named}: did you mean "${near}"?`;
+    })
+    .join('; ');
 }
 
-/** An S3 bucket; file names are absolute. */
-export interface S3Source {
-  readonly kind: 's3';
-  readonly bucket: string;
-  readonly prefix?: string;
-  /** An http or https URL. */
-  readonly endpoint?: string;
-  readonly region?: string;
-  readonly forcePathStyle?: boolean;
-  readonly profile?: string;
-  readonly credentialsFile?: string;
-  readonly caFile?: string;
-  /** PEM text; from the environment of `download` only. */
-  readonly caPem?: string;
-  readonly insecureSkipTLSVerify?: boolean;
-  readonly sseCustomerKeyFile?: string;
+function refuse(
+  context: { addIssue: (issue: { code: 'custom'; message: string; params: IssueParams }) => void },
+  why: string | undefined,
+  params: IssueParams = {},
+): void {
+  if (why !== undefined) context.addIssue({ code: 'custom', message: why, params });
 }
-
-/** A folder that holds `checkpoints/` and `manifests/`. */
-export interface DirectorySource {
-  readonly kind: 'directory';
-  /** Absolute. */
-  readonly directory: string;
-}
-
-export type PlanSource = S3Source | DirectorySource;
-
-export interface PlanScratch {
-  /** Absolute; absent when flags or environment name it. */
-  readonly path?: string;
-  /** Percent added to the need for scratch, 0 … 1000. */
-  readonly headroomPercent: number;
-}
-
-export interface Plan {
-  readonly version: 1;
-  readonly source: PlanSource;
-  readonly scratch?: PlanScratch;
-  /** With `vm`: where chains are looked up that are not written out. */
-  readonly backup?: string;
-  readonly vm?: VmName;
-  readonly pvcs: readonly [PlanPvc, ...PlanPvc[]];
-}
-
-/** Percent added to the need for scratch when the plan says nothing. */
-export const DEFAULT_HEADROOM_PERCENT = 15;

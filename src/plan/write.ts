@@ -1,7 +1,7 @@
 // Writes a plan as YAML that a person can read and change, with comments. What it writes, `readPlan` reads back alike.
 import { Document, YAMLMap, YAMLSeq } from 'yaml';
 import { GiB, KiB, MiB } from '../units.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc, type PlanSource } from './schema.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc, type PlanSource } from './plan.ts';
 
 export interface PlanComments {
   /** Lines above everything. */

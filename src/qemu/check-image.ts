@@ -38,7 +38,7 @@ const checkSchema = z.object({
 
 /**
  * Checks a layer's tables.
- * @throws DatamoverError IMAGE_CORRUPT for exit 1 (cannot be opened or checked) and 2 (corrupt), QEMU_FAILED for
+ * @throws DatamoverError IMAGE_CORRUPT for exit 1 (cannot be opened or checked) and 2 (corrupt), TOOL_FAILED for
  * others, a kill, or too much time.
  */
 export async function checkImage(options: CheckImageOptions): Promise<CheckImageResult> {
@@ -63,7 +63,7 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
   const report = exitCode === 0 || exitCode === 3 ? checkSchema.safeParse(parseJson(stdout)) : undefined;
   if (report?.success !== true) {
     throw new DatamoverError(
-      'QEMU_FAILED',
+      'TOOL_FAILED',
       `qemu-img check of ${where} failed with status ${exitCode}${explain(stderr)}`,
       {
         hint: 'run qemu-img check on it by hand',

@@ -7,7 +7,7 @@ const OLDEST: readonly [number, number] = [5, 2];
 
 /**
  * Asks each of `tools`, `qemu-img` alone by default, and gives the first one's version.
- * @throws DatamoverError QEMU_MISSING when one is missing or older than 5.2.
+ * @throws DatamoverError TOOL_MISSING when one is missing or older than 5.2.
  */
 export async function checkQemu({
   tools = ['qemu-img'],
@@ -27,11 +27,11 @@ async function checkTool(tool: QemuTool, signal: AbortSignal): Promise<string> {
   // `qemu-img version 7.2.22 (…)`, but `qemu-nbd 7.2.22 (…)`.
   const match = /^qemu-\w+ (?:version )?(\d+)\.(\d+)(\.\d+)?/m.exec(stdout);
   if (match === null)
-    throw new DatamoverError('QEMU_MISSING', `${tool} does not tell its version${explain(stderr)}`, { hint: HINT });
+    throw new DatamoverError('TOOL_MISSING', `${tool} does not tell its version${explain(stderr)}`, { hint: HINT });
   const [major, minor] = [Number(match[1]), Number(match[2])];
   const version = `${major}.${minor}${match[3] ?? ''}`;
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
-    throw new DatamoverError('QEMU_MISSING', `${tool} is version ${version}; ${OLDEST.join('.')} or newer is needed`, {
+    throw new DatamoverError('TOOL_MISSING', `${tool} is version ${version}; ${OLDEST.join('.')} or newer is needed`, {
       hint: HINT,
     });
   }

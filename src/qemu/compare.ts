@@ -25,7 +25,7 @@ export type Comparison =
 
 /**
  * @throws DatamoverError TARGET_WRITE_FAILED when `b` does not give back what it holds, IMAGE_CORRUPT when `a` cannot be read,
- * QEMU_FAILED when the comparison could not be made otherwise.
+ * TOOL_FAILED when the comparison could not be made otherwise.
  */
 export async function compare({ a, b, name, cache, onProgress, signal }: CompareOptions): Promise<Comparison> {
   const args = ['compare', '-p', '-U', '-T', cache, toFilename(a), toFilename(b)];
@@ -56,7 +56,7 @@ function judgeFailure(stderr: string, { a, b, name }: Pick<CompareOptions, 'a' |
       hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
     });
   }
-  return new DatamoverError('QEMU_FAILED', `qemu-img compare failed${why}`, {
+  return new DatamoverError('TOOL_FAILED', `qemu-img compare failed${why}`, {
     hint: 'run again with --log-level debug',
   });
 }

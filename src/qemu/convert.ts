@@ -26,7 +26,7 @@ export interface ConvertOptions {
  * failure.
  * 16 requests at a time, out of order, past the page cache: 3.8 s where the defaults took 9.7 s.
  * @throws DatamoverError TARGET_FULL or SCRATCH_FULL, TARGET_WRITE_FAILED or SCRATCH_UNUSABLE, IMAGE_CORRUPT when the
- * source cannot be read, QEMU_FAILED.
+ * source cannot be read, TOOL_FAILED.
  */
 export async function convert(options: ConvertOptions): Promise<void> {
   const { source, target, cache, targetIsZero = false, onProgress, signal } = options;
@@ -60,7 +60,7 @@ function judgeFailure(stderr: string, { destination: { kind, name } }: ConvertOp
       },
     );
   }
-  return new DatamoverError('QEMU_FAILED', `qemu-img convert onto ${name} failed${why}`, {
+  return new DatamoverError('TOOL_FAILED', `qemu-img convert onto ${name} failed${why}`, {
     hint: 'run again with --log-level debug',
   });
 }

@@ -11,7 +11,7 @@ const TIME_LIMIT_MS = 60_000;
 
 /**
  * The bytes of what `source` shows.
- * @throws DatamoverError IMAGE_CORRUPT when it cannot be opened, QEMU_FAILED.
+ * @throws DatamoverError IMAGE_CORRUPT when it cannot be opened, TOOL_FAILED.
  */
 export async function virtualSizeOf(source: BlockGraph, { signal }: { readonly signal: AbortSignal }): Promise<number> {
   const args = ['info', '-U', '--output=json', toFilename(source)];
@@ -24,7 +24,7 @@ export async function virtualSizeOf(source: BlockGraph, { signal }: { readonly s
   try {
     return infoSchema.parse(JSON.parse(stdout))['virtual-size'];
   } catch (cause) {
-    throw new DatamoverError('QEMU_FAILED', 'qemu-img info gave no virtual size', {
+    throw new DatamoverError('TOOL_FAILED', 'qemu-img info gave no virtual size', {
       hint: 'is it qemu-img that PATH leads to? qemu-img --version; then run again with --log-level debug',
       cause,
     });

@@ -33,7 +33,7 @@ export type MapRun = z.infer<typeof runSchema>;
 
 /**
  * The runs in guest order. Leaving the loop early ends the child.
- * @throws DatamoverError IMAGE_CORRUPT when the graph cannot be opened or read, QEMU_FAILED.
+ * @throws DatamoverError IMAGE_CORRUPT when the graph cannot be opened or read, TOOL_FAILED.
  */
 export async function* mapImage(options: MapOptions): AsyncGenerator<MapRun, void, undefined> {
   const stop = new AbortController();
@@ -78,7 +78,7 @@ export function parseMapLine(line: string): MapRun | undefined {
   try {
     return runSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new DatamoverError('QEMU_FAILED', `qemu-img map said what is no run: ${text.slice(0, 200)}`, {
+    throw new DatamoverError('TOOL_FAILED', `qemu-img map said what is no run: ${text.slice(0, 200)}`, {
       hint: 'is it qemu-img that PATH leads to? qemu-img --version; then run again with --log-level debug',
       cause,
     });

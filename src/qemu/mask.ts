@@ -23,7 +23,7 @@ export interface MaskOptions {
 
 /**
  * Makes the overlay and gives the graph to read through it.
- * @throws DatamoverError SCRATCH_FULL, IMAGE_CORRUPT when the disk cannot be read around its edges, QEMU_FAILED.
+ * @throws DatamoverError SCRATCH_FULL, IMAGE_CORRUPT when the disk cannot be read around its edges, TOOL_FAILED.
  */
 export async function makeMask(mask: MaskOptions): Promise<Qcow2Node> {
   const { path, below, size, head, zeros, signal } = mask;
@@ -64,7 +64,7 @@ async function findUnreadable({ below, size, head, zeros, signal }: MaskOptions)
 
 function failure(path: string, result: RunResult): DatamoverError {
   const full = isFull(result);
-  return new DatamoverError(full ? 'SCRATCH_FULL' : 'QEMU_FAILED', `cannot make ${path}${said(result)}`, {
+  return new DatamoverError(full ? 'SCRATCH_FULL' : 'TOOL_FAILED', `cannot make ${path}${said(result)}`, {
     hint: full ? 'free some space there, then run the same command again' : 'run again with --log-level debug',
   });
 }

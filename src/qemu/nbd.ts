@@ -22,7 +22,7 @@ export interface QemuNbdOptions {
 /**
  * Runs `work` while the export is served; it is given a URI that answers already, and a signal that is aborted when
  * `signal` is or when qemu-nbd ends by itself. Returns what `work` does, after qemu-nbd ended and its socket is gone.
- * @throws DatamoverError LISTEN_FAILED when it cannot listen there, QEMU_FAILED when it ends by itself. The signal's
+ * @throws DatamoverError LISTEN_FAILED when it cannot listen there, TOOL_FAILED when it ends by itself. The signal's
  * reason when that was aborted.
  */
 export async function withQemuNbd<T>(
@@ -113,7 +113,7 @@ function judgeEnd(listen: Listen, exitCode: number, stderr: string): DatamoverEr
   if (/Failed to bind|Failed to listen|Address already in use|too long/.test(stderr)) {
     return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}${explain(stderr)}`, { hint: LISTEN_HINT });
   }
-  return new DatamoverError('QEMU_FAILED', `qemu-nbd ended with status ${exitCode}${explain(stderr)}`, {
+  return new DatamoverError('TOOL_FAILED', `qemu-nbd ended with status ${exitCode}${explain(stderr)}`, {
     hint: 'run again with --log-level debug',
   });
 }

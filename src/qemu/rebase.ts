@@ -14,7 +14,7 @@ export interface RebaseOptions {
 /**
  * Makes `backing` the parent of `image`. Opens no backing file, neither the old nor the new one. The parent is recorded
  * by its bare file name, since a cluster of 512 bytes has no room for more.
- * @throws DatamoverError IMAGE_CORRUPT when qemu-img cannot open the layer, SCRATCH_FULL, QEMU_FAILED.
+ * @throws DatamoverError IMAGE_CORRUPT when qemu-img cannot open the layer, SCRATCH_FULL, TOOL_FAILED.
  */
 export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): Promise<void> {
   const name = basename(backing);
@@ -33,7 +33,7 @@ export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): P
   if (stderr.includes('Could not open')) {
     throw new DatamoverError('IMAGE_CORRUPT', message, { hint: 'the layer is damaged: take another copy of it' });
   }
-  throw new DatamoverError('QEMU_FAILED', message, { hint: 'look at the scratch volume, then try again' });
+  throw new DatamoverError('TOOL_FAILED', message, { hint: 'look at the scratch volume, then try again' });
 }
 
 /** It rewrites one cluster; a dirty image is repaired on the way, which reads its tables. */

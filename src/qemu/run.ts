@@ -32,7 +32,7 @@ export interface RunResult {
 
 /**
  * Runs a tool to its end. Exit statuses other than 0 are the caller's to judge.
- * @throws DatamoverError QEMU_MISSING when the tool (or util-linux) is not there; QEMU_FAILED when it could not be
+ * @throws DatamoverError TOOL_MISSING when the tool (or util-linux) is not there; TOOL_FAILED when it could not be
  * started, was killed or took longer than `timeoutMs`. The signal's reason when that was aborted. In every case the child has ended.
  */
 export async function runTool(tool: QemuTool, args: readonly string[], options: RunOptions): Promise<RunResult> {
@@ -104,7 +104,7 @@ async function judgeEnd(
   if (end.isCanceled) options.signal.throwIfAborted();
   if (end.timedOut) {
     const limit = formatDuration((options.timeoutMs ?? 0) / 1000);
-    throw new DatamoverError('QEMU_FAILED', `${tool} was ended after its time limit of ${limit}`, {
+    throw new DatamoverError('TOOL_FAILED', `${tool} was ended after its time limit of ${limit}`, {
       hint: 'the image or the storage under it makes it this slow: look at the storage, then try again',
     });
   }
@@ -117,7 +117,7 @@ async function judgeEnd(
   }
   if (exitCode === undefined) {
     throw new DatamoverError(
-      'QEMU_FAILED',
+      'TOOL_FAILED',
       `${tool} was killed${signal === undefined ? '' : ` by ${signal}`}${explain(stderr)}`,
       {
         hint: `somebody killed it, or it ran out of memory (its own limit is ${formatBytes(options.memoryBytes ?? MEMORY_BYTES)}): look at the pod's or the kernel's log, then try again`,
@@ -138,7 +138,7 @@ async function isThere(folder: string | undefined): Promise<boolean> {
 
 function notStarted(tool: QemuTool, { code = '', originalMessage }: ChildEnd, { cwd }: StartOptions): DatamoverError {
   const why = code === 'ENOENT' ? `its working folder ${cwd} is not there` : (originalMessage ?? code);
-  return new DatamoverError('QEMU_FAILED', `${tool} could not be started: ${why}`, {
+  return new DatamoverError('TOOL_FAILED', `${tool} could not be started: ${why}`, {
     hint: START_HINTS.get(code) ?? '',
   });
 }
@@ -154,7 +154,7 @@ const START_HINTS: ReadonlyMap<string, string> = new Map([
 
 function missing(program: string): DatamoverError {
   const ofUtilLinux = program === 'setpriv' || program === 'prlimit';
-  return new DatamoverError('QEMU_MISSING', `${program} is not there, or cannot be run`, {
+  return new DatamoverError('TOOL_MISSING', `${program} is not there, or cannot be run`, {
     hint: `install it: apt-get install ${ofUtilLinux ? 'util-linux qemu-utils' : 'qemu-utils'} (or put it on PATH)`,
   });
 }

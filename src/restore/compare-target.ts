@@ -1,15 +1,16 @@
 // `--verify compare`: does the target show what the chain shows?
+
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { Tally } from '../chain/tally.ts';
+import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
 import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type CompareOptions, compare } from '../qemu/compare.ts';
 import { deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import type { Target } from '../target/target.ts';
-import type { CheckedChain } from './check-layers.ts';
 import { recordFinished } from './finished.ts';
-import type { Guest, GuestRange } from './guest.ts';
 import { type Run, runPhase } from './run.ts';
-import type { Tally } from './tally.ts';
-import { withGuest } from './with-guest.ts';
+import { withGuest } from './with-disk.ts';
 
 export interface CompareTargetOptions extends Pick<CompareOptions, 'a' | 'b' | 'cache'> {
   readonly pvc: string;

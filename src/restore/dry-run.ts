@@ -2,27 +2,27 @@
 import { randomUUID } from 'node:crypto';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { CheckedChain } from '../chain/check-layers.ts';
+import { resolveDisks } from '../chain/resolve.ts';
+import { startTally } from '../chain/tally.ts';
 import { DatamoverError, type Problem, toDatamoverError } from '../errors.ts';
-import { planId } from '../plan/identity.ts';
+import { withSource } from '../inventory/open-source.ts';
+import { planId } from '../plan/plan-id.ts';
+import type { DryRunResult } from '../result.ts';
+import { type FoundFolder, lookForWorkFolder } from '../scratch/inspect.ts';
+import type { Range } from '../scratch/journal-state.ts';
+import { reportFolder } from '../scratch/report.ts';
+import { chooseRoot, withRuntimeFolder } from '../scratch/runtime-folder.ts';
+import { layerFileName } from '../staged/download.ts';
+import { estimateFetch } from '../stream/estimate.ts';
+import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
-import { type Checked, type CheckedDisk, type CheckRun, checkAll, needsLayers } from './check.ts';
-import type { CheckedChain } from './check-layers.ts';
-import { layerFileName } from './download.ts';
-import { type FoundFolder, lookForWorkFolder } from './leftovers.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import type { Range } from './records.ts';
-import { reportFolder } from './report-folder.ts';
-import { resolveDisks } from './resolve.ts';
-import type { DryRunResult } from './result.ts';
+import { type Checked, type CheckedDisk, type CheckRun, checkAll, needsLayers } from './preflight.ts';
 import { secondsSince } from './run.ts';
-import { chooseRoot, withRuntimeFolder } from './runtime-folder.ts';
-import { withSource } from './source.ts';
-import { estimateFetch } from './stream/estimate.ts';
-import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from './stream.ts';
-import { startTally } from './tally.ts';
 
-/** As `restore`, up to the first step that would write anything: every PVC is `skipped`, or `failed` with its problems. */
+/** As `restore`, up to the first step that would write anything: every PVC is `planned`, or `failed` with its problems. */
 export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
   const began = performance.now();
   const outcomes = new Outcomes(options);
@@ -37,7 +37,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
 async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<DryRunResult['dryRun']> {
   const { plan, pvcs, signal, strategy, progress } = options;
   const root = await chooseRoot(options);
-  progress.report({ type: 'phase-started', phase: 'check' });
+  progress.report({ type: 'phase-started', phase: 'preflight' });
   return await withSource(options, async (store) => {
     const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
@@ -50,8 +50,8 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
       const checked = await checkAll(run, { disks, problems: [...problems, ...ofScratch], targets, scratch });
       for (const disk of checked.disks) noteSkipped(options, outcomes, disk);
       const { scratchNeeded, scratchFree } = checked;
-      const bytesToDownload = await bytesToFetch(run, checked, folder);
-      return { bytesToDownload, scratchNeeded, scratchFree: scratchFree ?? null };
+      const bytesToFetch = await countBytesToFetch(run, checked, folder);
+      return { bytesToFetch, scratchNeeded, scratchFree: scratchFree ?? null };
     } finally {
       for (const target of targets) await target.close();
     }
@@ -77,15 +77,15 @@ async function lookAtFolder(
 
 function noteSkipped(options: RestoreOptions, outcomes: Outcomes, { chain, target, finished }: CheckedDisk): void {
   const { strategy, progress } = options;
-  outcomes.ended({ disk: chain.disk, chain, state: 'skipped', strategy, tally: startTally(chain) });
+  outcomes.ended({ disk: chain.disk, chain, state: 'planned', strategy, tally: startTally(chain) });
   if (finished === undefined) return;
   const left = needsLayers(options, { finished }) ? 'it would be compared' : 'nothing would be done';
   const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: ${left}`;
-  progress.report({ type: 'note', pvc: chain.disk.name, message });
+  progress.report({ type: 'info', pvc: chain.disk.name, message });
 }
 
 /** What the layers lack in scratch; of a stream, what it will fetch of them, which costs a look at all tables. */
-async function bytesToFetch(run: CheckRun, { disks }: Checked, folder: FoundFolder | undefined): Promise<number> {
+async function countBytesToFetch(run: CheckRun, { disks }: Checked, folder: FoundFolder | undefined): Promise<number> {
   let bytes = 0;
   for (const { chain, finished } of disks) {
     if (!needsLayers(run.options, { finished })) continue;

@@ -4,13 +4,13 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { FinishedDisk, Journal, Range } from '../scratch/journal.ts';
+import type { Recorded } from '../scratch/journal-state.ts';
+import { crcOfRange } from '../staged/layer-file.ts';
 import { targetFailure } from '../target/failure.ts';
 import type { Target, TargetSession } from '../target/target.ts';
 import { alignDown, KiB, MiB } from '../units.ts';
-import type { CheckedChain } from './check-layers.ts';
-import type { FinishedDisk, Journal, Range } from './journal.ts';
-import { crcOfRange } from './layer-file.ts';
-import type { Recorded } from './records.ts';
 
 /** How many windows of how many bytes stand for the body: 4 MiB to read, whatever the size of the disk. */
 const SAMPLES = 64;

@@ -1,11 +1,12 @@
 // What is known of each selected PVC so far, and the result document that comes of it.
-import type { DatamoverError, Problem } from '../errors.ts';
-import type { Disk } from './disk.ts';
-import type { RestoreOptions } from './options.ts';
-import type { PvcResult, RestoreResult } from './result.ts';
-import { type PvcOutcome, pvcResult } from './tally.ts';
 
-/** Every PVC is skipped until it was restored or failed. */
+import type { Disk } from '../chain/disk.ts';
+import { type PvcOutcome, pvcResult } from '../chain/tally.ts';
+import type { DatamoverError, Problem } from '../errors.ts';
+import type { PvcResult, RestoreResult } from '../result.ts';
+import type { RestoreOptions } from './options.ts';
+
+/** Every PVC is pending until it was restored or failed. */
 export class Outcomes {
   readonly #options: RestoreOptions;
   readonly #pvcs: Map<string, PvcOutcome>;
@@ -17,13 +18,13 @@ export class Outcomes {
     this.#pvcs = new Map(
       selected.map(({ name, target, chain }) => [
         name,
-        { disk: { name, target, layers: chain ?? [] }, state: 'skipped', strategy },
+        { disk: { name, target, layers: chain ?? [] }, state: 'pending', strategy },
       ]),
     );
   }
 
   resolved(disks: readonly Disk[]): void {
-    for (const disk of disks) this.ended({ disk, state: 'skipped', strategy: this.#options.strategy });
+    for (const disk of disks) this.ended({ disk, state: 'pending', strategy: this.#options.strategy });
   }
 
   ended(outcome: PvcOutcome): void {
@@ -46,7 +47,7 @@ export class Outcomes {
 
   #results(problems: readonly Problem[]): PvcResult[] {
     return [...this.#pvcs.values()].map((outcome) => {
-      const failed = outcome.state === 'skipped' && problems.some(({ pvc }) => pvc === outcome.disk.name);
+      const failed = outcome.state === 'pending' && problems.some(({ pvc }) => pvc === outcome.disk.name);
       return pvcResult(failed ? { ...outcome, state: 'failed' } : outcome);
     });
   }

@@ -1,14 +1,14 @@
 // One PVC from its checked chain to its finished target.
 import { rm } from 'node:fs/promises';
+import { type PvcOutcome, startTally, type Tally } from '../chain/tally.ts';
+import type { Guest } from '../chain/virtual-disk.ts';
 import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
-import { type CheckedDisk, checkBlank, needsLayers } from './check.ts';
+import { scratchError } from '../scratch/work-folder.ts';
 import { compareFinished } from './compare-target.ts';
 import { type DiskOnTarget, recordFinished } from './finished.ts';
-import type { Guest } from './guest.ts';
+import { type CheckedDisk, checkBlank, needsLayers } from './preflight.ts';
 import { type Run, secondsSince } from './run.ts';
-import { type PvcOutcome, startTally, type Tally } from './tally.ts';
-import { withGuest } from './with-guest.ts';
-import { scratchError } from './work-folder.ts';
+import { withGuest } from './with-disk.ts';
 import { writeTarget } from './write-target.ts';
 
 export interface RestoredPvc extends PvcOutcome {
@@ -75,7 +75,7 @@ async function leaveFinished(run: Run, { chain, target, finished }: CheckedDisk,
   const compares = needsLayers(options, { finished });
   const left = compares ? 'still to be compared' : 'nothing to do';
   const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: ${left}`;
-  progress.report({ type: 'note', pvc, message });
+  progress.report({ type: 'info', pvc, message });
   if (compares) {
     await compareFinished(run, { chain, target, folder: await folder.diskFolder(place), tally });
   }

@@ -1,22 +1,22 @@
 // The joiner: a plan → chains → one check of everything → PVC by PVC → the result document.
 import { randomUUID } from 'node:crypto';
+import { resolveDisks } from '../chain/resolve.ts';
 import { DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
-import { planId } from '../plan/identity.ts';
+import { withSource } from '../inventory/open-source.ts';
+import { planId } from '../plan/plan-id.ts';
+import type { RestoreResult } from '../result.ts';
+import { scratchError, withRoomTold } from '../scratch/error.ts';
+import { reportFolder } from '../scratch/report.ts';
+import { chooseRoot } from '../scratch/runtime-folder.ts';
+import { openWorkFolder } from '../scratch/work-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
 import type { Target } from '../target/target.ts';
-import { type Checked, type CheckOptions, checkAll } from './check.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import { reportFolder } from './report-folder.ts';
-import { resolveDisks } from './resolve.ts';
+import { type Checked, type CheckOptions, checkAll } from './preflight.ts';
 import { restorePvc } from './restore-pvc.ts';
-import type { RestoreResult } from './result.ts';
 import { type Run, secondsSince } from './run.ts';
-import { chooseRoot } from './runtime-folder.ts';
-import { scratchError, withRoomTold } from './scratch-error.ts';
-import { withSource } from './source.ts';
-import { keepYoungGenerationSmall } from './stream/young-generation.ts';
-import { openWorkFolder } from './work-folder.ts';
 
 /**
  * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which PVC
@@ -41,7 +41,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   if (options.strategy === 'stream') keepYoungGenerationSmall();
   const id = planId(plan);
   const root = await chooseRoot(options);
-  progress.report({ type: 'phase-started', phase: 'check' });
+  progress.report({ type: 'phase-started', phase: 'preflight' });
   const checkBegan = performance.now();
   await withSource(options, async (store) => {
     const { disks, problems } = await resolveDisks(plan, store, { pvcs: options.pvcs, targetsUsed: true, signal });
@@ -58,7 +58,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
       await reportFolder({ root, planId: id, folder: run.folder, progress });
       const scratch = options.strategy === 'stream' ? undefined : root;
       const checked = await checkAll(run, { disks, problems, targets, scratch });
-      progress.report({ type: 'phase-finished', phase: 'check', seconds: secondsSince(checkBegan) });
+      progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(checkBegan) });
       await restoreChecked(run, checked, outcomes);
     });
   });

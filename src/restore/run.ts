@@ -1,9 +1,10 @@
 // What every step of one run shares, and the bookkeeping of its phases.
+
+import type { Tally } from '../chain/tally.ts';
+import type { Phase } from '../progress.ts';
+import type { WorkFolder } from '../scratch/work-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { RestoreOptions } from './options.ts';
-import type { Phase } from './progress.ts';
-import type { Tally } from './tally.ts';
-import type { WorkFolder } from './work-folder.ts';
 
 export interface Run {
   readonly options: RestoreOptions;
@@ -35,7 +36,7 @@ export function fetchedCounter(
   { pvc, tally }: { readonly pvc: string; readonly tally: Tally },
 ): (count: number) => void {
   return (count) => {
-    tally.bytesDownloaded += count;
+    tally.bytesFetched += count;
     progress.report({ type: 'fetched', pvc, count });
   };
 }

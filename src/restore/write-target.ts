@@ -2,19 +2,19 @@
 // goes wrong on the way is undone as far as an orderly end can: the claim is wiped, a file's beginning is removed.
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { Tally } from '../chain/tally.ts';
+import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
 import { convert } from '../qemu/convert.ts';
 import { type BlockGraph, cached, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import { makeMask } from '../qemu/mask.ts';
 import { zeroRange } from '../qemu/zero.ts';
+import { scratchError } from '../scratch/work-folder.ts';
+import { makeSparseFile } from '../staged/layer-file.ts';
 import type { Target, TargetSession } from '../target/target.ts';
-import type { CheckedChain } from './check-layers.ts';
 import { compareTarget } from './compare-target.ts';
 import { recordFinishing } from './finished.ts';
-import type { Guest, GuestRange } from './guest.ts';
-import { makeSparseFile } from './layer-file.ts';
 import { type Run, runPhase } from './run.ts';
-import type { Tally } from './tally.ts';
-import { scratchError } from './work-folder.ts';
 
 export interface WriteOptions {
   readonly chain: CheckedChain;
@@ -124,7 +124,7 @@ async function finish(
   { chain, target, guest, folder, tally }: WriteOptions,
 ): Promise<void> {
   const verified = run.options.verify === 'compare';
-  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'finish' }, async () => {
+  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'finalize' }, async () => {
     const edges: Uint8Array[] = [];
     for (const edge of session.edges) {
       edges.push(await guest.reading(edge, (signal) => readRange(guest, edge, { folder, signal })));

@@ -13,7 +13,7 @@ export function checkRange(key: string, { offset, length, size }: ReadRange): vo
 /** A document that is too large to be read whole. */
 export function tooLarge(where: string, size: number, maxBytes: number): DatamoverError {
   return new DatamoverError(
-    'CATALOG_INVALID',
+    'METADATA_INVALID',
     `${where} has ${formatBytes(size)}; at most ${formatBytes(maxBytes)} are read of such a document`,
     { hint: 'this is no document of a backup; compare it with another copy of the bucket' },
   );

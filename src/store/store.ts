@@ -79,7 +79,7 @@ export interface ObjectStore {
    * `sink.filled` ends the read and is what this rejects with.
    */
   read(key: string, range: ReadRange, sink: Sink): Promise<void>;
-  /** A whole small object. CATALOG_INVALID when it is larger than `maxBytes`, which is found before it is read. */
+  /** A whole small object. METADATA_INVALID when it is larger than `maxBytes`, which is found before it is read. */
   get(key: string, options: { readonly maxBytes: number; readonly signal: AbortSignal }): Promise<Uint8Array>;
   /**
    * What lies right under `prefix` ('' or ending in '/'): objects and, one level deep, common prefixes. Pages by itself;

@@ -8,12 +8,11 @@ import { alignDown, alignUp, formatBytes, MiB } from '../units.ts';
 import { beginBlockSession } from './block-session.ts';
 import { busyError, checkNoWriters } from './busy.ts';
 import { CLAIM_SIZE, isClaimOf, parseClaim } from './claim.ts';
-import { DeviceIo, openHeld } from './device-io.ts';
+import { DeviceIo, isZero, openHeld } from './device-io.ts';
 import { targetFailure } from './failure.ts';
 import { planBlankRanges, type Range } from './layout.ts';
-import { deviceNumber, readAttribute, readQueueNumber, readUncertain } from './sysfs.ts';
+import { deviceNumber, readAttribute, readQueueNumber, readUncertain } from './linux/sysfs.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
-import { isZero } from './zero-bytes.ts';
 
 export interface OpenBlockOptions {
   readonly path: string;

@@ -1,9 +1,9 @@
 // Who keeps a device from being a target: what EBUSY means here, and writers that EBUSY does not see.
 import { readFile } from 'node:fs/promises';
 import { DatamoverError, systemCode } from '../errors.ts';
-import { blockNumber, readMounts } from './mounts.ts';
-import { describeOpener, findOpeners } from './openers.ts';
-import { deviceName, readAttribute, relatedDevices } from './sysfs.ts';
+import { blockNumber, readMounts } from './linux/mounts.ts';
+import { describeOpener, findOpeners } from './linux/openers.ts';
+import { deviceName, readAttribute, relatedDevices } from './linux/sysfs.ts';
 
 export interface HeldDevice {
   readonly path: string;

@@ -120,3 +120,8 @@ function ended(path: string, offset: number, verb: string): DatamoverError {
 
 /** WebAssembly's page is 64 KiB; an edge, the largest piece that is read or written, is 1 MiB and little more. */
 const CHUNK_PAGES = (2 * MiB) / 65536;
+
+/** Are all bytes zero? Compared by native code: byte by byte in JavaScript a MiB takes some 20 ms. */
+export function isZero(bytes: Uint8Array): boolean {
+  return Buffer.compare(bytes, new Uint8Array(bytes.length)) === 0;
+}

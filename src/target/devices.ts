@@ -3,8 +3,8 @@ import { realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Problem } from '../errors.ts';
 import { systemCode } from '../errors.ts';
-import { blockNumber, readMounts } from './mounts.ts';
-import { deviceNumber, relatedDevices } from './sysfs.ts';
+import { blockNumber, readMounts } from './linux/mounts.ts';
+import { deviceNumber, relatedDevices } from './linux/sysfs.ts';
 import type { Target } from './target.ts';
 
 export interface NamedTarget {

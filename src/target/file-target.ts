@@ -7,13 +7,13 @@ import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { MiB } from '../units.ts';
+import { isZero } from './device-io.ts';
 import { targetFailure, withProblem } from './failure.ts';
 import { type FileParts, FileSession, syncFile, syncFolder } from './file-session.ts';
 import type { Range } from './layout.ts';
-import { describeOpener, findOpeners } from './openers.ts';
+import { describeOpener, findOpeners } from './linux/openers.ts';
 import { isSameFile, partialPathOf } from './partial-file.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
-import { isZero } from './zero-bytes.ts';
 
 export interface OpenFileOptions {
   readonly path: string;

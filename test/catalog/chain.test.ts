@@ -129,7 +129,7 @@ test('what the manifest lists and the index does not say is refused', async (t) 
   }
   t.match(listed('1 2 3 4').hint, /really starts at cp-3/);
   const flawed = listed('1 2', (document) => Object.assign(entry(document, 1), { type: 'x' }));
-  t.equal(flawed.code, 'CATALOG_INVALID');
+  t.equal(flawed.code, 'METADATA_INVALID');
   t.match(flawed.message, /index\.json: checkpoints\[1\]\.type: /);
 });
 
@@ -167,7 +167,7 @@ test('a long chain is walked and proven', async (t) => {
   });
   t.equal(chainFromIndex(long, 'cp-5000', 'root').layers.length, 5000);
   t.equal(
-    [...diskStates(long, 'root', () => undefined).values()].filter(({ state }) => state === 'whole').length,
+    [...diskStates(long, 'root', () => undefined).values()].filter(({ state }) => state === 'restorable').length,
     5000,
   );
 });
@@ -239,9 +239,9 @@ test('no index makes walk or proof throw anything but their own errors, and all 
         for (const disk of disksOf(parsed)) diskStates(parsed, disk, () => undefined);
         lossOf(tip, states, tipsOf(parsed));
         const state = states.get(tip);
-        if (state?.state === 'whole') whole += 1;
+        if (state?.state === 'restorable') whole += 1;
         // What `list` calls whole is what `plan` can restore, and the other way round for a disk of that very name.
-        if (state?.state === 'whole' && !restorable)
+        if (state?.state === 'restorable' && !restorable)
           throw new Error(`whole, but not restorable: ${JSON.stringify(document)}`);
         if (
           restorable &&
@@ -249,7 +249,7 @@ test('no index makes walk or proof throw anything but their own errors, and all 
           parsed.byId
             .get(tip)
             ?.every((one) => one.flaw === undefined && one.files.some(({ disk }) => disk === 'root')) &&
-          state?.state !== 'whole'
+          state?.state !== 'restorable'
         ) {
           throw new Error(`restorable, but not whole: ${JSON.stringify(document)}`);
         }

@@ -17,8 +17,11 @@ function shown(states: ReadonlyMap<string, { readonly state: string }>): string 
 test('a deleted layer breaks what builds on it, of its disk, and nothing else', async (t) => {
   const index = parseVmIndex(history('1!root,data 2root,data 3root,data 4!root,data 5root,data'), vm);
   t.strictSame(disksOf(index), ['root', 'data']);
-  t.equal(shown(statesWithout(index, 'root', 'cp-2/')), '1 whole, 2 broken, 3 broken, 4 whole, 5 whole');
-  t.equal(shown(statesWithout(index, 'root', 'cp-2/vmb-2-data')), '1 whole, 2 whole, 3 whole, 4 whole, 5 whole');
+  t.equal(shown(statesWithout(index, 'root', 'cp-2/')), '1 restorable, 2 broken, 3 broken, 4 restorable, 5 restorable');
+  t.equal(
+    shown(statesWithout(index, 'root', 'cp-2/vmb-2-data')),
+    '1 restorable, 2 restorable, 3 restorable, 4 restorable, 5 restorable',
+  );
   const states = diskStates(index, 'root', ({ object }) =>
     object.includes('cp-2/') ? { code: 'OBJECT_MISSING', problem: 'it is missing' } : undefined,
   );
@@ -122,6 +125,6 @@ test('each way to be broken by itself has its words', async (t) => {
   );
   t.match(
     broken((document) => Object.assign(document.checkpoints[0] ?? {}, { type: '?' })),
-    { root: 'cp-1', code: 'CATALOG_INVALID', problem: /checkpoints\[0\]\.type/ },
+    { root: 'cp-1', code: 'METADATA_INVALID', problem: /checkpoints\[0\]\.type/ },
   );
 });

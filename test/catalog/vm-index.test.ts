@@ -84,11 +84,11 @@ test('what Go leaves out or writes as null is taken, unknown keys are ignored, t
   t.strictSame(parseVmIndex({ checkpoints: null }, vm).entries, []);
 });
 
-test('what is no index is CATALOG_INVALID, with its key and place', async (t) => {
+test('what is no index is METADATA_INVALID, with its key and place', async (t) => {
   const key = 'checkpoints/demo/web/index.json';
   for (const data of [null, 7, 'x', [], { checkpoints: {} }, { checkpoints: 'x' }, { vmName: 7 }]) {
     const error = refusal(data);
-    t.equal(error.code, 'CATALOG_INVALID');
+    t.equal(error.code, 'METADATA_INVALID');
     t.ok(error.message.startsWith(`${key}: `), error.message);
   }
   t.match(refusal({ checkpoints: {} }).message, /checkpoints: /);

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { exitStatus } from '../../src/cli/exit.ts';
+import { exitStatus } from '../../src/cli/session/exit.ts';
 import { ERROR_CODES } from '../../src/errors.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';

@@ -202,7 +202,7 @@ async function gets(t: Test, { store, put }: StoreUnderTest): Promise<void> {
   await put('empty.json', new Uint8Array(0));
   t.ok(Buffer.from(await store.get('document.json', { maxBytes: 300_000, signal })).equals(bytes));
   t.equal((await store.get('empty.json', { maxBytes: 10, signal })).length, 0);
-  await rejectsWith(t, 'CATALOG_INVALID', () => store.get('document.json', { maxBytes: 299_999, signal }));
+  await rejectsWith(t, 'METADATA_INVALID', () => store.get('document.json', { maxBytes: 299_999, signal }));
   await rejectsWith(t, 'OBJECT_MISSING', () => store.get('none.json', { maxBytes: 10, signal }));
 }
 

@@ -1,12 +1,12 @@
 // The path that a hostile layer takes: judged, rebased, examined, converted, with nothing else around it.
 import { open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { examineImage } from '../../src/chain/examine.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../../src/qcow2/header.ts';
 import { judgeChain, judgeHeader } from '../../src/qcow2/judge.ts';
 import { checkImage } from '../../src/qemu/check-image.ts';
 import { convert } from '../../src/qemu/convert.ts';
 import { fileNode, rawNode, rebasedChain } from '../../src/qemu/graph.ts';
 import { rebaseUnsafe } from '../../src/qemu/rebase.ts';
-import { examineImage } from '../../src/restore/examine.ts';
 import { MiB } from '../../src/units.ts';
 
 /** Makes `out` the disk of the chain, or rejects as the program would. The layers are changed. */

@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { readPlan } from '../../src/plan/read.ts';
+import { silentProgress } from '../../src/progress.ts';
 import { STRATEGIES } from '../../src/restore/options.ts';
-import { silentProgress } from '../../src/restore/progress.ts';
 import { restore } from '../../src/restore/restore.ts';
 
 /** A line of standard input. */

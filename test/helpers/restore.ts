@@ -17,11 +17,11 @@ const resultSchema = z.object({
     z.object({
       name: z.string(),
       target: z.string(),
-      state: z.enum(['restored', 'failed', 'skipped']),
+      state: z.enum(['restored', 'kept', 'failed', 'pending', 'planned']),
       strategy: z.string(),
       layers: z.array(z.object({ checkpoint: z.string(), checked: z.array(z.string()) }).loose()),
       virtualSize: z.number().nullable(),
-      bytesDownloaded: z.number(),
+      bytesFetched: z.number(),
       scratchPeakBytes: z.number(),
       verified: z.boolean(),
       seconds: z.record(z.string(), z.number()),

@@ -1,9 +1,9 @@
 // A chain of a test's own, seen as the strategy stream sees it: layers in a folder, served by our own NBD server.
 import type { Test } from 'tap';
-import { type CheckedChain, checkLayers } from '../../src/restore/check-layers.ts';
-import { type ServedChain, withServedChain } from '../../src/restore/stream/served-chain.ts';
-import { openDirectoryStore } from '../../src/store/directory.ts';
+import { type CheckedChain, checkLayers } from '../../src/chain/check-layers.ts';
+import { openDirectoryStore } from '../../src/store/directory/directory.ts';
 import type { ObjectStore } from '../../src/store/store.ts';
+import { type ServedChain, withServedChain } from '../../src/stream/served-chain.ts';
 import { type ChainShape, makeChain, type TestChain } from './chain.ts';
 import { tempFolder } from './tmp.ts';
 

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { Phase } from '../../src/progress.ts';
 import type { Strategy } from '../../src/restore/options.ts';
-import type { Phase } from '../../src/restore/progress.ts';
 import { MiB } from '../../src/units.ts';
 import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
 import { badDevice } from './bad-device.ts';
@@ -38,14 +38,14 @@ export interface RestoreInPhase {
 
 /** Phases that a restore can be held in; `checksum` is over within milliseconds. */
 export const HELD_PHASES = [
-  'check',
+  'preflight',
   'download',
   'rebase',
-  'examine',
-  'assemble',
+  'check-image',
+  'flatten',
   'convert',
   'verify',
-  'finish',
+  'finalize',
 ] as const satisfies readonly Phase[];
 
 export type HeldPhase = (typeof HELD_PHASES)[number];
@@ -53,10 +53,10 @@ export type HeldPhase = (typeof HELD_PHASES)[number];
 /** What qemu-img is asked to do in a phase, as `gateBefore` matches it; edges are read one after the other. */
 const CALLS: Readonly<Partial<Record<HeldPhase, { readonly pattern: string; readonly nth?: number }>>> = {
   rebase: { pattern: '^rebase', nth: 2 },
-  examine: { pattern: '^check' },
-  assemble: { pattern: '^convert.*disk\\.raw' },
+  'check-image': { pattern: '^check' },
+  flatten: { pattern: '^convert.*disk\\.raw' },
   verify: { pattern: '^compare' },
-  finish: { pattern: '^convert.*edge\\.raw', nth: 2 },
+  finalize: { pattern: '^convert.*edge\\.raw', nth: 2 },
 };
 
 /** Bytes a second that the device takes in `convert`: slow enough to be met in the middle. */
@@ -88,7 +88,7 @@ export async function restoreInPhase(
     '--part-size',
     '1Mi',
     '--strategy',
-    strategy ?? (phase === 'assemble' ? 'staged-raw' : 'staged'),
+    strategy ?? (phase === 'flatten' ? 'staged-raw' : 'staged'),
     '--verify',
     'compare',
   ];
@@ -140,7 +140,7 @@ function sizeOf({ made, backup, disk }: Source): { readonly size: number } {
 
 /** The source holds a run back where qemu-img cannot: it answers nothing, or only half of the base. */
 function holdIn(phase: HeldPhase): PeerPlan {
-  if (phase === 'check') return () => ({ kind: 'stall' });
+  if (phase === 'preflight') return () => ({ kind: 'stall' });
   if (phase !== 'download') return () => undefined;
   return ({ method, range }) =>
     method === 'GET' && range !== undefined && range.first >= 4 * MiB ? { kind: 'stall', after: 1000 } : undefined;
@@ -153,7 +153,7 @@ async function isIn(
   // Where the gate is, a layer may be examined while others are still fetched.
   if (gate === undefined) await run.untilPhase(phase);
   else await gate.reached();
-  if (phase === 'check') await seen(() => peer.requests.length > 0);
+  if (phase === 'preflight') await seen(() => peer.requests.length > 0);
   if (phase === 'download') await seen(() => peer.requests.some(({ fault, sent }) => fault !== undefined && sent > 0));
   if (phase === 'convert') {
     await seen(() => processesWith(mark).some(({ command }) => command.startsWith('qemu-img convert')));

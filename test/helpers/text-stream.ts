@@ -1,6 +1,6 @@
 // A stream that keeps what was written to it; as a terminal it has a width and remembers the cursor's movements.
 import { Writable } from 'node:stream';
-import type { TextStream } from '../../src/cli/context.ts';
+import type { TextStream } from '../../src/cli/session/context.ts';
 
 export class RecordedStream extends Writable implements TextStream {
   readonly isTTY: boolean;

@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import type { Phase } from '../../src/restore/progress.ts';
+import type { Phase } from '../../src/progress.ts';
 import { parseDocument, type RestoreDocument } from './restore.ts';
 import { type RunCliOptions, startCli } from './run-cli.ts';
 import type { Owner } from './tmp.ts';

@@ -1,6 +1,6 @@
 // What scripts/test counts and prints: nothing that went wrong may look like a pass.
 import { test } from 'tap';
-import { TapReport } from '../../scripts/lib/tap-report.ts';
+import { TapReport } from '../../scripts/lib/test/tap-report.ts';
 
 const FAILING = `TAP version 14
 1..2

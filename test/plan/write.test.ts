@@ -2,8 +2,8 @@ import { deepStrictEqual } from 'node:assert';
 import fc from 'fast-check';
 import { test } from 'tap';
 import { placeholderProblems, placeholderTarget } from '../../src/plan/placeholder.ts';
+import type { Plan, PlanLayer } from '../../src/plan/plan.ts';
 import { readPlan } from '../../src/plan/read.ts';
-import type { Plan, PlanLayer } from '../../src/plan/schema.ts';
 import { writePlan } from '../../src/plan/write.ts';
 
 const plain: Plan = {

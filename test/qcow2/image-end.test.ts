@@ -1,9 +1,9 @@
 // A file cut short within its last cluster: found where it loses data, left alone where it is as qemu makes it.
 import { readFile, stat, truncate } from 'node:fs/promises';
 import { type Test, test } from 'tap';
+import { examineImage } from '../../src/chain/examine.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../../src/qcow2/header.ts';
 import { fileNode } from '../../src/qemu/graph.ts';
-import { examineImage } from '../../src/restore/examine.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { type ChainShape, makeChain, qemu } from '../helpers/chain.ts';
 import { requires } from '../helpers/requires.ts';
@@ -62,7 +62,7 @@ test('finds an L2 table that is cut, which qemu-img check lets pass', async (t) 
   // A zeroed cluster 512 MiB further on needs a second L2 table and no data cluster: the table is what the file ends with.
   const path = oneLayer(t, { size: 1024 * MiB, layers: [`A${'-'.repeat(8191)}0`] });
   await cut(path, 32 * KiB);
-  t.match(qemu('qemu-img', 'check', '-f', 'qcow2', path), /No errors were found/);
+  t.match(qemu('qemu-img', 'preflight', '-f', 'qcow2', path), /No errors were found/);
   await t.rejects(examine(path), { code: 'IMAGE_CORRUPT', message: /cut short: an L2 table/ });
 });
 

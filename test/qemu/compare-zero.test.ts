@@ -83,7 +83,7 @@ test('a comparison that cannot be made is no mismatch, and says which end it was
     message: /^\/dev\/x cannot be read back: .*Input\/output error/,
   });
   const missing = rawNode(fileNode(`${file}.none`));
-  await t.rejects(compare({ ...options, a: sound, b: missing }), { code: 'QEMU_FAILED' });
+  await t.rejects(compare({ ...options, a: sound, b: missing }), { code: 'TOOL_FAILED' });
 });
 
 test('zeroes a range of a device, and nothing else', async (t) => {

@@ -101,7 +101,7 @@ test('says that a target is smaller than the disk', async (t) => {
   const path = join(chain.dir, 'out.raw');
   writeFileSync(path, Buffer.alloc(MiB));
   await t.rejects(convert(options({ source: graphOf(chain), target: rawNode(fileNode(path)), cache: 'writeback' })), {
-    code: 'QEMU_FAILED',
+    code: 'TOOL_FAILED',
     message: /smaller/,
   });
 });

@@ -94,20 +94,20 @@ test('scratch that fails under a mask does not make its layer a damaged one', as
   if (!requires(t, ...TOOLS)) return;
   const chain = makeChain(t, { layers: ['AB'] });
   await withInjected(t, { tool: 'qemu-io', inject: 'pwrite64,pwritev:error=EIO' }, async () => {
-    await t.rejects(maskOver(chain), { code: 'QEMU_FAILED', message: /cannot make .*mask\.qcow2/ });
+    await t.rejects(maskOver(chain), { code: 'TOOL_FAILED', message: /cannot make .*mask\.qcow2/ });
   });
 });
 
 test('what keeps a tool from being started is told', async (t) => {
   if (!requires(t, 'qemu-img')) return;
   await t.rejects(runTool('qemu-img', ['x'.repeat(256 * KiB)], { signal }), {
-    code: 'QEMU_FAILED',
+    code: 'TOOL_FAILED',
     message: /^qemu-img could not be started: .*E2BIG/,
     hint: /fewer layers/,
   });
   const cwd = join(tempFolder(t), 'gone');
   await t.rejects(runTool('qemu-img', ['--version'], { signal, cwd }), {
-    code: 'QEMU_FAILED',
+    code: 'TOOL_FAILED',
     message: `qemu-img could not be started: its working folder ${cwd} is not there`,
   });
 });
@@ -116,6 +116,6 @@ test('a program that is no qemu-img is told with what to look at', async (t) => 
   if (!requires(t, 'bash')) return;
   await withScript(t, { tool: 'qemu-img', script: "echo '{}'" }, async () => {
     const size = virtualSizeOf(fileNode('/x'), { signal });
-    await t.rejects(size, { code: 'QEMU_FAILED', message: /no virtual size/, hint: /qemu-img --version/ });
+    await t.rejects(size, { code: 'TOOL_FAILED', message: /no virtual size/, hint: /qemu-img --version/ });
   });
 });

@@ -98,7 +98,7 @@ test('a rebased chain whose headers lead to another number of layers is refused'
   const [base = '', middle = '', tip = ''] = chain.layers;
   await rebaseUnsafe({ image: tip, backing: middle, signal });
   const missing = rebasedChain(fileNode(tip), { layers: 3, l2CacheSize: MiB });
-  await t.rejects(isTruth(missing, chain), { code: 'QEMU_FAILED', message: /Must specify either driver or file/ });
+  await t.rejects(isTruth(missing, chain), { code: 'TOOL_FAILED', message: /Must specify either driver or file/ });
   await rebaseUnsafe({ image: middle, backing: base, signal });
   t.equal(await isTruth(missing, chain), true);
 });

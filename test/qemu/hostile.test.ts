@@ -15,7 +15,7 @@ import { tempFolder } from '../helpers/tmp.ts';
 
 const { signal } = new AbortController();
 const RUNS = 48;
-const EXPECTED = new Set(['IMAGE_CORRUPT', 'IMAGE_UNSAFE', 'CHAIN_BROKEN', 'QEMU_FAILED']);
+const EXPECTED = new Set(['IMAGE_CORRUPT', 'IMAGE_UNSAFE', 'CHAIN_BROKEN', 'TOOL_FAILED']);
 
 const SHAPES: readonly ChainShape[] = [
   { layers: ['ABCD0A', '-E-0', '--F'] },

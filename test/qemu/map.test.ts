@@ -24,7 +24,7 @@ test('reads the lines of a map, and nothing else', async (t) => {
     '[1,',
     '{"start":-1,"length":1,"depth":0,"present":true,"zero":true,"data":true}',
   ]) {
-    t.throws(() => parseMapLine(bad), { code: 'QEMU_FAILED' }, bad);
+    t.throws(() => parseMapLine(bad), { code: 'TOOL_FAILED' }, bad);
   }
 });
 
@@ -60,11 +60,11 @@ test('a map that is torn says what tore it', async (t) => {
     );
     return runs;
   };
-  await t.rejects(read('kill -KILL $$'), { code: 'QEMU_FAILED', message: /^qemu-img was killed/ });
-  await t.rejects(read('exec sleep 60'), { code: 'QEMU_FAILED', message: /was ended after its time limit of 2/ });
+  await t.rejects(read('kill -KILL $$'), { code: 'TOOL_FAILED', message: /^qemu-img was killed/ });
+  await t.rejects(read('exec sleep 60'), { code: 'TOOL_FAILED', message: /was ended after its time limit of 2/ });
   await t.rejects(read('echo "Could not open" >&2; exit 1'), { code: 'IMAGE_CORRUPT' });
   await t.rejects(read('exit 0'), {
-    code: 'QEMU_FAILED',
+    code: 'TOOL_FAILED',
     message: /said what is no run: \{ "start": 2339$/,
     hint: /./,
   });

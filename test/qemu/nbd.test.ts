@@ -123,6 +123,6 @@ test('says why a graph cannot be opened', async (t) => {
   const source = loneLayer(fileNode('/nowhere.qcow2'));
   await t.rejects(
     withQemuNbd({ source, listen, signal }, async () => {}),
-    { code: 'QEMU_FAILED', message: /No such file/ },
+    { code: 'TOOL_FAILED', message: /No such file/ },
   );
 });

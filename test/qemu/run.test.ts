@@ -54,7 +54,7 @@ test('a time limit ends the child and says what was bounded', async (t) => {
   if (!requires(t, 'qemu-img')) return;
   const server = await silentServer(t);
   const run = runTool('qemu-img', hang(server.path), { signal, timeoutMs: 500 });
-  await t.rejects(run, { code: 'QEMU_FAILED', message: 'qemu-img was ended after its time limit of 0.5 s' });
+  await t.rejects(run, { code: 'TOOL_FAILED', message: 'qemu-img was ended after its time limit of 0.5 s' });
 });
 
 test('a memory limit ends the child and says so', async (t) => {
@@ -62,7 +62,7 @@ test('a memory limit ends the child and says so', async (t) => {
   const { layers, dir } = makeChain(t, { size: 64 * MiB, layers: ['A'] });
   const args = ['convert', '-m', '16', '-W', '-O', 'raw', layers[0] ?? '', join(dir, 'out.raw')];
   await t.rejects(runTool('qemu-img', args, { signal, memoryBytes: 12 * MiB }), {
-    code: 'QEMU_FAILED',
+    code: 'TOOL_FAILED',
     hint: /its own limit is 12\.0 MiB/,
   });
 });
@@ -107,7 +107,7 @@ test('names the package of a program that is not there', async (t) => {
   if (!requires(t, '/usr/bin/setpriv', '/usr/bin/prlimit', '/usr/bin/qemu-img')) return;
   await withPath(t, ['setpriv', 'prlimit'], async () => {
     await t.rejects(checkQemu({ signal }), {
-      code: 'QEMU_MISSING',
+      code: 'TOOL_MISSING',
       message: /^qemu-img is not there/,
       hint: /apt-get install qemu-utils/,
     });
@@ -116,21 +116,21 @@ test('names the package of a program that is not there', async (t) => {
     t.match(await checkQemu({ signal }), { version: /^\d+\.\d+/ });
     for (const tool of ['qemu-io', 'qemu-nbd'] as const) {
       await t.rejects(checkQemu({ tools: ['qemu-img', tool], signal }), {
-        code: 'QEMU_MISSING',
+        code: 'TOOL_MISSING',
         message: `${tool} is not there, or cannot be run`,
       });
     }
   });
   await withPath(t, ['setpriv'], async () => {
     await t.rejects(checkQemu({ signal }), {
-      code: 'QEMU_MISSING',
+      code: 'TOOL_MISSING',
       message: /^prlimit is not there/,
       hint: /util-linux/,
     });
   });
   await withPath(t, [], async () => {
     await t.rejects(checkQemu({ signal }), {
-      code: 'QEMU_MISSING',
+      code: 'TOOL_MISSING',
       message: /^setpriv is not there/,
       hint: /util-linux qemu-utils/,
     });
@@ -151,7 +151,7 @@ for (const [version, taken] of [
       if (taken) t.equal((await checkQemu({ signal })).version, version.split(' ')[0]);
       else
         await t.rejects(checkQemu({ signal }), {
-          code: 'QEMU_MISSING',
+          code: 'TOOL_MISSING',
           message: `qemu-img is version ${version}; 5.2 or newer is needed`,
         });
     });

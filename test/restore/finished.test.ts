@@ -13,7 +13,7 @@ test('a file that cannot be read back is the target’s failure, not scratch’s
   const folder = tempFolder(t);
   const path = join(folder, 'disk.raw');
   const script = `
-    const { openJournal } = await import(${source('restore/journal.ts')});
+    const { openJournal } = await import(${source('scratch/journal.ts')});
     const { recordFinishing } = await import(${source('restore/finished.ts')});
     const { openTarget } = await import(${source('target/open.ts')});
     const signal = new AbortController().signal;

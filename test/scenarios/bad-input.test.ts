@@ -179,9 +179,9 @@ const CASES: Record<string, Case> = {
     },
     edit: (_, chain) => void delete chain[2]?.size,
   },
-  'no qemu-img on PATH': { code: 'QEMU_MISSING', exitCode: 7, env: { PATH: toolsWithout('qemu-img') } },
+  'no qemu-img on PATH': { code: 'TOOL_MISSING', exitCode: 7, env: { PATH: toolsWithout('qemu-img') } },
   'no qemu-io on PATH': {
-    code: 'QEMU_MISSING',
+    code: 'TOOL_MISSING',
     exitCode: 7,
     says: /^qemu-io is not there/,
     env: { PATH: toolsWithout('qemu-io') },
@@ -221,7 +221,7 @@ test('refused with nothing written and nothing left', async (t) => {
       await damage?.(made);
       const run = await runRestore(plan, args, env);
       refused(t, run, code, exitCode);
-      if (code === 'QEMU_MISSING') t.equal(run.document.pvcs[0]?.bytesDownloaded ?? 0, 0, 'before anything is fetched');
+      if (code === 'TOOL_MISSING') t.equal(run.document.pvcs[0]?.bytesFetched ?? 0, 0, 'before anything is fetched');
       if (says !== undefined) t.match(`${run.document.error?.message} ${run.document.error?.hint}`, says);
       t.ok(
         readFileSync(device.file).every((byte) => byte === 0),

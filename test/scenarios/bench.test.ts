@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
 import { z } from 'zod';
-import { CASES } from '../../scripts/benchmark/arguments.ts';
+import { CASES } from '../../scripts/lib/bench/arguments.ts';
 import { command } from '../helpers/command.ts';
 import { requires } from '../helpers/requires.ts';
 import { cleanEnvironment, programPath } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
-const BENCH = fileURLToPath(new URL('../../scripts/benchmark/main.ts', import.meta.url));
+const BENCH = fileURLToPath(new URL('../../scripts/lib/bench/main.ts', import.meta.url));
 const TOOLS = [
   'root',
   'qemu-img',

@@ -1,10 +1,10 @@
 // A fixed part of the fault campaign: sixty runs by seed, whose faults docs/reliability.md tells. A seed that breaks a
 // promise is printed with the command that replays it alone.
 import { test } from 'tap';
-import { BACKUP_COUNT, shareBackups } from '../../scripts/faults/backups.ts';
-import { describeRun } from '../../scripts/faults/describe.ts';
-import { drawRun } from '../../scripts/faults/draw.ts';
-import { runOnce } from '../../scripts/faults/run.ts';
+import { BACKUP_COUNT, shareBackups } from '../../scripts/lib/campaign/backups.ts';
+import { describeRun } from '../../scripts/lib/campaign/describe.ts';
+import { drawRun } from '../../scripts/lib/campaign/draw.ts';
+import { runOnce } from '../../scripts/lib/campaign/run.ts';
 import { mapBounded } from '../../src/concurrency.ts';
 import { BACKUP_TOOLS } from '../helpers/backup.ts';
 import { BAD_DEVICE_TOOLS } from '../helpers/bad-device.ts';

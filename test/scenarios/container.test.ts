@@ -206,7 +206,7 @@ async function runsManifest(t: Test, context: Context): Promise<void> {
   const loop = loopDevice(t, { size: ROOT_SIZE });
   const files = podFolder(t);
   const plan = writePlan(folder, context, { rootdisk: '/dev/disks/root', datadisk: '/target/disk.img' });
-  const flags = ['--image', image.name, '--secret=keys', '--scratch-size=1Gi', '--claim=datadisk=web-data'];
+  const flags = ['--image', image.name, '--secret=keys', '--scratch-size=1Gi', '--target-pvc=datadisk=web-data'];
   const { stdout, exitCode, stderr } = await runCli(['manifest', plan, ...flags]);
   t.equal(exitCode, 0, stderr);
   const [first, ...jobs] = Array.from(parseAllDocuments(stdout), (document): unknown => document.toJS());

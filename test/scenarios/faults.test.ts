@@ -297,7 +297,7 @@ test('scratch that is full', async (t) => {
       rmSync(join(disk, 'more'));
       const again = await runRestore(plan, ['--strategy', strategy]);
       t.equal(again.exitCode, 0, again.document.error?.message ?? 'ends well');
-      t.equal(again.document.pvcs[0]?.bytesDownloaded, 0);
+      t.equal(again.document.pvcs[0]?.bytesFetched, 0);
       t.equal(await difference(device.file, truth(made)), undefined);
     });
   }

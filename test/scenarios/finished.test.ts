@@ -46,8 +46,8 @@ test('finished PVCs are not done twice', async (t) => {
     const run = await runRestore(plan, [], rgw.env);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
     t.match(run.document.pvcs, [
-      { state: 'restored', bytesDownloaded: 0 },
-      { state: 'restored', bytesDownloaded: 0 },
+      { state: 'restored', bytesFetched: 0 },
+      { state: 'restored', bytesFetched: 0 },
     ]);
     t.equal(writesOf(first.path), before.written, 'nothing was written to it');
     t.ok(fetched(peer) - before.asked < MiB, 'no layer was fetched');
@@ -90,7 +90,7 @@ test('finished PVCs are not done twice', async (t) => {
       t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
       t.match(run.document.pvcs, [{ verified: true }, { verified: true }]);
       t.equal(writesOf(first.path), before, 'nothing was written to it');
-      t.equal((run.document.pvcs[0]?.bytesDownloaded ?? 0) > 0, !compared, 'its layers are read to compare alone');
+      t.equal((run.document.pvcs[0]?.bytesFetched ?? 0) > 0, !compared, 'its layers are read to compare alone');
     }
   });
   await t.test(

@@ -76,8 +76,8 @@ test('a check that fails leaves what an earlier run left', async (t) => {
   const run = await runRestore(plan);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
   t.match(run.document.pvcs, [
-    { state: 'restored', bytesDownloaded: 0 },
-    { state: 'restored', bytesDownloaded: 0 },
+    { state: 'restored', bytesFetched: 0 },
+    { state: 'restored', bytesFetched: 0 },
   ]);
   t.equal(await difference(first.file, truthOf(made, BACKUP, 'rootdisk')), undefined);
   t.equal(await difference(second, truthOf(made, BACKUP, 'datadisk')), undefined);
@@ -100,7 +100,7 @@ const drySchema = z.looseObject({
   result: z.string(),
   error: z.looseObject({ code: z.string() }).optional(),
   problems: z.array(z.looseObject({ code: z.string(), message: z.string() })).optional(),
-  dryRun: z.object({ bytesToDownload: z.number(), scratchNeeded: z.number(), scratchFree: z.number() }).nullable(),
+  dryRun: z.object({ bytesToFetch: z.number(), scratchNeeded: z.number(), scratchFree: z.number() }).nullable(),
 });
 
 async function dryRun(plan: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
@@ -126,19 +126,19 @@ test('a dry run says what the run itself will do', async (t) => {
     const before = contentOf(scratch);
     const dry = await dryRun(plan);
     t.equal(dry.exitCode, 0, dry.document.error?.code ?? 'ends well');
-    t.equal(dry.document.dryRun?.bytesToDownload, 0, 'all is fetched already');
+    t.equal(dry.document.dryRun?.bytesToFetch, 0, 'all is fetched already');
     t.match(dry.stderr, /an interrupted run of this plan left .* going on from there/);
     t.match(dry.stderr, /an earlier run of this plan restored it .*: nothing would be done/);
     t.strictSame(contentOf(scratch), before, 'nothing is written');
     const [folder = ''] = readdirSync(scratch);
     rmSync(join(scratch, folder, '1', '01.qcow2'));
     const tip = made.checkpoints[1]?.layers.find(({ disk }) => disk === 'datadisk')?.size;
-    t.equal((await dryRun(plan)).document.dryRun?.bytesToDownload, tip, 'but for a layer that is gone');
-    const fresh = await dryRun(plan, ['--fresh']);
-    t.equal(fresh.document.error?.code, 'TARGET_NOT_BLANK', 'what was finished is forgotten with --fresh');
+    t.equal((await dryRun(plan)).document.dryRun?.bytesToFetch, tip, 'but for a layer that is gone');
+    const fresh = await dryRun(plan, ['--no-resume']);
+    t.equal(fresh.document.error?.code, 'TARGET_NOT_BLANK', 'what was finished is forgotten with --no-resume');
     const run = await runRestore(plan);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
-    t.equal(run.document.pvcs[1]?.bytesDownloaded, tip);
+    t.equal(run.document.pvcs[1]?.bytesFetched, tip);
   });
   await t.test('while a run is at work', async (t) => {
     const folder = tempFolder(t);
@@ -228,7 +228,7 @@ test('what was left of other PVCs is not free', async (t) => {
   t.ok(existsSync(left), 'and it is kept');
   const rest = await runRestore(plan, ['--pvc', 'datadisk']);
   t.equal(rest.exitCode, 0, rest.document.error?.message ?? 'ends well');
-  t.equal(rest.document.pvcs[0]?.bytesDownloaded, 0);
+  t.equal(rest.document.pvcs[0]?.bytesFetched, 0);
 });
 
 test('what a run that was killed left of a finished PVC is removed', async (t) => {

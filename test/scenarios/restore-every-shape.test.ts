@@ -1,6 +1,6 @@
 // Every shape of chain that a backup can have, restored through every strategy onto devices and files.
 import { test } from 'tap';
-import type { BackupShape, DiskShape } from '../../scripts/backup/shape.ts';
+import type { BackupShape, DiskShape } from '../../scripts/lib/make-backup/shape.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, madeBackup } from '../helpers/backup.ts';
 import { requires } from '../helpers/requires.ts';

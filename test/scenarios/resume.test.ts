@@ -64,13 +64,13 @@ test('a killed download fetches what was missing and what was in flight, no more
     `${fetched(peer)} ≤ ${total} + ${inFlight} + ${asking} fetched in four runs`,
   );
   t.ok(
-    (run.document.pvcs[0]?.bytesDownloaded ?? 0) <= 0.1 * total + CONCURRENCY * PART,
+    (run.document.pvcs[0]?.bytesFetched ?? 0) <= 0.1 * total + CONCURRENCY * PART,
     'the last run fetched the rest alone',
   );
   t.match(run.stderr, /interrupted run of this plan left .* going on from there/);
 });
 
-test('--fresh begins anew', async (t) => {
+test('--no-resume starts over', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'mkfifo')) return;
   const stage = await stageOf(t, small);
   const plan = await stage.plan({ rootdisk: join(stage.made.folder, 'disk.raw') });
@@ -79,9 +79,9 @@ test('--fresh begins anew', async (t) => {
   await gate.reached();
   await kill(killed);
   const total = stage.made.checkpoints.reduce((sum, { layers }) => sum + (layers[0]?.size ?? 0), 0);
-  const run = await runRestore(plan, ['--fresh'], stage.rgw.env);
+  const run = await runRestore(plan, ['--no-resume'], stage.rgw.env);
   t.equal(run.exitCode, 0);
-  t.equal(run.document.pvcs[0]?.bytesDownloaded, total, 'everything is fetched again');
+  t.equal(run.document.pvcs[0]?.bytesFetched, total, 'everything is fetched again');
 });
 
 test('a disk with another plan’s claim is not excused', async (t) => {
@@ -125,8 +125,8 @@ test('two runs of one plan exclude each other', async (t) => {
   const second = await runRestore(plan, [], stage.rgw.env);
   t.equal(second.exitCode, 5);
   t.equal(second.document.error?.code, 'SCRATCH_BUSY');
-  const fresh = await runRestore(plan, ['--fresh'], stage.rgw.env);
-  t.equal(fresh.document.error?.code, 'SCRATCH_BUSY', 'not even with --fresh');
+  const fresh = await runRestore(plan, ['--no-resume'], stage.rgw.env);
+  t.equal(fresh.document.error?.code, 'SCRATCH_BUSY', 'not even with --no-resume');
   gate.open();
   const { exitCode } = await first.end;
   t.equal(exitCode, 0, 'the first is not disturbed');
@@ -153,7 +153,7 @@ test('what lies in scratch is believed by its bytes alone', async (t) => {
     const run = await runRestore(plan, ['--part-size', '1Mi'], rgw.env);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
     t.equal(await difference(target, truthOf(made, 'backup-003', 'rootdisk')), undefined);
-    const count = run.document.pvcs[0]?.bytesDownloaded ?? Number.NaN;
+    const count = run.document.pvcs[0]?.bytesFetched ?? Number.NaN;
     t.ok(bytes(count), `${count} bytes were fetched`);
   };
   await t.test('a damaged part is fetched again, and no other', async (t) => {
@@ -219,7 +219,7 @@ test('an object that was replaced between two runs loses its parts', async (t) =
   const run = await runRestore(plan, [], rgw.env);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
   t.equal(
-    run.document.pvcs[0]?.bytesDownloaded,
+    run.document.pvcs[0]?.bytesFetched,
     statSync(tip?.path ?? '').size,
     'it is fetched again, the others are not',
   );

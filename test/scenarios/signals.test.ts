@@ -48,12 +48,12 @@ async function endsInOrder(
   t.match(end.document, { result: 'cancelled', error: { code: 'CANCELLED' } });
   t.strictSame(await survivorsOf(held.mark), [], 'no process survives');
   t.equal(headOf(held.device), 'blank', 'no claim is left');
-  t.equal(existsSync(held.scratch), phase !== 'check', 'scratch is kept when something was fetched');
+  t.equal(existsSync(held.scratch), phase !== 'preflight', 'scratch is kept when something was fetched');
   const again = await held.again();
   t.equal(again.exitCode, 0, again.document.error?.message ?? 'the same command ends well');
   t.equal(await holdsTruth(source, held.device), undefined, 'identical to the true disk');
-  if (!['check', 'download', 'examine'].includes(phase)) {
-    t.equal(again.document.pvcs[0]?.bytesDownloaded, 0, 'nothing is fetched again');
+  if (!['preflight', 'download', 'check-image'].includes(phase)) {
+    t.equal(again.document.pvcs[0]?.bytesFetched, 0, 'nothing is fetched again');
   }
 }
 

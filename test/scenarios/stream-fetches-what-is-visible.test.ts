@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { type Test, test } from 'tap';
 import { z } from 'zod';
-import type { BackupShape } from '../../scripts/backup/shape.ts';
+import type { BackupShape } from '../../scripts/lib/make-backup/shape.ts';
 import { chainGraph, fileNode } from '../../src/qemu/graph.ts';
 import { mapImage } from '../../src/qemu/map.ts';
 import { KiB, MiB } from '../../src/units.ts';
@@ -43,19 +43,19 @@ async function stream(t: Test, shape: BackupShape): Promise<Streamed> {
   const dry = await runCli(['restore', plan, '--dry-run', '--strategy', 'stream', '--output', 'json'], {
     env: rgw.env,
   });
-  const dryRun = z.object({ dryRun: z.object({ bytesToDownload: z.number() }) }).parse(JSON.parse(dry.stdout));
+  const dryRun = z.object({ dryRun: z.object({ bytesToFetch: z.number() }) }).parse(JSON.parse(dry.stdout));
   const before = peer.bytes('.qcow2');
   const run = await runRestore(plan, ['--strategy', 'stream', '--log-format', 'json'], rgw.env);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
   t.equal(await difference(target, truthOf(made, BACKUP, 'rootdisk')), undefined, 'identical');
   const fetched = peer.bytes('.qcow2') - before;
-  const counted = run.document.pvcs[0]?.bytesDownloaded ?? 0;
+  const counted = run.document.pvcs[0]?.bytesFetched ?? 0;
   t.ok(
     fetched >= counted && fetched - counted <= 2 * 4 * KiB,
     'the result says what was fetched, but for the headers of the check',
   );
   t.equal(fetchedInLog(run.stderr), counted, 'and so does the log');
-  return { made, run, peer, dryRun: dryRun.dryRun.bytesToDownload };
+  return { made, run, peer, dryRun: dryRun.dryRun.bytesToFetch };
 }
 
 /** What the end of the last phase tells. */
@@ -87,7 +87,7 @@ test('a full that is half hidden in runs of 1 MiB', async (t) => {
   const { made, run, dryRun } = await stream(t, { disks: [disk], checkpoints: 2 });
   const visible = await visibleBytes(made);
   const stored = made.checkpoints.reduce((sum, { layers }) => sum + (layers[0]?.size ?? 0), 0);
-  const fetched = run.document.pvcs[0]?.bytesDownloaded ?? 0;
+  const fetched = run.document.pvcs[0]?.bytesFetched ?? 0;
   t.ok(stored > 1.4 * visible, `much is hidden: ${stored} bytes are stored, ${visible} visible`);
   t.ok(fetched >= visible, 'nothing is made up');
   t.ok(fetched <= 1.1 * visible + MiB, `${fetched} bytes fetched for ${visible} visible`);
@@ -100,7 +100,7 @@ test('scattered changes: hardly more than is stored, in few requests', async (t)
   const disk = { name: 'rootdisk', size: 64 * MiB, initial: { bytes: 32 * MiB }, changes: { bytes: 8 * MiB } };
   const { made, run, peer } = await stream(t, { disks: [disk], checkpoints: 2 });
   const stored = made.checkpoints.reduce((sum, { layers }) => sum + (layers[0]?.size ?? 0), 0);
-  t.ok((run.document.pvcs[0]?.bytesDownloaded ?? 0) <= 1.05 * stored + MiB);
+  t.ok((run.document.pvcs[0]?.bytesFetched ?? 0) <= 1.05 * stored + MiB);
   t.ok(peer.count('GET', '.qcow2') < 120, `${peer.count('GET', '.qcow2')} requests, the dry run's included`);
 });
 
@@ -120,7 +120,7 @@ test('an almost empty disk of 1 TiB', async (t) => {
   const run = await runRestore(plan, ['--strategy', 'stream'], rgw.env);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
   t.equal(await difference(device, truthOf(made, BACKUP, 'rootdisk')), undefined, 'identical');
-  t.ok((run.document.pvcs[0]?.bytesDownloaded ?? 0) < 12 * MiB);
+  t.ok((run.document.pvcs[0]?.bytesFetched ?? 0) < 12 * MiB);
 });
 
 /** They were resized after the plan's sizes were taken. */

@@ -22,7 +22,7 @@ const schema = z.object({
   pvcs: z.array(
     z.object({
       name: z.string(),
-      verdict: z.enum(['whole', 'suspect', 'broken']),
+      verdict: z.enum(['ok', 'suspect', 'broken']),
       problems: z.array(z.object({ pvc: z.string(), code: z.string(), message: z.string(), hint: z.string() })),
       layers: z.array(z.object({ checked: z.array(z.string()) })),
     }),
@@ -85,7 +85,7 @@ test('SIGTERM while the second disk is read: the first is whole, the second is n
       const document = schema.parse(JSON.parse(stdout));
       t.match(document, { result: 'cancelled', error: { code: 'CANCELLED' } });
       t.match(document.pvcs, [
-        { name: 'rootdisk', verdict: 'whole', problems: [] },
+        { name: 'rootdisk', verdict: 'ok', problems: [] },
         { name: 'datadisk', verdict: 'suspect', problems: [{ pvc: 'datadisk', code: 'CANCELLED' }] },
       ]);
     });
@@ -110,7 +110,7 @@ test('a dirty layer is told and not repaired, in scratch as where it lies', asyn
     t.equal(exitCode, 0, stderr);
     t.match(document.pvcs, [
       { verdict: 'suspect', problems: [{ message: `${object} was not closed cleanly (dirty bit)` }] },
-      { verdict: 'whole', problems: [] },
+      { verdict: 'ok', problems: [] },
     ]);
     t.strictSame(
       document.pvcs[0]?.layers.map(({ checked }) => checked.includes('image')),
@@ -147,7 +147,7 @@ test('layers of one size that were swapped are found by the sha256 of the plan',
     },
   );
   const scratch = ['--scratch', join(made.folder, 'scratch')];
-  t.match(await verify([plan]), { exitCode: 0, document: { pvcs: [{ verdict: 'whole' }] } });
+  t.match(await verify([plan]), { exitCode: 0, document: { pvcs: [{ verdict: 'ok' }] } });
   writeFileSync(a, second ?? '');
   writeFileSync(b, first ?? '');
   for (const args of [[], scratch]) {
@@ -196,7 +196,7 @@ test('the full-object sums that the store keeps are compared', async (t) => {
     const bad = await verify([plan, ...args], { env });
     t.equal(bad.exitCode, 4);
     t.match(bad.document.pvcs, [
-      { verdict: 'whole', problems: [] },
+      { verdict: 'ok', problems: [] },
       { verdict: 'broken', problems: [{ code: 'CHECKSUM_MISMATCH', message: /vmb-002-datadisk.*the store's/ }] },
     ]);
   }

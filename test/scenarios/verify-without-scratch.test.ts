@@ -15,7 +15,7 @@ const schema = z.object({
   result: z.enum(['ok', 'failed']),
   pvcs: z.array(
     z.object({
-      verdict: z.enum(['whole', 'suspect', 'broken']),
+      verdict: z.enum(['ok', 'suspect', 'broken']),
       problems: z.array(z.object({ code: z.string(), message: z.string() })),
       layers: z.array(z.object({ checked: z.array(z.string()) })),
     }),
@@ -61,7 +61,7 @@ test('a good backup is whole, and it says what was checked', async (t) => {
   const backup = await made(t);
   const { exitCode, pvc } = await verify(t, backup, { sha256: true });
   t.equal(exitCode, 0);
-  t.equal(pvc.verdict, 'whole');
+  t.equal(pvc.verdict, 'ok');
   for (const { checked } of pvc.layers) t.strictSame(checked, ['size', 'header', 'sha256', 'image']);
 });
 

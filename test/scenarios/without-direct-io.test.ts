@@ -2,7 +2,7 @@
 // with `emptyDir: { medium: Memory }` on the kernels of Debian 12 and RHEL 9.
 import { join } from 'node:path';
 import { test } from 'tap';
-import { planId } from '../../src/plan/identity.ts';
+import { planId } from '../../src/plan/plan-id.ts';
 import { readPlan } from '../../src/plan/read.ts';
 import { MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, difference, madeBackup, planFor, truthOf } from '../helpers/backup.ts';

@@ -2,7 +2,7 @@
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { scratchError } from '../../src/restore/work-folder.ts';
+import { scratchError } from '../../src/scratch/work-folder.ts';
 import { targetFailure } from '../../src/target/failure.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 

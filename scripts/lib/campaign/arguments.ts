@@ -1,0 +1,70 @@
+// scripts/campaign's command line.
+import { parseArgs } from 'node:util';
+import { STRATEGIES, type Strategy } from '../../../src/restore/options.ts';
+
+export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] [--jobs N] [--strategy NAME]… [--output text|json]
+
+Restores small backups under faults drawn from a seed: a peer that spoils answers, kills and signals at random moments
+and phases, scratch that fills up, targets that fail. After each end of the program, and after up to five restarts, it
+checks that the target is identical to the true disk with exit 0, or that the exit is not 0 with a code and that nothing
+can boot from the target. Wants root, for loop devices. The exit status is 0 when every promise was kept.
+
+  --runs N         how many runs (300)
+  --seed S         the first run's seed; the others count on from it (1)
+  --one SEED       this run alone, with its log
+  --jobs N         runs at a time (2)
+  --strategy NAME  just this one; may be repeated (all)
+  --output json    every run as a JSON document on stdout; progress goes to stderr in either case
+`;
+
+export interface Call {
+  readonly seeds: readonly number[];
+  readonly jobs: number;
+  readonly strategies: readonly Strategy[];
+  readonly json: boolean;
+  /** One run is shown with its log. */
+  readonly verbose: boolean;
+}
+
+/** Undefined when help is asked for. Throws what is wrong with a call. */
+export function parseCall(args: readonly string[]): Call | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      runs: { type: 'string', default: '300' },
+      seed: { type: 'string', default: '1' },
+      one: { type: 'string' },
+      jobs: { type: 'string', default: '2' },
+      strategy: { type: 'string', multiple: true, default: [...STRATEGIES] },
+      output: { type: 'string', default: 'text' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const first = parseCount('--seed', values.one ?? values.seed);
+  const count = values.one === undefined ? parseCount('--runs', values.runs) : 1;
+  return {
+    seeds: Array.from({ length: count }, (_, index) => first + index),
+    jobs: parseCount('--jobs', values.jobs),
+    strategies: values.strategy.map(parseStrategy),
+    json: parseOutput(values.output) === 'json',
+    verbose: values.one !== undefined,
+  };
+}
+
+function parseCount(name: string, text: string): number {
+  const count = Number(text);
+  if (Number.isSafeInteger(count) && count > 0) return count;
+  throw new Error(`${name} ${text} is no whole number above 0`);
+}
+
+function parseStrategy(name: string): Strategy {
+  const found = STRATEGIES.find((strategy) => strategy === name);
+  if (found === undefined) throw new Error(`--strategy ${name} is none of ${STRATEGIES.join(', ')}`);
+  return found;
+}
+
+function parseOutput(name: string): 'text' | 'json' {
+  if (name === 'text' || name === 'json') return name;
+  throw new Error(`--output ${name} is neither text nor json`);
+}

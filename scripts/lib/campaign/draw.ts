@@ -1,0 +1,118 @@
+// What goes wrong in one run of the campaign: drawn from its seed alone, so that the seed replays it.
+
+import type { Phase } from '../../../src/progress.ts';
+import { STRATEGIES, type Strategy } from '../../../src/restore/options.ts';
+import { seededRandom } from '../../../test/helpers/random.ts';
+
+/** What is between the program and the store, in the attempts before things are mended. */
+export const SOURCE_FAULTS = [
+  'none',
+  'lossy',
+  'confused',
+  'overloaded',
+  'slow',
+  'stalling',
+  'swapped',
+  'forbidden',
+  'corrupted',
+] as const;
+/** How the run's process ends before its time. `interrupt` is a terminal's: the whole process group gets it. */
+export const BLOWS = ['none', 'kill', 'terminate', 'interrupt'] as const;
+export const SCRATCH_FAULTS = ['none', 'too small', 'fills up'] as const;
+export const TARGETS = [
+  'blank device',
+  'dirty device',
+  'larger device',
+  'new file',
+  'existing file',
+  'bad sector',
+  'full device',
+  'dying device',
+  'failing flush',
+  'small device',
+  'read-only device',
+] as const;
+
+export interface Blow {
+  readonly kind: Exclude<(typeof BLOWS)[number], 'none'>;
+  /** Counted from the beginning of this phase, or of the process. */
+  readonly phase: Phase | undefined;
+  readonly afterMs: number;
+}
+
+export interface Drawn {
+  readonly seed: number;
+  readonly backup: number;
+  readonly strategy: Strategy;
+  readonly verify: 'none' | 'compare';
+  readonly sha256: boolean;
+  readonly source: (typeof SOURCE_FAULTS)[number];
+  readonly scratch: (typeof SCRATCH_FAULTS)[number];
+  /** When scratch fills up. */
+  readonly fillPhase: Phase;
+  readonly target: (typeof TARGETS)[number];
+  /** Where on the disk a bad sector lies, or at what part of the run a device dies: 0 … 1. */
+  readonly place: number;
+  /** Attempt n gets the nth, as long as there are any. */
+  readonly blows: readonly Blow[];
+  /** From this attempt on (counted from 0) source and scratch behave. */
+  readonly mendedAt: number;
+}
+
+export function drawRun(
+  seed: number,
+  { backups, strategies = STRATEGIES }: { readonly backups: number; readonly strategies?: readonly Strategy[] },
+): Drawn {
+  const random = seededRandom(`campaign ${seed}`);
+  const strategy = pick(random, strategies);
+  const blows = Array.from({ length: random() < 0.3 ? 0 : 1 + Math.floor(random() * 3) }, () =>
+    drawBlow(random, strategy),
+  );
+  return {
+    seed,
+    backup: Math.floor(random() * backups),
+    strategy,
+    verify: random() < 0.5 ? 'none' : 'compare',
+    sha256: random() < 0.3 && strategy !== 'stream',
+    source: drawSource(random, strategy),
+    scratch: strategy === 'stream' ? 'none' : weighted(random, SCRATCH_FAULTS, [8, 1, 2]),
+    fillPhase: pick(random, ['download', 'rebase', 'check-image', 'flatten', 'convert', 'finalize'] as const),
+    target: weighted(random, TARGETS, [5, 5, 3, 3, 2, 2, 1, 1, 1, 0.5, 0.5]),
+    place: random(),
+    blows,
+    mendedAt: 1 + Math.floor(random() * 3),
+  };
+}
+
+/** `stream` cannot check a whole object: what TLS would have noticed is not for it. */
+function drawSource(random: () => number, strategy: Strategy): Drawn['source'] {
+  const source = weighted(random, SOURCE_FAULTS, [8, 5, 3, 3, 4, 0.4, 2, 1, 1]);
+  return source === 'corrupted' && strategy === 'stream' ? 'none' : source;
+}
+
+function drawBlow(random: () => number, strategy: Strategy): Blow {
+  const kind = weighted(random, ['kill', 'terminate', 'interrupt'] as const, [4, 2, 1]);
+  if (random() < 0.4) return { kind, phase: undefined, afterMs: 200 + Math.floor(random() * 3000) };
+  return { kind, phase: pick(random, PHASES[strategy]), afterMs: random() < 0.5 ? 0 : Math.floor(random() * 150) };
+}
+
+const PHASES: Readonly<Record<Strategy, readonly Phase[]>> = {
+  staged: ['preflight', 'download', 'rebase', 'check-image', 'convert', 'finalize', 'verify'],
+  'staged-raw': ['preflight', 'download', 'rebase', 'check-image', 'flatten', 'convert', 'finalize', 'verify'],
+  stream: ['preflight', 'check-image', 'convert', 'finalize', 'verify'],
+};
+
+function pick<T>(random: () => number, from: readonly T[]): T {
+  const picked = from[Math.floor(random() * from.length)];
+  if (picked === undefined) throw new RangeError('nothing to pick from');
+  return picked;
+}
+
+function weighted<T>(random: () => number, from: readonly T[], weights: readonly number[]): T {
+  let left = random() * weights.reduce((sum, weight) => sum + weight, 0);
+  for (const [index, item] of from.entries()) {
+    left -= weights[index] ?? 0;
+    if (left < 0) return item;
+  }
+  return pick(random, from);
+}

@@ -1,0 +1,92 @@
+// What design section 8 promises after every end of the program, checked on what can be seen from outside.
+import { existsSync, readdirSync } from 'node:fs';
+import { exitStatus } from '../../../src/cli/session/exit.ts';
+import { ERROR_CODES, type ErrorCode } from '../../../src/errors.ts';
+import type { AttemptEnd } from './attempt.ts';
+import type { CampaignTarget, TargetState } from './target.ts';
+import { partialsOf } from './target.ts';
+
+export interface Judged {
+  readonly broken: readonly string[];
+  /** `ok`, the error's code, or `killed`. */
+  readonly outcome: string;
+  readonly states: TargetStates;
+}
+
+/** By the disks' names. */
+export type TargetStates = ReadonlyMap<string, TargetState>;
+
+export interface JudgeOptions {
+  readonly disks: readonly RestoredDisk[];
+  readonly scratch: string;
+  /** How the targets were before this attempt: a claim that an earlier one left is no fault of this one. */
+  readonly before: TargetStates;
+  /** Whether an earlier attempt was killed: what it left beside a file is only taken away when that is begun again. */
+  readonly killedBefore: boolean;
+}
+
+export interface RestoredDisk {
+  readonly name: string;
+  readonly target: CampaignTarget;
+  /** The true disk: a raw file. */
+  readonly truth: string;
+}
+
+/** Codes that none of the campaign's faults may cause, and those that only some may. */
+const NEVER: readonly ErrorCode[] = [
+  'INTERNAL',
+  'TOOL_FAILED',
+  'TOOL_MISSING',
+  'USAGE',
+  'PLAN_INVALID',
+  'SCRATCH_BUSY',
+];
+
+export async function judge(end: AttemptEnd, { disks, scratch, before, killedBefore }: JudgeOptions): Promise<Judged> {
+  const broken = [...end.broken];
+  const states = new Map<string, TargetState>();
+  for (const { name, target, truth } of disks) states.set(name, await target.state(truth));
+  for (const [name, state] of states) if (state === 'wrong') broken.push(`${name}: its target holds something else`);
+  const outcome = outcomeOf(end, broken);
+  if (outcome === 'killed') return { broken, outcome, states };
+  for (const { name, target } of disks) {
+    const told = end.document?.pvcs.find((pvc) => pvc.name === name)?.state;
+    const state = states.get(name);
+    if (told === 'restored' && state !== 'restored') broken.push(`${name}: said restored, is ${state}`);
+    if (outcome === 'ok' && told !== 'restored') broken.push(`${name}: ok, but ${told}`);
+    if (state === 'claim' && target.sound && before.get(name) !== 'claim')
+      broken.push(`${name}: a claim is left by an orderly end (${outcome})`);
+    if (!killedBefore)
+      for (const file of partialsOf(target)) broken.push(`${name}: ${file} is left by an orderly end (${outcome})`);
+  }
+  if (outcome === 'ok' && existsSync(scratch)) {
+    for (const left of readdirSync(scratch)) broken.push(`left in scratch: ${left}`);
+  }
+  return { broken, outcome, states };
+}
+
+function outcomeOf(end: AttemptEnd, broken: string[]): string {
+  if (/^\s+at .*:\d+:\d+/m.test(end.stderr)) broken.push('a stack trace on stderr');
+  if (end.exitCode === null) {
+    // A signal that comes while Node itself still starts ends it before our program has begun.
+    const early = end.struck !== undefined && end.phase === undefined;
+    if (end.struck !== 'kill' && !early) broken.push('ended by a signal that nobody sent, or that was to be heard');
+    return 'killed';
+  }
+  if (end.exitCode === 0) {
+    if (end.document?.result !== 'ok') broken.push('exit 0 without a result that is ok');
+    return 'ok';
+  }
+  // Node itself had not begun to handle signals.
+  if (end.document === undefined && (end.exitCode === 130 || end.exitCode === 143) && end.struck !== undefined)
+    return 'killed';
+  const code = ERROR_CODES.find((known) => known === end.document?.error?.code);
+  if (code === undefined) {
+    broken.push(`exit ${end.exitCode} without a code`);
+    return `exit ${end.exitCode}`;
+  }
+  if (NEVER.includes(code)) broken.push(`${code}: ${end.document?.error?.message}`);
+  const expected = exitStatus(code, end.struck === 'terminate' ? 'SIGTERM' : 'SIGINT');
+  if (end.exitCode !== expected) broken.push(`exit ${end.exitCode} with ${code}, whose status is ${expected}`);
+  return code;
+}

@@ -1,0 +1,113 @@
+// The bucket's documents as the operator writes them: index, manifests, archived CRs (design section 3).
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { systemCode } from '../../../src/errors.ts';
+import type { BackupShape, MadeBackup, MadeCheckpoint, MadeLayer } from './shape.ts';
+
+/** Writes every document of one VM's history. A backup that other VMs are in already gets this one added. */
+export async function writeCatalog(made: MadeBackup, shape: BackupShape): Promise<void> {
+  const vmFolder = `checkpoints/${made.namespace}/${made.vm}`;
+  const entries = made.checkpoints.map((checkpoint) => indexEntry(made, shape, checkpoint));
+  const lastUpdated = made.checkpoints.at(-1)?.timestamp;
+  const index = { vmName: made.vm, namespace: made.namespace, lastUpdated, checkpoints: entries };
+  await writeJson(join(made.directory, vmFolder, 'index.json'), index);
+  for (const checkpoint of made.checkpoints) {
+    const folder = join(made.directory, vmFolder, checkpoint.id);
+    await writeJson(join(folder, 'vmb.json'), backupResource(made, checkpoint));
+    await writeJson(join(folder, 'vmbt.json'), trackerResource(made, checkpoint));
+    await writeManifests(made, shape, checkpoint);
+  }
+}
+
+function indexEntry(made: MadeBackup, shape: BackupShape, checkpoint: MadeCheckpoint): object {
+  const folder = `checkpoints/${made.namespace}/${made.vm}/${checkpoint.id}`;
+  const referencedBy = made.checkpoints
+    .filter(({ chain }) => chain.includes(checkpoint.id))
+    .map(({ backup }) => backup);
+  return {
+    id: checkpoint.id,
+    type: checkpoint.type,
+    ...(checkpoint.parent === undefined ? {} : { parent: checkpoint.parent }),
+    timestamp: checkpoint.timestamp,
+    vmBackup: checkpoint.vmBackup,
+    files: checkpoint.layers.map((layer) => fileEntry(layer, shape)),
+    pvcs: checkpoint.layers.map(({ pvc }) => pvc),
+    pvcSizes: checkpoint.layers.map(({ virtualSize }) => quantity(virtualSize)),
+    referencedBy,
+    vmbObjectPath: `${folder}/vmb.json`,
+    vmbtObjectPath: `${folder}/vmbt.json`,
+  };
+}
+
+function fileEntry(layer: MadeLayer, { files = 'objects', diskNames = 'whole' }: BackupShape): unknown {
+  const filename = basename(layer.object);
+  if (files === 'names') return filename;
+  const diskName = diskNames === 'cut' ? layer.disk.slice(layer.disk.lastIndexOf('-') + 1) : layer.disk;
+  const named = diskNames === 'absent' ? {} : { diskName };
+  return { filename, ...named, size: layer.size, objectPath: layer.object };
+}
+
+/** Kubernetes writes the shortest exact form. */
+function quantity(bytes: number): string {
+  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti'];
+  let value = bytes;
+  let unit = 0;
+  while (value % 1024 === 0 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value}${units[unit]}`;
+}
+
+async function writeManifests(made: MadeBackup, shape: BackupShape, checkpoint: MadeCheckpoint): Promise<void> {
+  const { namespace, vm } = made;
+  const { backup, timestamp, id, chain } = checkpoint;
+  const name = shape.manifestName === 'vm' ? vm : `${namespace}-${vm}`;
+  const manifestPath = `manifests/${backup}/${name}.json`;
+  const manifest = { namespace, name: vm, backupName: backup, timestamp, checkpointChain: chain };
+  await writeJson(join(made.directory, manifestPath), manifest);
+  const path = join(made.directory, 'manifests', backup, 'index.json');
+  const vms = [...(await vmsAlreadyIn(path)), { name: vm, namespace, checkpointId: id, manifestPath }];
+  await writeJson(path, { backupName: backup, timestamp, vms });
+}
+
+const BACKUP_INDEX = z.looseObject({ vms: z.array(z.unknown()) });
+
+async function vmsAlreadyIn(path: string): Promise<unknown[]> {
+  try {
+    return BACKUP_INDEX.parse(JSON.parse(await readFile(path, 'utf8'))).vms;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function backupResource({ namespace, vm }: MadeBackup, { id, vmBackup, type, timestamp }: MadeCheckpoint): object {
+  return {
+    apiVersion: 'backup.kubevirt.io/v1alpha1',
+    kind: 'VirtualMachineBackup',
+    metadata: { name: vmBackup, namespace, creationTimestamp: timestamp },
+    spec: {
+      source: { apiGroup: 'backup.kubevirt.io', kind: 'VirtualMachineBackupTracker', name: `${vm}-tracker` },
+      mode: 'Push',
+      forceFullBackup: type === 'full',
+    },
+    status: { type: type === 'full' ? 'Full' : 'Incremental', checkpointName: id },
+  };
+}
+
+function trackerResource({ namespace, vm }: MadeBackup, { id, timestamp }: MadeCheckpoint): object {
+  return {
+    apiVersion: 'backup.kubevirt.io/v1alpha1',
+    kind: 'VirtualMachineBackupTracker',
+    metadata: { name: `${vm}-tracker`, namespace },
+    spec: { source: { apiGroup: 'kubevirt.io', kind: 'VirtualMachine', name: vm } },
+    status: { latestCheckpoint: { name: id, creationTime: timestamp } },
+  };
+}
+
+async function writeJson(path: string, document: object): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify(document, null, 2)}\n`);
+}

@@ -1,0 +1,113 @@
+// Before anything is fetched: every layer exists with the declared size, its header is safe, and each chain is whole.
+import { mapBounded } from '../concurrency.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { withLoss } from '../inventory/lost-layer.ts';
+import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/header.ts';
+import { judgeChain, judgeHeader } from '../qcow2/judge.ts';
+import type { ObjectInfo, ObjectStore } from '../store/store.ts';
+import type { Disk, Layer } from './disk.ts';
+import { readBytes } from './read-object.ts';
+
+export interface CheckedLayer {
+  readonly layer: Layer;
+  /** Size and ETag, which pin the version that every later read must still meet. */
+  readonly info: ObjectInfo;
+  readonly header: Qcow2Header;
+}
+
+export interface CheckedChain {
+  readonly disk: Disk;
+  readonly layers: readonly [CheckedLayer, ...CheckedLayer[]];
+  /** The tip's virtual size, bytes: the disk's size. */
+  readonly virtualSize: number;
+  readonly warnings: readonly string[];
+}
+
+export interface LayerCheck {
+  readonly chains: readonly CheckedChain[];
+  readonly problems: readonly Problem[];
+}
+
+/** Small requests at a time: they are latency, not bandwidth (a store's answer to each takes tens of ms). */
+const REQUESTS = 16;
+
+/**
+ * One HEAD and one small ranged read a layer. Every problem of every chain is collected; only what makes all further
+ * asking pointless (SOURCE_UNREACHABLE, the signal) rejects.
+ */
+export async function checkLayers(
+  store: ObjectStore,
+  disks: readonly Disk[],
+  { signal }: { readonly signal: AbortSignal },
+): Promise<LayerCheck> {
+  const asked = disks.flatMap((disk) => disk.layers.map((layer, index) => ({ disk, layer, index })));
+  const answers = await mapBounded(asked, { limit: REQUESTS, signal }, async ({ disk, layer, index }, inner) => {
+    try {
+      return { disk, ...(await checkLayer(store, layer, { base: index === 0, signal: inner })) };
+    } catch (error) {
+      if (!(error instanceof DatamoverError) || error.code === 'SOURCE_UNREACHABLE' || inner.aborted) throw error;
+      return {
+        disk,
+        object: layer.object,
+        problems: error.problems.map((problem) => ({ pvc: disk.name, ...problem })),
+      };
+    }
+  });
+  const chains: CheckedChain[] = [];
+  const problems: Problem[] = [];
+  for (const disk of disks) {
+    const own = answers.filter((answer) => answer.disk === disk);
+    const failed = own.flatMap(({ object, problems: found }) =>
+      found === undefined ? [] : [{ object, problems: found }],
+    );
+    if (failed.length > 0) {
+      problems.push(...(await withLoss(store, failed, { signal })));
+      continue;
+    }
+    try {
+      chains.push(
+        joinChain(
+          disk,
+          own.flatMap((answer) => ('problems' in answer ? [] : [answer])),
+        ),
+      );
+    } catch (error) {
+      if (!(error instanceof DatamoverError)) throw error;
+      problems.push(...error.problems.map((problem) => ({ pvc: disk.name, ...problem })));
+    }
+  }
+  return { chains, problems };
+}
+
+type JudgedLayer = CheckedLayer & { readonly warnings: readonly string[] };
+
+async function checkLayer(
+  store: ObjectStore,
+  layer: Layer,
+  { base, signal }: { readonly base: boolean; readonly signal: AbortSignal },
+): Promise<JudgedLayer> {
+  const info = await store.head(layer.object, { signal });
+  const where = store.describe(layer.object);
+  if (layer.size !== undefined && layer.size !== info.size) {
+    throw new DatamoverError('SIZE_MISMATCH', `${where} is ${info.size} bytes, declared are ${layer.size}`, {
+      hint: 'the object was cut, replaced, or is not the one that the backup wrote; restore from another backup, or correct the size if it was mistyped',
+    });
+  }
+  const length = Math.min(HEADER_READ_BYTES, info.size);
+  const header = parseHeader(await readBytes(store, info, { offset: 0, length, signal }), where);
+  const warnings = judgeHeader(header, { where, fileSize: info.size, base });
+  return { layer, info, header, warnings };
+}
+
+function joinChain(disk: Disk, layers: readonly JudgedLayer[]): CheckedChain {
+  const [base, ...rest] = layers;
+  if (base === undefined) throw new TypeError(`disk ${disk.name} has no layer`);
+  judgeChain(layers.map(({ header, layer }) => ({ header, where: layer.object })));
+  const tip = rest.at(-1) ?? base;
+  return {
+    disk,
+    layers: [base, ...rest],
+    virtualSize: tip.header.virtualSize,
+    warnings: layers.flatMap((layer) => layer.warnings),
+  };
+}

@@ -1,0 +1,124 @@
+// The disks of a plan with their chains: those written out are taken as they are, others are found in the bucket.
+import { type CatalogChain, chainFromManifest } from '../catalog/chain.ts';
+import { nearestWord } from '../did-you-mean.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
+import { placeholderProblems } from '../plan/placeholder.ts';
+import type { Plan, PlanPvc } from '../plan/plan.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { Disk, Layer } from './disk.ts';
+
+export interface ResolveOptions {
+  /** Just these PVCs; undefined for all. USAGE for one that the plan does not hold. */
+  readonly pvcs?: readonly string[] | undefined;
+  /** Refuse (PLAN_INVALID) a PVC whose target is still the placeholder of a drafted plan. */
+  readonly targetsUsed?: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface ResolvedDisks {
+  /** In the plan's order. */
+  readonly disks: Disk[];
+  /** Of the PVCs that are not among the disks. */
+  readonly problems: Problem[];
+}
+
+/**
+ * Resolves the chain of every PVC. What is wrong with the backup or one of its chains (CHAIN_BROKEN, METADATA_INVALID,
+ * BACKUP_NOT_FOUND, OBJECT_MISSING) is among the problems; a source that does not answer or denies access rejects.
+ */
+export async function resolveDisks(
+  plan: Plan,
+  store: ObjectStore,
+  { pvcs, targetsUsed = false, signal }: ResolveOptions,
+): Promise<ResolvedDisks> {
+  const chosen = choosePvcs(plan, pvcs);
+  const placeholders = targetsUsed ? placeholderProblems(plan, { pvcs }) : [];
+  const lookUp = onceOnly(async () => await loadBackup(plan, store, { signal }));
+  const disks: Disk[] = [];
+  const problems: Problem[] = [...placeholders];
+  for (const pvc of chosen) {
+    if (placeholders.some((problem) => problem.pvc === pvc.name)) continue;
+    try {
+      disks.push(await toDisk(pvc, lookUp));
+    } catch (error) {
+      problems.push(...foreseen(error, pvc.name));
+    }
+  }
+  return { disks, problems };
+}
+
+function choosePvcs(plan: Plan, names: readonly string[] | undefined): readonly PlanPvc[] {
+  if (names === undefined) return plan.pvcs;
+  const known = plan.pvcs.map(({ name }) => name);
+  const unknown = names.filter((name) => !known.includes(name));
+  const [first] = unknown;
+  if (first === undefined) return plan.pvcs.filter(({ name }) => names.includes(name));
+  const near = nearestWord(first, known);
+  throw new DatamoverError('USAGE', `the plan holds no PVC ${unknown.join(', ')}; it holds ${known.join(', ')}`, {
+    hint: near === undefined ? 'name one of those with --pvc' : `did you mean --pvc ${near}?`,
+  });
+}
+
+async function toDisk({ name, target, size, chain }: PlanPvc, lookUp: () => Promise<VmBackup>): Promise<Disk> {
+  const base = { name, target, ...(size === undefined ? {} : { size }) };
+  if (chain !== undefined) {
+    const [first, ...rest] = chain;
+    return { ...base, layers: [writtenLayer(first), ...rest.map(writtenLayer)] };
+  }
+  const { index, ids } = await lookUp();
+  return { ...base, layers: layersOf(chainFromManifest(index, ids, name)) };
+}
+
+type WrittenLayer = NonNullable<PlanPvc['chain']>[number];
+
+function writtenLayer({ checkpoint, type, object, size, sha256 }: WrittenLayer): Layer {
+  return {
+    checkpoint,
+    type,
+    object,
+    ...(size === undefined ? {} : { size }),
+    ...(sha256 === undefined ? {} : { sha256 }),
+  };
+}
+
+function layersOf({ layers: [first, ...rest] }: CatalogChain): Disk['layers'] {
+  return [foundLayer(first), ...rest.map(foundLayer)];
+}
+
+function foundLayer({ checkpoint, type, file }: CatalogChain['tip']): Layer {
+  const { object, size } = file;
+  return { checkpoint, type, object, ...(size === undefined ? {} : { size }) };
+}
+
+async function loadBackup(
+  plan: Plan,
+  store: ObjectStore,
+  options: { readonly signal: AbortSignal },
+): Promise<VmBackup> {
+  const { vm, backup } = plan;
+  if (vm === undefined || backup === undefined) throw new TypeError('a chain to look up, but no backup and vm');
+  return await loadVmBackup(store, { vm, backup }, options);
+}
+
+/** The catalog is read for the first PVC that needs it, and once. */
+function onceOnly<T>(work: () => Promise<T>): () => Promise<T> {
+  let begun: Promise<T> | undefined;
+  return () => {
+    begun ??= work();
+    return begun;
+  };
+}
+
+const FORESEEN: ReadonlySet<string> = new Set([
+  'CHAIN_BROKEN',
+  'METADATA_INVALID',
+  'BACKUP_NOT_FOUND',
+  'OBJECT_MISSING',
+  'USAGE',
+]);
+
+function foreseen(error: unknown, pvc: string): Problem[] {
+  if (!(error instanceof DatamoverError) || !FORESEEN.has(error.code)) throw error;
+  return error.problems.map((problem) => ({ ...problem, pvc }));
+}

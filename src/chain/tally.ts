@@ -1,0 +1,63 @@
+// What one PVC's restore adds up to, filled in as it goes, so that a failure too can say how far it came.
+
+import type { Strategy } from '../restore/options.ts';
+import type { LayerResult, PvcResult } from '../result.ts';
+import type { CheckedChain } from './check-layers.ts';
+import type { Disk, Layer } from './disk.ts';
+
+export interface Tally {
+  bytesFetched: number;
+  scratchPeakBytes: number;
+  verified: boolean;
+  seconds: { download: number; rebase: number; convert: number; verify: number };
+  /** What was proven of each layer, in the chain's order. */
+  readonly checked: string[][];
+  readonly warnings: string[];
+}
+
+export function startTally(chain: CheckedChain): Tally {
+  return {
+    bytesFetched: 0,
+    scratchPeakBytes: 0,
+    verified: false,
+    seconds: { download: 0, rebase: 0, convert: 0, verify: 0 },
+    checked: chain.layers.map(({ layer }) => (layer.size === undefined ? ['header'] : ['size', 'header'])),
+    warnings: [...chain.warnings],
+  };
+}
+
+export interface PvcOutcome {
+  /** Without layers while its chain is not resolved. */
+  readonly disk: Pick<Disk, 'name' | 'target'> & { readonly layers: readonly Layer[] };
+  readonly chain?: CheckedChain | undefined;
+  readonly state: PvcResult['state'];
+  readonly strategy: Strategy;
+  readonly tally?: Tally | undefined;
+  readonly seconds?: number;
+}
+
+/** The PVC's entry in the result document. */
+export function pvcResult({ disk, chain, state, strategy, tally, seconds }: PvcOutcome): PvcResult {
+  return {
+    name: disk.name,
+    target: disk.target,
+    state,
+    strategy,
+    layers: disk.layers.map((layer, index): LayerResult => {
+      const size = chain?.layers[index]?.info.size ?? layer.size ?? null;
+      return { checkpoint: layer.checkpoint, object: layer.object, size, checked: tally?.checked[index] ?? [] };
+    }),
+    virtualSize: chain?.virtualSize ?? null,
+    bytesFetched: tally?.bytesFetched ?? 0,
+    scratchPeakBytes: tally?.scratchPeakBytes ?? 0,
+    verified: tally?.verified ?? false,
+    seconds: {
+      download: tally?.seconds.download ?? 0,
+      rebase: tally?.seconds.rebase ?? 0,
+      convert: tally?.seconds.convert ?? 0,
+      verify: tally?.seconds.verify ?? 0,
+      total: seconds ?? 0,
+    },
+    ...(tally !== undefined && tally.warnings.length > 0 ? { warnings: tally.warnings } : {}),
+  };
+}

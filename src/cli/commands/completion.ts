@@ -1,0 +1,43 @@
+// `completion SHELL`: a completion script, made of the command tree itself.
+import { Argument, Command } from 'commander';
+import { bashCompletion } from '../completion/bash.ts';
+import { fishCompletion } from '../completion/fish.ts';
+import { type CompletionCommand, completionTree } from '../completion/tree.ts';
+import { zshCompletion } from '../completion/zsh.ts';
+import { addHelp } from '../flags/help.ts';
+import type { Outcome } from '../session/outcome.ts';
+import type { Run } from '../session/session.ts';
+
+const SHELLS: ReadonlyMap<string, (commands: readonly CompletionCommand[]) => string> = new Map([
+  ['bash', bashCompletion],
+  ['zsh', zshCompletion],
+  ['fish', fishCompletion],
+]);
+
+export function completionCommand(run: Run): Command {
+  const command = new Command('completion').addArgument(
+    new Argument('<shell>', 'the shell').choices([...SHELLS.keys()]),
+  );
+  addHelp(command, {
+    summary: 'print a completion script for bash, zsh or fish',
+    about: 'Prints a script that teaches a shell to complete commands, flags and their values.',
+    examples: [
+      { says: 'bash, in this session', command: 'source <(kubevirt-datamover completion bash)' },
+      {
+        says: 'zsh, for good; the folder must be in $fpath',
+        command: 'kubevirt-datamover completion zsh > ~/.zfunc/_kubevirt-datamover',
+      },
+      {
+        says: 'fish, for good',
+        command: 'kubevirt-datamover completion fish > ~/.config/fish/completions/kubevirt-datamover.fish',
+      },
+    ],
+  });
+  return command.action((shell: string) => run(command, async () => printCompletion(shell, command)));
+}
+
+function printCompletion(shell: string, command: Command): Outcome {
+  const program = command.parent ?? command;
+  const script = SHELLS.get(shell)?.(completionTree(program)) ?? '';
+  return { document: { version: 1, shell, script }, text: script, problems: [] };
+}

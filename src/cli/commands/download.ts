@@ -1,0 +1,65 @@
+// `download`: one disk, configured by the environment as the operator's download pod is.
+import { Command } from 'commander';
+import { type RestoreFlags, restoreOptions } from '../flags/flags.ts';
+import { AWS_SECTION, addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
+import type { Outcome } from '../session/outcome.ts';
+import { withReport } from '../session/report.ts';
+import type { Run, Session } from '../session/session.ts';
+import { refuseConflicts, runRestore } from './run-restore.ts';
+
+export function downloadCommand(run: Run): Command {
+  const command = new Command('download');
+  for (const option of restoreOptions()) command.addOption(option);
+  addHelp(command, {
+    summary: 'restore one disk, configured by environment variables',
+    about:
+      "Does what restore does for one disk, configured as the OADP operator's download pod is: a drop-in for its " +
+      "command. A pod's target volume is its own: a target that is not blank is overwritten, as with restore --force, " +
+      'and missing parent folders of a file target are made.',
+    examples: [
+      { says: "in the operator's pod, with its environment", command: 'kubevirt-datamover download' },
+      {
+        says: 'check the environment, the chain and the target; write nothing',
+        command: 'kubevirt-datamover download --dry-run',
+      },
+    ],
+    sections: [ENVIRONMENT, STRATEGIES_SECTION, AWS_SECTION],
+  });
+  return command.action((flags: RestoreFlags) => run(command, (session) => download(flags, session)));
+}
+
+async function download(flags: RestoreFlags, session: Session): Promise<Outcome> {
+  refuseConflicts(flags);
+  return await withReport(flags.report, session, async () => {
+    const { planFromEnvironment } = await import('../../plan/environment.ts');
+    const { plan, requireBlockDevice, dataDownload } = planFromEnvironment(session.env);
+    const own = { force: true, makeParents: true, requireBlockDevice };
+    return await runRestore({ plan }, flags, own, session, { note: describeDataDownload(dataDownload) });
+  });
+}
+
+/** Who asked for it, so that the log of a pod can be found by it. */
+function describeDataDownload({ name, uid }: { readonly name?: string; readonly uid?: string }): string | undefined {
+  if (name === undefined && uid === undefined) return undefined;
+  return ['DataDownload', name, uid === undefined ? undefined : `(uid ${uid})`]
+    .filter((word) => word !== undefined)
+    .join(' ');
+}
+
+const ENVIRONMENT = {
+  title: 'Environment (each begins with KUBEVIRT_DM_; one that is empty counts as unset)',
+  lines: [
+    'BSL_PROVIDER                        aws, or an S3-compatible one',
+    'BSL_BUCKET, BSL_PREFIX, BSL_REGION  where the backup lies; the prefix is used as it is',
+    'BSL_S3_URL, BSL_S3_FORCE_PATH_STYLE, BSL_INSECURE_SKIP_TLS_VERIFY, BSL_PROFILE',
+    'BSL_CA_CERT                         PEM text',
+    'BSL_CUSTOMER_KEY_ENCRYPTION_FILE    32 bytes (SSE-C)',
+    'CREDENTIALS_FILE                    default /credentials/cloud',
+    'VM_NAME, VM_NAMESPACE, VELERO_BACKUP_NAME',
+    'TARGET_VOLUME                       the disk',
+    'TARGET_PATH                         default /restore-data/disk.raw',
+    'TARGET_IS_BLOCK_DEVICE              true refuses a path that is no block device',
+    'SCRATCH_PATH                        default /scratch',
+    'DATADOWNLOAD_NAME, DATADOWNLOAD_UID logged',
+  ],
+};

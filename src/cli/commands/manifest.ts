@@ -1,0 +1,170 @@
+// `manifest <plan>`: Kubernetes YAML that runs a plan in a cluster.
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Manifest, ManifestOptions, ScratchChoice } from '../../kubernetes/manifest.ts';
+import { isObjectName } from '../../kubernetes/target-volume.ts';
+import type { Strategy } from '../../restore/options.ts';
+import { parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
+import { given } from '../flags/given.ts';
+import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
+import { loadPlan } from '../flags/load-plan.ts';
+import { refuse } from '../flags/usage.ts';
+import type { Outcome } from '../session/outcome.ts';
+import type { Run, Session } from '../session/session.ts';
+
+interface Flags {
+  readonly image: string;
+  readonly namespace?: string;
+  readonly serviceAccount?: string;
+  readonly scratchClass?: string;
+  readonly scratchSize?: number;
+  readonly scratchPvc?: string;
+  readonly secret?: string;
+  readonly strategy: Strategy;
+  readonly targetPvc?: ReadonlyMap<string, string>;
+  readonly force?: boolean;
+  readonly runAsRoot?: boolean;
+  readonly fsGroup?: number;
+}
+
+export function manifestCommand(run: Run): Command {
+  const command = new Command('manifest').argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input');
+  for (const option of manifestOptions()) command.addOption(option);
+  addHelp(command, {
+    summary: 'print Kubernetes YAML that runs a plan in a cluster',
+    about:
+      'Prints a ConfigMap with the plan and one Job per PVC of it; Kubernetes spreads and retries them. The target of ' +
+      'a PVC is the path that its pod sees: a block device (/dev/…), or a file (….img) for a PVC with a file system. The ' +
+      'PVC in the cluster has the name that the plan gives it, or the one that --target-pvc says.\n' +
+      'Pods run without root, without capabilities and with a read-only root file system.',
+    examples: [
+      {
+        says: 'restore in the namespace demo, with the credentials in the Secret cloud-credentials',
+        command:
+          'kubevirt-datamover manifest plan.yaml --image IMAGE --namespace demo --secret cloud-credentials |\n' +
+          '    kubectl apply -f -',
+      },
+      {
+        says: 'without scratch volumes',
+        command: 'kubevirt-datamover manifest plan.yaml --image IMAGE --strategy stream > restore.yaml',
+      },
+    ],
+    sections: [
+      {
+        title: 'Volumes without root',
+        lines: [
+          "The container runtime must give devices to the pod's user: containerd and CRI-O do with",
+          'device_ownership_from_security_context = true (OpenShift Virtualization sets it).',
+          'Where they do not: --run-as-root.',
+          'Outside of OpenShift, volumes with a file system (scratch too) need --fs-group 65532.',
+        ],
+      },
+      STRATEGIES_SECTION,
+    ],
+  });
+  return command.action((plan: string | undefined, flags: Flags) =>
+    run(command, (session) => manifest(plan, flags, session)),
+  );
+}
+
+function manifestOptions(): Option[] {
+  return [
+    new Option('--image <image>', "the program's image").makeOptionMandatory().argParser(parseImage),
+    new Option('--namespace <name>', 'the namespace of the target PVCs').argParser(parseObjectName),
+    new Option('--service-account <name>', 'the service account of the pods').argParser(parseObjectName),
+    new Option('--secret <name>', 'the Secret with the files that the plan names, else with the key cloud').argParser(
+      parseObjectName,
+    ),
+    strategyOption(),
+    new Option('--scratch-class <name>', 'the storage class of the scratch volumes').argParser(parseObjectName),
+    new Option('--scratch-size <size>', 'their size, e.g. 50Gi, instead of what the plan needs').argParser(
+      parseSize({ min: 2 ** 20, max: 2 ** 53 - 1 }),
+    ),
+    new Option('--scratch-pvc <pvc>', 'a PVC for scratch that is there: a new pod goes on where one stopped').argParser(
+      parseObjectName,
+    ),
+    new Option('--target-pvc <name=pvc>', 'the PVC in the cluster for a PVC of the plan; may be repeated').argParser(
+      parseClaim,
+    ),
+    new Option('--force', 'overwrite targets that are not blank'),
+    new Option('--run-as-root', 'run as uid 0, still without capabilities'),
+    new Option('--fs-group <gid>', 'the group that may write to volumes').argParser(
+      parseInteger({ min: 1, max: 999_999_999 }),
+    ),
+  ];
+}
+
+async function manifest(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
+  const scratch = chooseScratch(flags);
+  const { plan } = await loadPlan(argument, session);
+  const { buildManifest } = await import('../../kubernetes/manifest.ts');
+  const { printDocuments } = await import('../../plan/print-yaml.ts');
+  const options: ManifestOptions = {
+    image: flags.image,
+    scratch,
+    strategy: flags.strategy,
+    force: flags.force ?? false,
+    runAsRoot: flags.runAsRoot ?? false,
+    claims: flags.targetPvc ?? new Map(),
+    ...given({
+      namespace: flags.namespace,
+      serviceAccount: flags.serviceAccount,
+      secret: flags.secret,
+      fsGroup: flags.fsGroup,
+    }),
+  };
+  const built = buildManifest(plan, options);
+  return {
+    document: { apiVersion: 'v1', kind: 'List', items: built.objects },
+    text: printDocuments(built.objects, { comment: explain(built, options) }),
+    problems: [],
+  };
+}
+
+/** Refuses flags that do not go together. */
+function chooseScratch({ strategy, scratchPvc, scratchClass, scratchSize }: Flags): ScratchChoice {
+  const volume = scratchClass !== undefined || scratchSize !== undefined;
+  if (strategy === 'stream' && (volume || scratchPvc !== undefined)) {
+    refuse('--strategy stream needs no scratch', 'leave --scratch-class, --scratch-size and --scratch-pvc out');
+  }
+  if (scratchPvc === undefined) {
+    return { kind: 'ephemeral', ...given({ storageClass: scratchClass, size: scratchSize }) };
+  }
+  if (volume) {
+    refuse(
+      '--scratch-pvc names a PVC that is there; --scratch-class and --scratch-size are for one that is made',
+      'leave out one or the other',
+    );
+  }
+  return { kind: 'claim', claim: scratchPvc };
+}
+
+/** The comment above it all: what a person does with this. */
+function explain({ planId }: Manifest, { namespace, secret }: ManifestOptions): string {
+  const kubectl = namespace === undefined ? 'kubectl' : `kubectl -n ${namespace}`;
+  const selector = `-l kubevirt-datamover/plan=${planId}`;
+  return [
+    'Stop the VMs that use the target PVCs, then:',
+    `  apply:    ${kubectl} apply -f FILE`,
+    `  watch:    ${kubectl} get jobs,pods ${selector}`,
+    `  logs:     ${kubectl} logs --prefix --follow ${selector}`,
+    `  why not:  ${kubectl} describe pods ${selector}`,
+    `  remove:   ${kubectl} delete jobs,configmaps ${selector}`,
+    ...(secret === undefined ? [] : [`The Secret ${secret} must be there already.`]),
+  ].join('\n');
+}
+
+function parseImage(value: string): string {
+  if (/\s/.test(parseText(value))) throw new InvalidArgumentError('It is no name of an image.');
+  return value;
+}
+
+function parseObjectName(value: string): string {
+  if (isObjectName(parseText(value))) return value;
+  throw new InvalidArgumentError("It must be lower-case letters, digits, '-' and '.'.");
+}
+
+function parseClaim(value: string, earlier: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> {
+  const at = value.lastIndexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must be NAME=PVC.');
+  return new Map([...(earlier ?? []), [value.slice(0, at), parseObjectName(value.slice(at + 1))]]);
+}

@@ -1,0 +1,101 @@
+// `plan`: writes a plan from a backup in the bucket.
+import { resolve } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { VmName } from '../../plan/plan.ts';
+import { parseText, scratchOption } from '../flags/flags.ts';
+import { given } from '../flags/given.ts';
+import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions, withSource } from '../flags/source.ts';
+import { refuse } from '../flags/usage.ts';
+import { vmOption } from '../flags/vm.ts';
+import { withProgress } from '../progress/progress.ts';
+import type { Outcome } from '../session/outcome.ts';
+import type { Run, Session } from '../session/session.ts';
+
+interface WantedPvc {
+  readonly name: string;
+  readonly target?: string;
+}
+
+interface Flags extends SourceFlags {
+  readonly backup?: string;
+  readonly checkpoint?: string;
+  readonly vm?: VmName;
+  readonly pvc?: readonly WantedPvc[];
+  readonly scratch?: string;
+}
+
+export function planCommand(run: Run): Command {
+  const command = new Command('plan');
+  for (const option of sourceOptions()) command.addOption(option);
+  command
+    .addOption(new Option('--backup <name>', 'the backup; without it the newest one of the VM').argParser(parseText))
+    .addOption(
+      new Option('--checkpoint <id>', 'a checkpoint instead of a backup').argParser(parseText).conflicts('backup'),
+    )
+    .addOption(vmOption('the VM'))
+    .addOption(
+      new Option('--pvc <name=target>', 'a disk and where it goes; may be repeated; without it all disks').argParser(
+        collectPvc,
+      ),
+    )
+    .addOption(scratchOption());
+  addHelp(command, {
+    summary: 'write a plan from a backup in the bucket',
+    about:
+      'Looks the disks of a VM up in a backup, checks their chains, and prints a plan that restore runs as it is: every ' +
+      'layer with its size, and in comments what will be fetched and the scratch that each strategy needs.\n' +
+      'A disk without a target gets a placeholder, which restore refuses until it is replaced.',
+    examples: [
+      {
+        says: 'the newest backup of a VM, all its disks; fill the targets in before the restore',
+        command: 'kubevirt-datamover plan --source ./bucket --vm demo/web > plan.yaml',
+      },
+      {
+        says: 'one disk of one backup, ready to run',
+        command:
+          'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover \\\n' +
+          '    --vm demo/web --backup backup-004 --pvc rootdisk=/dev/vg/rootdisk > plan.yaml',
+      },
+    ],
+    sections: [SOURCE_SECTION, AWS_SECTION],
+  });
+  return command.action((flags: Flags) => run(command, (session) => plan(flags, session)));
+}
+
+/** `NAME=TARGET`, or `NAME` for the placeholder. */
+function collectPvc(value: string, earlier: readonly WantedPvc[] | undefined): readonly WantedPvc[] {
+  const [, name = '', target] = /^([^=]*)(?:=(.*))?$/s.exec(parseText(value)) ?? [];
+  if (name === '' || target === '') {
+    throw new InvalidArgumentError('It must be NAME=TARGET, as in rootdisk=/dev/vg/rootdisk.');
+  }
+  return [...(earlier ?? []), target === undefined ? { name } : { name, target }];
+}
+
+/** A target as the shell's user means it; the plan may be moved, so it is written whole. */
+function atHome({ name, target }: WantedPvc, cwd: string): WantedPvc {
+  return target === undefined ? { name } : { name, target: resolve(cwd, target) };
+}
+
+async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, session: Session): Promise<Outcome> {
+  const { cwd, signal } = session;
+  const source = parseSource(flags, cwd);
+  if (vm === undefined) {
+    refuse('no VM was given', 'add --vm NAMESPACE/NAME; kubevirt-datamover list shows which there are');
+  }
+  const { draftPlan } = await import('../../draft/draft-plan.ts');
+  const { readText } = await import('../../plan/yaml-text.ts');
+  const { yaml } = await withProgress(session, undefined, (progress) =>
+    withSource(source, session, progress, (store) =>
+      draftPlan(store, {
+        source,
+        vm,
+        pvcs: (pvc ?? []).map((wanted) => atHome(wanted, cwd)),
+        signal,
+        ...given({ backup, checkpoint, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
+      }),
+    ),
+  );
+  const { data } = readText(yaml);
+  return { document: Object(data), text: yaml, problems: [] };
+}

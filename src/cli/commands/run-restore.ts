@@ -1,0 +1,61 @@
+// What `restore` and `download` share: flags and plan become the engine's options, its result becomes the outcome.
+import type { RestoreOptions } from '../../restore/options.ts';
+import type { RestoreResult } from '../../result.ts';
+import type { RestoreFlags } from '../flags/flags.ts';
+import { given } from '../flags/given.ts';
+import type { LoadedPlan } from '../flags/load-plan.ts';
+import { findScratch } from '../flags/scratch.ts';
+import { refuse } from '../flags/usage.ts';
+import { withProgress } from '../progress/progress.ts';
+import { renderDryRun, renderRestore } from '../render/restore.ts';
+import type { Outcome } from '../session/outcome.ts';
+import type { Session } from '../session/session.ts';
+
+/** What the two commands set each in its own way. */
+export type CommandOptions = Pick<RestoreOptions, 'force' | 'pvcs' | 'makeParents' | 'requireBlockDevice'>;
+
+/** Restores, or with `--dry-run` says what would be restored. `note` is logged first. */
+export async function runRestore(
+  { plan, planPath }: LoadedPlan,
+  flags: RestoreFlags,
+  own: CommandOptions,
+  session: Session,
+  { note }: { readonly note?: string | undefined } = {},
+): Promise<Outcome> {
+  const scratch = findScratch(flags.scratch, plan, session);
+  return await withProgress(session, flags.metricsPort, async (progress) => {
+    if (note !== undefined) progress.report({ type: 'info', message: note });
+    const options: RestoreOptions = {
+      ...own,
+      plan,
+      strategy: flags.strategy,
+      verify: flags.verify,
+      fresh: flags.resume === false,
+      checksums: flags.checksums,
+      env: session.env,
+      progress,
+      signal: session.signal,
+      ...given({ planPath, scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
+    };
+    if (flags.dryRun) {
+      const { dryRun } = await import('../../restore/dry-run.ts');
+      return outcomeOf(await dryRun(options), renderDryRun);
+    }
+    const { restore } = await import('../../restore/restore.ts');
+    return outcomeOf(await restore(options), renderRestore);
+  });
+}
+
+/** Refuses flags that do not go together; before anything is read. */
+export function refuseConflicts(flags: RestoreFlags): void {
+  if (flags.window !== undefined && flags.strategy !== 'stream') {
+    refuse(
+      `--window is for strategy stream, this is ${flags.strategy}`,
+      'leave --window out, or add --strategy stream',
+    );
+  }
+}
+
+function outcomeOf<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {
+  return { document: result, text: render(result), problems: result.problems ?? [] };
+}

@@ -1,0 +1,106 @@
+// `serve <plan> --pvc NAME`: the restored disk as a read-only NBD export, without restoring it.
+
+import { resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import type { Listen } from '../../qemu/nbd.ts';
+import type { Served } from '../../serve/serve.ts';
+import { formatBytes } from '../../units.ts';
+import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
+import { given } from '../flags/given.ts';
+import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { loadPlan } from '../flags/load-plan.ts';
+import { findScratch } from '../flags/scratch.ts';
+import { refuse } from '../flags/usage.ts';
+import { withProgress } from '../progress/progress.ts';
+import { isSaid } from '../session/log.ts';
+import type { Outcome } from '../session/outcome.ts';
+import { type Run, type Session, secondsOf } from '../session/session.ts';
+
+interface Flags {
+  readonly pvc?: string;
+  readonly socket?: string;
+  readonly port?: number;
+  readonly concurrency?: number;
+  readonly window?: number;
+  readonly scratch?: string;
+}
+
+export function serveCommand(run: Run): Command {
+  const command = new Command('serve')
+    .argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input')
+    .addOption(
+      new Option('--pvc <name>', 'the PVC to serve; may be left out when the plan has one').argParser(parseText),
+    )
+    .addOption(new Option('--socket <path>', 'listen on this Unix socket').argParser(parseText))
+    .addOption(new Option('--port <port>', 'listen on this TCP port of 127.0.0.1').argParser(parsePort))
+    .addOption(concurrencyOption())
+    .addOption(windowOption('bytes of memory for what was read and what is read ahead, e.g. 96Mi'))
+    .addOption(scratchOption('folder for a socket of ours, when no runtime folder is to be had'));
+  addHelp(command, {
+    summary: 'show a restored disk read-only, without restoring it',
+    about:
+      'Serves the disk of one PVC as a read-only NBD export, straight from the source, until it is ended with Ctrl-C. ' +
+      'Nothing is downloaded but what is read; no target is looked at.\n' +
+      'Copy a file out of it, mount it, compare it, or boot a copy-on-write overlay of it: docs/recipes.md.',
+    examples: [
+      {
+        says: 'serve it; then, in another terminal: qemu-img info "nbd+unix:///?socket=/tmp/disk.sock"',
+        command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --socket /tmp/disk.sock',
+      },
+      {
+        says: 'for clients that know TCP alone',
+        command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --port 10809',
+      },
+    ],
+    sections: [AWS_SECTION],
+  });
+  return command.action((plan: string | undefined, flags: Flags) =>
+    run(command, (session) => serve(plan, flags, session)),
+  );
+}
+
+async function serve(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
+  const listen = listenOf(flags, session);
+  const { plan } = await loadPlan(argument, session);
+  const { serve: serveDisk } = await import('../../serve/serve.ts');
+  const { pvc, concurrency, window } = flags;
+  const served = await withProgress(session, undefined, (progress) =>
+    serveDisk({
+      plan,
+      listen,
+      env: session.env,
+      progress,
+      signal: session.signal,
+      onReady: (ready) => tellReady(ready, session),
+      ...given({ pvc, concurrency, window, scratch: findScratch(flags.scratch, plan, session) }),
+    }),
+  );
+  const result = served === undefined ? 'cancelled' : 'ok';
+  const document = { version: 1, result, ...served, seconds: secondsOf(session) };
+  return { document, text: '', problems: [] };
+}
+
+function listenOf({ socket, port }: Flags, { cwd }: Session): Listen {
+  if (socket !== undefined && port !== undefined) {
+    refuse('--socket and --port do not go together', 'give one of them');
+  }
+  if (socket !== undefined) return { kind: 'unix', path: resolve(cwd, socket) };
+  if (port !== undefined) return { kind: 'tcp', port };
+  return refuse('where is the disk to be served?', 'add --socket /tmp/disk.sock, or --port 10809');
+}
+
+/** The URI is what scripts want; with JSON it is in the document at the end, and the socket's existence says "ready". */
+function tellReady({ pvc, uri, virtualSize, layers }: Served, { stdout, stderr, flags }: Session): void {
+  if (flags.output === 'text') stdout.write(`${uri}\n`);
+  if (!isSaid('info', flags.logLevel)) return;
+  stderr.write(
+    [
+      `serving ${pvc} (${formatBytes(virtualSize)}, ${layers} layers) read-only at ${uri}; Ctrl-C ends it`,
+      `  look at it:     qemu-img info '${uri}'`,
+      `  list its files: virt-filesystems --add '${uri}' --long; or guestfish --ro --format=raw -a '${uri}' -i`,
+      `  mount it:       qemu-nbd --read-only --connect=/dev/nbd0 '${uri}'; mount -o ro,noload /dev/nbd0p1 /mnt`,
+      `  more:           docs/recipes.md`,
+      '',
+    ].join('\n'),
+  );
+}

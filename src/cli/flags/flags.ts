@@ -1,0 +1,133 @@
+// The flags: what several commands share is declared once, and a value is checked where it is read.
+import { InvalidArgumentError, Option } from 'commander';
+import { STRATEGIES, type Strategy } from '../../restore/options.ts';
+import { formatBytes, GiB, KiB, MiB, parseQuantity } from '../../units.ts';
+
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Flags that every command takes, before or after its name. */
+export interface GlobalFlags {
+  readonly output: 'text' | 'json';
+  readonly logLevel: LogLevel;
+  readonly logFormat: 'auto' | 'text' | 'json';
+  readonly progress: boolean;
+}
+
+export function globalOptions(): Option[] {
+  return [
+    new Option('--output <format>', 'what stdout gets: text for people, json for scripts')
+      .choices(['text', 'json'])
+      .default('text', 'text'),
+    new Option('--log-level <level>', 'how much is told on stderr').choices(LOG_LEVELS).default('info', 'info'),
+    new Option('--log-format <format>', 'how it is told; auto is json in a pod, else text')
+      .choices(['auto', 'text', 'json'])
+      .default('auto', 'auto'),
+    new Option('--no-progress', 'tell nothing of phases and bytes'),
+  ];
+}
+
+/** Flags that `restore` and `download` share; design section 7. */
+export interface RestoreFlags {
+  readonly strategy: Strategy;
+  readonly scratch?: string;
+  readonly verify: 'none' | 'compare';
+  readonly resume?: boolean;
+  readonly dryRun?: boolean;
+  readonly concurrency?: number;
+  readonly partSize?: number;
+  readonly window?: number;
+  readonly checksums: boolean;
+  readonly report?: string;
+  readonly metricsPort?: number;
+}
+
+export function restoreOptions(): Option[] {
+  return [
+    strategyOption(),
+    scratchOption(),
+    new Option('--verify <how>', 'afterwards: none, or compare the whole target with the backup')
+      .choices(['none', 'compare'])
+      .default('none', 'none'),
+    new Option('--no-resume', 'do not go on where an interrupted run stopped'),
+    new Option('--dry-run', 'check everything, say what would be done, write nothing'),
+    ...readingOptions(),
+    windowOption(),
+    new Option('--no-checksums', "do not check the plan's sha256 nor the store's checksums"),
+    reportOption(),
+    new Option('--metrics-port <port>', 'serve Prometheus metrics on this port').argParser(parsePort),
+  ];
+}
+
+export function strategyOption(): Option {
+  return new Option('--strategy <name>', 'how the bytes travel; see Strategies')
+    .choices(STRATEGIES)
+    .default('staged', 'staged');
+}
+
+export function scratchOption(description = 'folder for intermediates'): Option {
+  return new Option('--scratch <dir>', description).argParser(parseText);
+}
+
+export function windowOption(description = 'bytes that stream may hold fetched ahead; 96Mi when not given'): Option {
+  return new Option('--window <size>', description).argParser(parseSize({ min: 16 * MiB, max: 64 * GiB }));
+}
+
+export function concurrencyOption(): Option {
+  const description = 'ranged reads at a time, 1 to 256; 16 when not given';
+  return new Option('--concurrency <n>', description).argParser(parseInteger({ min: 1, max: 256 }));
+}
+
+/** Flags of everything that reads objects through. */
+export function readingOptions(): Option[] {
+  return [
+    concurrencyOption(),
+    new Option('--part-size <size>', 'bytes of one ranged read; 16Mi when not given').argParser(
+      parseSize({ min: 64 * KiB, max: GiB }),
+    ),
+  ];
+}
+
+export function reportOption(): Option {
+  return new Option('--report <file>', 'write the JSON result to this file as well').argParser(parseText);
+}
+
+export function pvcOption(description: string): Option {
+  return new Option('--pvc <name>', description).argParser(collectText);
+}
+
+/**
+ * A value that is text. One that is empty (an unset shell variable) or looks like a flag (a value was forgotten, and
+ * `--report --dry-run` would restore for real) is refused.
+ */
+export function parseText(value: string): string {
+  if (value === '') throw new InvalidArgumentError('It is empty.');
+  if (value.startsWith('--')) throw new InvalidArgumentError('It looks like a flag; its own value is missing.');
+  return value;
+}
+
+/** As `parseText`, for a flag that may be given several times. */
+export function collectText(value: string, earlier: readonly string[] | undefined): readonly string[] {
+  return [...(earlier ?? []), parseText(value)];
+}
+
+export function parsePort(value: string): number {
+  return parseInteger({ min: 1, max: 65_535 })(value);
+}
+
+export function parseInteger({ min, max }: { readonly min: number; readonly max: number }): (value: string) => number {
+  return (value) => {
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= min && number <= max) return number;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
+}
+
+export function parseSize({ min, max }: { readonly min: number; readonly max: number }): (value: string) => number {
+  return (value) => {
+    const bytes = parseQuantity(value);
+    if (bytes === undefined) throw new InvalidArgumentError('It must be a size such as 16Mi, 500M or 1048576.');
+    if (bytes >= min && bytes <= max) return bytes;
+    throw new InvalidArgumentError(`It must be from ${formatBytes(min)} to ${formatBytes(max)}.`);
+  };
+}

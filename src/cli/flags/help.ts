@@ -1,0 +1,67 @@
+// The shape of each command's help: what it does and examples first, then flags, environment, exit statuses.
+import type { Command } from 'commander';
+import { exitStatusHelp } from '../session/exit.ts';
+
+export interface HelpTexts {
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  /** What it does, in a few sentences; paragraphs are one line each, and are wrapped. */
+  readonly about: string;
+  readonly examples: readonly { readonly says: string; readonly command: string }[];
+  /** More sections, each a title and its lines. */
+  readonly sections?: readonly HelpSection[];
+}
+
+export interface HelpSection {
+  readonly title: string;
+  readonly lines: readonly string[];
+}
+
+const ABOUT_WIDTH = 78;
+
+/** Gives `command` its help. */
+export function addHelp(command: Command, { summary, about, examples, sections = [] }: HelpTexts): Command {
+  const shown = examples.flatMap(({ says, command: line }) => [`  # ${says}`, `  ${line}`]);
+  return command
+    .summary(summary)
+    .description([...about.split('\n').map(wrap), '', 'Examples:', ...shown].join('\n'))
+    .addHelpText('after', () => ['', ...sections.map(sectionText), exitStatusHelp(), ''].join('\n'));
+}
+
+/** Wrapped here, since commander leaves any text with indented lines, such as examples, alone. */
+function wrap(paragraph: string): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of paragraph.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > ABOUT_WIDTH) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].join('\n');
+}
+
+function sectionText({ title, lines }: HelpSection): string {
+  return `${[`${title}:`, ...lines.map((line) => `  ${line}`)].join('\n')}\n`;
+}
+
+export const STRATEGIES_SECTION: HelpSection = {
+  title: 'Strategies',
+  lines: [
+    'staged      layers are downloaded to scratch, rebased there, converted onto the target',
+    'staged-raw  as staged, but a raw image is made in scratch first: nothing touches the',
+    '            target until the whole image has been rebuilt and checked',
+    'stream      no scratch: layers are read from the source while they are converted',
+  ],
+};
+
+export const AWS_SECTION: HelpSection = {
+  title: 'Credentials',
+  lines: [
+    "The plan's credentialsFile (or --credentials-file) and profile; without them AWS's own chain:",
+    'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ~/.aws, a web identity, the machine.',
+    'HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured.',
+  ],
+};

@@ -1,0 +1,49 @@
+// Reads the plan that a command was given: a file, or standard input for `-`.
+import { resolve } from 'node:path';
+import { DatamoverError } from '../../errors.ts';
+import type { Plan } from '../../plan/plan.ts';
+import { MiB } from '../../units.ts';
+import type { Session } from '../session/session.ts';
+
+export interface LoadedPlan {
+  readonly plan: Plan;
+  /** Absolute; absent for standard input. */
+  readonly planPath?: string;
+}
+
+/** Far more than any plan holds; a disk image piped in by mistake is not read to its end. */
+const MAX_PLAN_BYTES = 64 * MiB;
+
+/** USAGE without a plan, PLAN_INVALID as `readPlan` says. */
+export async function loadPlan(argument: string | undefined, session: Session): Promise<LoadedPlan> {
+  if (argument === undefined || argument === '') {
+    throw new DatamoverError('USAGE', 'no plan was given', {
+      hint: 'name the plan file, or - for standard input; to have one written: kubevirt-datamover plan --help',
+    });
+  }
+  const { readPlan } = await import('../../plan/read.ts');
+  const { cwd } = session;
+  if (argument === '-') return { plan: await readPlan({ text: await readStandardInput(session), cwd }) };
+  const planPath = resolve(cwd, argument);
+  return { plan: await readPlan({ path: planPath, cwd }), planPath };
+}
+
+async function readStandardInput({ stdin, stderr, signal }: Session): Promise<string> {
+  if (stdin.isTTY === true) stderr.write('reading the plan from standard input; Ctrl-D ends it\n');
+  const cancel = (): void => void stdin.destroy();
+  signal.addEventListener('abort', cancel, { once: true });
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of stdin) {
+      const bytes = Buffer.from(chunk);
+      size += bytes.length;
+      if (size > MAX_PLAN_BYTES) throw new DatamoverError('PLAN_INVALID', 'standard input is no plan: over 64 MiB');
+      chunks.push(bytes);
+    }
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+  signal.throwIfAborted();
+  return Buffer.concat(chunks).toString('utf8');
+}

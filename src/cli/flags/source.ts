@@ -1,0 +1,104 @@
+// The source as flags name it: `--source s3://bucket/prefix` or a folder, and how it is reached.
+import { resolve } from 'node:path';
+import { Option } from 'commander';
+import type { PlanSource, S3Source } from '../../plan/plan.ts';
+import type { Progress } from '../../progress.ts';
+import type { ObjectStore } from '../../store/store.ts';
+import type { Session } from '../session/session.ts';
+import { parseText } from './flags.ts';
+import { given } from './given.ts';
+import type { HelpSection } from './help.ts';
+import { refuse } from './usage.ts';
+
+export interface SourceFlags {
+  readonly source?: string;
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly pathStyle?: boolean;
+  readonly profile?: string;
+  readonly credentialsFile?: string;
+  readonly caFile?: string;
+  readonly insecureSkipTlsVerify?: boolean;
+  readonly sseCustomerKeyFile?: string;
+}
+
+export function sourceOptions(): Option[] {
+  const text = (flags: string, description: string): Option => new Option(flags, description).argParser(parseText);
+  return [
+    text('--source <place>', 's3://bucket/prefix, or a folder that holds checkpoints/ and manifests/'),
+    text('--endpoint <url>', 'where S3 is, when it is not AWS'),
+    text('--region <name>', 'region of the bucket'),
+    new Option('--path-style', 'address the bucket in the path, as most other S3 servers want it'),
+    text('--profile <name>', 'profile in the credentials file'),
+    text('--credentials-file <file>', 'credentials, AWS ini format'),
+    text('--ca-file <file>', 'certificates to trust, PEM'),
+    new Option('--insecure-skip-tls-verify', 'trust any certificate'),
+    text('--sse-customer-key-file <file>', 'key of objects encrypted with SSE-C, 32 bytes'),
+  ];
+}
+
+export const SOURCE_SECTION: HelpSection = {
+  title: 'Source',
+  lines: [
+    'The prefix is the one that ends in kubevirt-datamover: <prefix>-kubevirt-datamover for a backup',
+    'storage location with a prefix, kubevirt-datamover for one without.',
+  ],
+};
+
+/** The source that the flags name. USAGE when there is none, or when flags do not go together. */
+export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
+  const { source } = flags;
+  if (source === undefined) refuse('no source was given', 'add --source s3://BUCKET/PREFIX, or --source FOLDER');
+  if (!/^s3:\/\//i.test(source)) return parseFolder(source, flags, cwd);
+  const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(source) ?? [];
+  if (bucket === '') refuse(`--source ${source} names no bucket`, 'as in s3://BUCKET/PREFIX');
+  const { endpoint } = flags;
+  if (endpoint !== undefined && !(/^https?:\/\/[^/]/i.test(endpoint) && URL.canParse(endpoint))) {
+    refuse(`--endpoint ${endpoint} is no http or https URL`, 'as in https://s3.example.com');
+  }
+  if (endpoint !== undefined && new URL(endpoint).username + new URL(endpoint).password !== '') {
+    refuse('--endpoint holds a user or a password', 'give credentials with --credentials-file, or in the environment');
+  }
+  const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(cwd, path));
+  const s3: S3Source = {
+    kind: 's3',
+    bucket,
+    ...given({
+      prefix: prefix.replace(/\/+$/, '') || undefined,
+      endpoint,
+      region: flags.region,
+      forcePathStyle: flags.pathStyle,
+      profile: flags.profile,
+      credentialsFile: file(flags.credentialsFile),
+      caFile: file(flags.caFile),
+      insecureSkipTLSVerify: flags.insecureSkipTlsVerify,
+      sseCustomerKeyFile: file(flags.sseCustomerKeyFile),
+    }),
+  };
+  return s3;
+}
+
+/** Opens the source, its retries told as progress, and closes it however `work` ends. */
+export async function withSource<T>(
+  source: PlanSource,
+  { env }: Session,
+  progress: Progress,
+  work: (store: ObjectStore) => Promise<T>,
+): Promise<T> {
+  const { openSource } = await import('../../inventory/open-source.ts');
+  const store = await openSource(source, { env, onRetry: (event) => progress.report({ type: 'retry', ...event }) });
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+function parseFolder(source: string, { source: _, ...others }: SourceFlags, cwd: string): PlanSource {
+  const url = /^([a-z][a-z0-9+.-]*):\/\//i.exec(source);
+  if (url !== null) refuse(`--source ${source}: ${url[1]} is not supported`, 's3://BUCKET/PREFIX, or a folder');
+  const s3Flags = sourceOptions().filter((option) => option.attributeName() in others);
+  const names = s3Flags.map((option) => option.long).join(', ');
+  if (names !== '') refuse(`${names} with the folder ${source}: that is for s3://`, 'leave it out, or name the bucket');
+  return { kind: 'directory', directory: resolve(cwd, source) };
+}

@@ -1,0 +1,46 @@
+// Progress on a terminal: one calm live line, and above it a line for each finished PVC, warning and note.
+import ora from 'ora';
+import { isSaid } from '../session/log.ts';
+import { printableLine } from '../session/printable.ts';
+import type { ProgressOptions, ProgressView } from './progress.ts';
+import { ProgressState } from './state.ts';
+import { eventLine, isPhaseEvent } from './text.ts';
+import { levelOf, liveLine } from './words.ts';
+
+/** A new line at most this often: figures that flicker cannot be read. */
+const UPDATE_MS = 200;
+/** Without news from the engine too: a rate that falls to 0 and the seconds that pass must show. */
+const TICK_MS = 1_000;
+/** What the spinner and its space take up, and one column that stays free so that no terminal wraps. */
+const SPINNER_COLUMNS = 3;
+
+export function liveProgress({ stderr, now, level, colour }: ProgressOptions): ProgressView {
+  const state = new ProgressState();
+  const spinner = ora({ stream: stderr, isEnabled: true, discardStdin: false, color: colour ? 'cyan' : false });
+  let shownAt = Number.NEGATIVE_INFINITY;
+  const show = (at: number): void => {
+    shownAt = at;
+    spinner.text = printableLine(liveLine(state, at, (stderr.columns ?? 80) - SPINNER_COLUMNS));
+  };
+  const tick = setInterval(() => show(now()), TICK_MS);
+  tick.unref();
+  show(now());
+  spinner.start();
+  return {
+    report(event) {
+      const at = now();
+      state.add(event, at);
+      if (event.type === 'fetched') return;
+      if (event.type === 'phase-finished') state.finish(event);
+      if (!isPhaseEvent(event) && isSaid(event.type === 'retry' ? 'debug' : levelOf(event), level)) {
+        // ora makes room: it clears its line before this one and draws it again below.
+        stderr.write(`${printableLine(eventLine(event, state.retries))}\n`);
+      }
+      if (event.type !== 'bytes' || at - shownAt >= UPDATE_MS) show(at);
+    },
+    close() {
+      clearInterval(tick);
+      spinner.stop();
+    },
+  };
+}

@@ -1,0 +1,69 @@
+// Which way progress is told: a live line, text lines, or JSON lines; and the metrics beside it.
+import type { Progress } from '../../progress.ts';
+import type { LogLevel } from '../flags/flags.ts';
+import { cancelSignalOf, type TextStream } from '../session/context.ts';
+import { isSaid } from '../session/log.ts';
+import type { Session } from '../session/session.ts';
+import { jsonProgress } from './json.ts';
+import { textProgress } from './text.ts';
+
+export interface ProgressView extends Progress {
+  /** Leaves the terminal as it was. */
+  close(): void;
+}
+
+export interface ProgressOptions {
+  readonly stderr: TextStream;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly level: LogLevel;
+  /** Tell of phases and bytes, not of warnings and PVCs alone. */
+  readonly phases: boolean;
+  readonly colour: boolean;
+}
+
+/** Runs `work` with the progress that the flags, the terminal and the environment ask for. */
+export async function withProgress<T>(
+  session: Session,
+  metricsPort: number | undefined,
+  work: (progress: Progress) => Promise<T>,
+): Promise<T> {
+  const view = await openView(session);
+  const sayStopping = (): void => {
+    const name = cancelSignalOf(session.signal) ?? 'cancelled';
+    view.report({ type: 'info', message: `${name}: stopping in order; once more stops at once` });
+  };
+  session.signal.addEventListener('abort', sayStopping, { once: true });
+  try {
+    if (metricsPort === undefined) return await work(view);
+    const { withMetrics } = await import('./metrics.ts');
+    return await withMetrics(metricsPort, async (metrics) => await work(both(view, metrics)));
+  } finally {
+    session.signal.removeEventListener('abort', sayStopping);
+    view.close();
+  }
+}
+
+async function openView({ stderr, now, flags, env, logFormat }: Session): Promise<ProgressView> {
+  const options = {
+    stderr,
+    now,
+    level: flags.logLevel,
+    phases: flags.progress,
+    colour: (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',
+  };
+  if (logFormat === 'json') return jsonProgress(options);
+  const live = stderr.isTTY === true && env.TERM !== 'dumb' && flags.progress && isSaid('info', flags.logLevel);
+  if (!live) return textProgress(options);
+  const { liveProgress } = await import('./live.ts');
+  return liveProgress(options);
+}
+
+function both(one: Progress, other: Progress): Progress {
+  return {
+    report(event) {
+      one.report(event);
+      other.report(event);
+    },
+  };
+}

@@ -1,0 +1,19 @@
+// The verdicts of `verify` as a table for people.
+import type { VerifyResult } from '../../result.ts';
+import { formatBytes } from '../../units.ts';
+import { renderTable } from './table.ts';
+
+/** Whole lines; what makes a disk suspect is told here, what breaks one is told as an error. */
+export function renderVerify({ pvcs, problems }: VerifyResult): string {
+  if (pvcs.length === 0) return '';
+  const rows = pvcs.map(({ name, verdict, layers }) => [
+    name,
+    verdict,
+    String(layers.length),
+    formatBytes(layers.reduce((sum, { size }) => sum + (size ?? 0), 0)),
+  ]);
+  const suspicions = pvcs.flatMap(({ name, problems: own }) =>
+    own.filter((problem) => !problems.includes(problem)).map(({ message }) => `suspect: ${name}: ${message}\n`),
+  );
+  return renderTable([['PVC', 'VERDICT', 'LAYERS', 'SIZE'], ...rows], { right: [2, 3] }) + suspicions.join('');
+}

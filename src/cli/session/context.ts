@@ -1,0 +1,45 @@
+// What a run of the program is given from outside; main.ts makes it of the process, tests make their own.
+import type { Readable, Writable } from 'node:stream';
+import { DatamoverError } from '../../errors.ts';
+
+/** A stream that people or scripts read; a terminal says so. */
+export type TextStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+export interface Context {
+  /** The words after the program's name. */
+  readonly argv: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  /** Absolute; relative paths of flags start here. */
+  readonly cwd: string;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  /** Results only. */
+  readonly stdout: TextStream;
+  /** Everything else that is said. */
+  readonly stderr: TextStream;
+  /** Aborted with `cancelledBy(…)` when the run has to end early. */
+  readonly signal: AbortSignal;
+  /** Milliseconds since 1970, never going back within a run. */
+  readonly now: () => number;
+}
+
+export type CancelSignal = 'SIGINT' | 'SIGTERM';
+
+/** The reason for aborting a run that was sent `name`; its cause is the name. */
+export function cancelledBy(name: CancelSignal): DatamoverError {
+  return new DatamoverError('CANCELLED', `cancelled by ${name}`, {
+    cause: name,
+    hint: 'the same command goes on where this one stopped',
+  });
+}
+
+/** The signal that aborted a run, if it was one. */
+export function cancelSignalOf(signal: AbortSignal): CancelSignal | undefined {
+  if (!(signal.reason instanceof DatamoverError)) return undefined;
+  const { cause } = signal.reason;
+  return cause === 'SIGINT' || cause === 'SIGTERM' ? cause : undefined;
+}
+
+/** Are we in a pod? Kubernetes sets this variable in every container. */
+export function inPod(env: NodeJS.ProcessEnv): boolean {
+  return (env.KUBERNETES_SERVICE_HOST ?? '') !== '';
+}

@@ -1,0 +1,63 @@
+// The exit statuses: one table from error code to status (design section 7), which the help shows too.
+import type { ErrorCode } from '../../errors.ts';
+import type { CancelSignal } from './context.ts';
+
+const STATUSES: readonly { readonly status: number; readonly meaning: string; readonly codes: readonly ErrorCode[] }[] =
+  [
+    { status: 0, meaning: 'done', codes: [] },
+    { status: 1, meaning: 'a bug of ours', codes: ['INTERNAL'] },
+    { status: 2, meaning: 'the call or the plan is wrong', codes: ['USAGE', 'PLAN_INVALID', 'LISTEN_FAILED'] },
+    {
+      status: 3,
+      meaning: 'the source: missing, denied, unreachable, changed',
+      codes: ['OBJECT_MISSING', 'BACKUP_NOT_FOUND', 'ACCESS_DENIED', 'SOURCE_UNREACHABLE', 'OBJECT_CHANGED'],
+    },
+    {
+      status: 4,
+      meaning: 'the backup: broken chain, damaged or unsafe image',
+      codes: [
+        'METADATA_INVALID',
+        'CHAIN_BROKEN',
+        'IMAGE_CORRUPT',
+        'IMAGE_UNSAFE',
+        'CHECKSUM_MISMATCH',
+        'SIZE_MISMATCH',
+      ],
+    },
+    { status: 5, meaning: 'scratch', codes: ['SCRATCH_FULL', 'SCRATCH_UNUSABLE', 'SCRATCH_BUSY'] },
+    {
+      status: 6,
+      meaning: 'the target',
+      codes: [
+        'TARGET_MISSING',
+        'TARGET_TOO_SMALL',
+        'TARGET_BUSY',
+        'TARGET_NOT_BLANK',
+        'TARGET_DENIED',
+        'TARGET_FULL',
+        'TARGET_WRITE_FAILED',
+      ],
+    },
+    { status: 7, meaning: 'qemu-img is missing, too old, or failed', codes: ['TOOL_MISSING', 'TOOL_FAILED'] },
+    { status: 8, meaning: 'the target differs from the backup', codes: ['VERIFY_MISMATCH'] },
+    { status: 130, meaning: 'cancelled by SIGINT (143: by SIGTERM)', codes: ['CANCELLED'] },
+  ];
+
+const STATUS_OF = new Map(STATUSES.flatMap(({ status, codes }) => codes.map((code) => [code, status] as const)));
+
+/** The exit status of an error; `cancelledBy` tells the two signals apart. */
+export function exitStatus(code: ErrorCode, cancelledBy?: CancelSignal): number {
+  if (code === 'CANCELLED') return signalStatus(cancelledBy ?? 'SIGINT');
+  return STATUS_OF.get(code) ?? 1;
+}
+
+/** 128 plus the signal's number, as shells say it. */
+export function signalStatus(name: CancelSignal): number {
+  return name === 'SIGTERM' ? 143 : 130;
+}
+
+/** The table as `--help` shows it. */
+export function exitStatusHelp(): string {
+  const lines = STATUSES.map(({ status, meaning }) => `  ${String(status).padStart(3)}  ${meaning}`);
+  return ['Exit status:', ...lines].join('\n');
+}

@@ -1,0 +1,43 @@
+// What a command ends with: the JSON document, the text for people, and what went wrong.
+import type { DatamoverError, Problem } from '../../errors.ts';
+import type { RestoreResult } from '../../result.ts';
+
+export interface Outcome {
+  /** What `--output json` prints and `--report` writes. */
+  readonly document: object;
+  /** What stdout gets with `--output text`; whole lines, or ''. */
+  readonly text: string;
+  /** The first one decides the exit status; none means 0. */
+  readonly problems: readonly Problem[];
+  /** What was thrown, for the log at level debug. */
+  readonly cause?: unknown;
+}
+
+/** Makes a command's document of an error that left it with nothing else to tell. */
+export type FailureDocument = (error: DatamoverError, seconds: number) => object;
+
+/** The document of every command but `list` when it fails as a whole: with no PVCs. */
+export const failureDocument: FailureDocument = (error, seconds): RestoreResult => ({
+  version: 1,
+  result: error.code === 'CANCELLED' ? 'cancelled' : 'failed',
+  pvcs: [],
+  seconds,
+  ...failureOf(error),
+});
+
+/** The keys that every failure document has; `error` is the first of `problems`. */
+export function failureOf(error: DatamoverError): {
+  readonly error: { readonly code: string; readonly message: string; readonly hint: string };
+  readonly problems: readonly Problem[];
+} {
+  const first = error.problems[0] ?? error;
+  return {
+    error: { code: first.code, message: first.message, hint: first.hint },
+    problems: error.problems,
+  };
+}
+
+/** An error as an outcome. */
+export function failedOutcome(error: DatamoverError, seconds: number, toDocument: FailureDocument): Outcome {
+  return { document: toDocument(error, seconds), text: '', problems: error.problems, cause: error };
+}

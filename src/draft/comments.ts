@@ -1,0 +1,92 @@
+// What a drafted plan says of itself: what will be restored, how much is fetched, how much scratch it takes.
+import { chainFromManifest } from '../catalog/chain.ts';
+import { vmText } from '../catalog/keys.ts';
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { VmBackup } from '../inventory/vm-backup.ts';
+import { isPlaceholder } from '../plan/placeholder.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan } from '../plan/plan.ts';
+import type { PlanComments } from '../plan/write.ts';
+import type { Strategy } from '../restore/options.ts';
+import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
+import { formatBytes, GiB } from '../units.ts';
+
+export interface Drafted {
+  readonly chains: readonly CheckedChain[];
+  readonly found: VmBackup;
+}
+
+export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComments {
+  const headroomPercent = plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+  const need = (strategy: Strategy): number => planScratchNeed(chains, { strategy, headroomPercent });
+  const layers = chains.reduce((sum, chain) => sum + chain.layers.length, 0);
+  const bytes = chains.reduce((sum, chain) => sum + bytesOf(chain), 0);
+  const scratch = plan.scratch?.path === undefined ? ' --scratch DIR' : '';
+  const open = plan.pvcs.some(({ target }) => isPlaceholder(target));
+  return {
+    top: [
+      `Restores ${vmText(found.index.vm)} as of ${state(plan, found)}: ${count(chains.length, 'disk')}.`,
+      `Download: ${formatBytes(bytes)} in ${count(layers, 'layer')} (--strategy stream fetches only what is still visible).`,
+      `Scratch, with ${headroomPercent} % headroom (PVCs come one after another, the largest decides):`,
+      `  --strategy staged      ${scratchText(need('staged'))}`,
+      `  --strategy staged-raw  ${scratchText(need('staged-raw'))}`,
+      '  --strategy stream      none',
+      ...describeRawFiles(chains),
+      ...(open ? ['Replace each target by the block device or raw file to restore onto.'] : []),
+      `Run it with: kubevirt-datamover restore PLAN${scratch} (--dry-run first shows what it would do).`,
+    ],
+    pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain, found)])),
+  };
+}
+
+/** Bytes of scratch that a plan needs: of its largest PVC. */
+export function planScratchNeed(
+  chains: readonly CheckedChain[],
+  { strategy, headroomPercent }: { readonly strategy: Strategy; readonly headroomPercent: number },
+): number {
+  const needs = chains.map(({ layers, virtualSize }) =>
+    scratchNeed({ strategy, layerSizes: layers.map(({ info }) => info.size), virtualSize, headroomPercent }),
+  );
+  return Math.max(0, ...needs);
+}
+
+function scratchText(need: number): string {
+  return `${formatBytes(need)}: a scratch PVC of ${scratchVolumeSize(need) / GiB}Gi`;
+}
+
+/** Where scratch will lie is not known yet, nor what else fills its file system. */
+function describeRawFiles(chains: readonly CheckedChain[]): string[] {
+  const files = chains.filter(({ disk }) => /\.(raw|img)$/.test(disk.target));
+  if (files.length === 0) return [];
+  const sizes = files.map(({ disk, virtualSize }) => `${disk.name} ${formatBytes(virtualSize)}`).join(', ');
+  return [`Raw files take their own size besides, on scratch's file system if they lie there: ${sizes}.`];
+}
+
+function state({ backup }: Plan, { index, ids }: VmBackup): string {
+  const id = ids.at(-1) ?? '';
+  const entry = index.byId.get(id)?.[0];
+  const time = entry?.flaw === undefined ? entry?.timestamp : undefined;
+  const checkpoint = `checkpoint ${id}${time === undefined ? '' : `, ${time}`}`;
+  return backup === undefined ? checkpoint : `backup ${backup} (${checkpoint})`;
+}
+
+function describeDisk(chain: CheckedChain, { index, ids }: VmBackup): string[] {
+  const { disk, layers, virtualSize, warnings } = chain;
+  const { disk: name, pvc } = chainFromManifest(index, ids, disk.name).tip.file;
+  const also = [
+    ...(name === disk.name ? [] : [`disk ${name}`]),
+    ...(pvc === undefined || pvc === disk.name ? [] : [`PVC ${pvc}`]),
+  ];
+  const known = also.length === 0 ? '' : ` (${also.join(', ')})`;
+  return [
+    `${disk.name}${known}: a disk of ${formatBytes(virtualSize)}, ${formatBytes(bytesOf(chain))} in ${count(layers.length, 'layer')}`,
+    ...warnings.map((warning) => `warning: ${warning}`),
+  ];
+}
+
+function bytesOf({ layers }: CheckedChain): number {
+  return layers.reduce((sum, { info }) => sum + info.size, 0);
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}

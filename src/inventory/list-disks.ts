@@ -1,0 +1,114 @@
+// The disks of a VM: which of its checkpoints can be restored, and what breaks the others.
+import { type CheckpointState, diskStates, disksOf, type Flaw, lossOf, neededBy, sayLoss } from '../catalog/health.ts';
+import { vmText } from '../catalog/keys.ts';
+import { type CatalogFile, type Checkpoint, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
+import type { Problem } from '../errors.ts';
+
+export interface DiskListing {
+  readonly name: string;
+  /** In the index's order: newest last. */
+  readonly checkpoints: readonly CheckpointListing[];
+}
+
+export interface CheckpointListing {
+  readonly id: string;
+  readonly type: 'full' | 'incremental';
+  readonly parent?: string;
+  readonly timestamp: string | null;
+  /** Bytes of this layer: as listed, else as declared; null when neither is known. */
+  readonly size: number | null;
+  /** Whether this state of the disk can be restored. */
+  readonly state: 'restorable' | 'broken';
+  readonly problem?: string;
+}
+
+/** Why a layer cannot be used, by what the listing says of it. */
+export function flawBySizes(sizes: ReadonlyMap<string, number>): (file: CatalogFile) => Flaw | undefined {
+  return ({ object, size }) => {
+    const listed = sizes.get(object);
+    if (listed === undefined) return { code: 'OBJECT_MISSING', problem: `its layer ${object} is missing` };
+    if (size === undefined || size === listed) return undefined;
+    return { code: 'SIZE_MISMATCH', problem: `its layer ${object} is ${listed} bytes, declared are ${size}` };
+  };
+}
+
+export interface JudgedDisks {
+  readonly disks: readonly DiskListing[];
+  readonly problems: readonly Problem[];
+}
+
+export interface JudgeOptions {
+  /** Bytes of every layer that is there, by key. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** By backup. */
+  readonly tips: ReadonlyMap<string, string>;
+  /** Just the checkpoints that it needs. */
+  readonly backup: string | undefined;
+}
+
+export function judgeDisks(index: VmIndex, { sizes, tips, backup }: JudgeOptions): JudgedDisks {
+  const needed = backup === undefined ? undefined : neededBy(index, tips.get(backup));
+  const problems: Problem[] = [];
+  const roots = new Set<string>();
+  const disks: DiskListing[] = [];
+  for (const disk of disksOf(index)) {
+    const states = diskStates(index, disk, flawBySizes(sizes));
+    const checkpoints = soundCheckpoints(index)
+      .filter(
+        ({ id, referencedBy }) => backup === undefined || referencedBy.includes(backup) || needed?.has(id) === true,
+      )
+      .flatMap((checkpoint) => toListing(checkpoint, disk, { sizes, states }));
+    if (checkpoints.length === 0) continue;
+    disks.push({ name: disk, checkpoints });
+    const shown = new Set(checkpoints.map(({ id }) => id));
+    for (const [root, state] of rootsOf(states, shown)) {
+      roots.add(root);
+      const message = `VM ${vmText(index.vm)}, disk ${disk}: checkpoint ${root}: ${state.problem}`;
+      problems.push({ code: state.code, message, hint: sayLoss(disk, lossOf(root, states, tips)) });
+    }
+  }
+  for (const { id, flaw } of index.entries) {
+    if (flaw === undefined || (id !== undefined && roots.has(id))) continue;
+    problems.push({
+      code: 'METADATA_INVALID',
+      message: `${index.key}: ${flaw}`,
+      hint: 'no other checkpoint builds on it',
+    });
+  }
+  return { disks, problems };
+}
+
+type Broken = Extract<CheckpointState, { readonly state: 'broken' }>;
+
+/** By checkpoint at fault: the state of those that it breaks. */
+function rootsOf(states: ReadonlyMap<string, CheckpointState>, shown: ReadonlySet<string>): Map<string, Broken> {
+  const roots = new Map<string, Broken>();
+  for (const [id, state] of states) {
+    if (state.state === 'broken' && shown.has(id) && !roots.has(state.root)) roots.set(state.root, state);
+  }
+  return roots;
+}
+
+function toListing(
+  { id, type, parent, timestamp, files }: Checkpoint,
+  disk: string,
+  { sizes, states }: { sizes: ReadonlyMap<string, number>; states: ReadonlyMap<string, CheckpointState> },
+): CheckpointListing[] {
+  const file = files.find((candidate) => candidate.disk === disk);
+  if (file === undefined) return [];
+  const state = states.get(id);
+  return [
+    {
+      id,
+      type,
+      ...(parent === undefined ? {} : { parent }),
+      timestamp: timestamp ?? null,
+      size: sizes.get(file.object) ?? file.size ?? null,
+      ...(state?.state === 'broken' ? { state: 'broken', problem: sayState(id, state) } : { state: 'restorable' }),
+    },
+  ];
+}
+
+function sayState(id: string, { root, problem }: Broken): string {
+  return id === root ? problem : `it builds on ${root}: ${problem}`;
+}

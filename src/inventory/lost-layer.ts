@@ -1,0 +1,97 @@
+// A layer is missing or has the wrong size: which backups are lost with it, and which can still be restored?
+import { diskStates, disksOf, lossOf, sayLoss } from '../catalog/health.ts';
+import { checkpointPrefix, type VmRef } from '../catalog/keys.ts';
+import { type CatalogFile, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
+import { mapBounded } from '../concurrency.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { whyNoName } from '../object-key.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { flawBySizes } from './list-disks.ts';
+import { loadVmIndex } from './vm-backup.ts';
+import { loadTips } from './vm-manifest.ts';
+
+export interface FailedLayer {
+  readonly object: string;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * The problems of one disk's layers; where layers are missing or have the wrong size, the first of them also says in its
+ * hint which backups are lost with it, and which are not.
+ */
+export async function withLoss(
+  store: ObjectStore,
+  failed: readonly FailedLayer[],
+  { signal }: { readonly signal: AbortSignal },
+): Promise<Problem[]> {
+  const problems = failed.flatMap((layer) => layer.problems);
+  const lost = failed.find((layer) => layer.problems.some(({ code }) => LOSSES.has(code)));
+  const loss = lost === undefined ? undefined : await explainLostLayer(store, lost.object, { signal });
+  if (lost === undefined || loss === undefined) return problems;
+  return problems.map((problem) =>
+    lost.problems.includes(problem) && LOSSES.has(problem.code)
+      ? { ...problem, hint: problem.hint === '' ? loss : `${loss}; ${problem.hint}` }
+      : problem,
+  );
+}
+
+const LOSSES: ReadonlySet<string> = new Set(['OBJECT_MISSING', 'SIZE_MISMATCH']);
+
+/**
+ * What is lost of a disk with the layer `object`, in words for a hint; undefined when the key is not the operator's or
+ * the VM's index does not tell. A help for people in trouble: that it cannot be found out is no failure of its own.
+ */
+export async function explainLostLayer(
+  store: ObjectStore,
+  object: string,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<string | undefined> {
+  const place = placeOf(object);
+  if (place === undefined) return undefined;
+  try {
+    const index = await loadVmIndex(store, place.vm, { signal });
+    const disk = diskOf(index, object);
+    if (disk === undefined) return undefined;
+    const sizes = await sizesOf(store, index, { disk, signal });
+    const { tips } = await loadTips(store, index, { signal });
+    const loss = lossOf(place.checkpoint, diskStates(index, disk, flawBySizes(sizes)), tips);
+    return sayLoss(disk, loss);
+  } catch (error) {
+    signal.throwIfAborted();
+    // The layer's own error is reported already; this would only have said more about it.
+    if (error instanceof DatamoverError) return undefined;
+    throw error;
+  }
+}
+
+/** `checkpoints/<namespace>/<vm>/<checkpoint>/<file>` */
+function placeOf(object: string): { readonly vm: VmRef; readonly checkpoint: string } | undefined {
+  const [top, namespace = '', name = '', checkpoint = '', file, ...rest] = object.split('/');
+  if (top !== 'checkpoints' || file === undefined || rest.length > 0) return undefined;
+  if ([namespace, name, checkpoint].some((segment) => whyNoName(segment) !== undefined)) return undefined;
+  return { vm: { namespace, name }, checkpoint };
+}
+
+function diskOf(index: VmIndex, object: string): string | undefined {
+  const holds = (file: CatalogFile): boolean => file.object === object;
+  return disksOf(index).find((disk) =>
+    soundCheckpoints(index).some(({ files }) => files.some((file) => file.disk === disk && holds(file))),
+  );
+}
+
+async function sizesOf(
+  store: ObjectStore,
+  index: VmIndex,
+  { disk, signal }: { readonly disk: string; readonly signal: AbortSignal },
+): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>();
+  const holding = soundCheckpoints(index).filter(({ files }) => files.some((file) => file.disk === disk));
+  await mapBounded(holding, { limit: REQUESTS, signal }, async ({ id }, inner) => {
+    for await (const entry of store.list(checkpointPrefix(index.vm, id), { signal: inner })) {
+      if (entry.kind === 'object') sizes.set(entry.key, entry.size);
+    }
+  });
+  return sizes;
+}
+
+const REQUESTS = 16;

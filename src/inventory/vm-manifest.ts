@@ -1,0 +1,90 @@
+// The manifests of a VM: the chain that each backup lists for it, and so its tip in each.
+import { manifestDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
+import { mergeTips, tipsOf } from '../catalog/health.ts';
+import { MANIFESTS, type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
+import type { VmIndex } from '../catalog/vm-index.ts';
+import { mapBounded } from '../concurrency.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { whyNoName } from '../object-key.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { readDocument } from './read-document.ts';
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The manifest of a VM in a backup, or undefined when there is none. Names are ambiguous (`a-b-c.json`), so one that is
+ * another VM's inside is passed over. METADATA_INVALID for a damaged one, with the way around it in the hint.
+ */
+export async function loadManifest(
+  store: ObjectStore,
+  { index, backup }: { readonly index: VmIndex; readonly backup: string },
+  { signal }: Options,
+): Promise<VmManifest | undefined> {
+  for (const key of vmManifestKeys(backup, index.vm)) {
+    const manifest = await readManifest(store, { key, vm: index.vm, tip: tipsOf(index).get(backup), signal });
+    if (manifest?.namespace === index.vm.namespace && manifest.name === index.vm.name) return manifest;
+  }
+  return undefined;
+}
+
+/** The manifest at `key`, or undefined when there is none; `vm` and `tip`, where they are known, are for the hint. */
+export async function readManifest(
+  store: ObjectStore,
+  { key, vm, tip, signal }: Options & { readonly key: string; readonly vm?: VmRef; readonly tip?: string | undefined },
+): Promise<VmManifest | undefined> {
+  try {
+    const data = await readDocument(store, key, { signal });
+    return data === undefined ? undefined : parseDocument(manifestDocument, data, key);
+  } catch (error) {
+    if (!(error instanceof DatamoverError) || error.code !== 'METADATA_INVALID') throw error;
+    const of = vm === undefined ? '' : ` --vm ${vmText(vm)}`;
+    throw new DatamoverError('METADATA_INVALID', error.message, {
+      hint: `the VM's checkpoints can be restored without this manifest: kubevirt-datamover plan${of} --checkpoint ${tip ?? 'ID'}; or compare it with another copy of the bucket`,
+      cause: error,
+    });
+  }
+}
+
+/** Small requests at a time. */
+const REQUESTS = 16;
+
+export interface FoundTips {
+  /** By backup, oldest first. */
+  readonly tips: ReadonlyMap<string, string>;
+  /** Of manifests that could not be read: what they hold is not among the tips. */
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * The tips of all backups that hold the VM: as its index references them, and as the manifests say of backups that the
+ * index does not name. Costs a listing of the backups, and one or two small reads for each that the index does not name.
+ */
+export async function loadTips(store: ObjectStore, index: VmIndex, { signal }: Options): Promise<FoundTips> {
+  const named = tipsOf(index);
+  const others = (await backupFolders(store, { signal })).filter((name) => !named.has(name));
+  const problems: Problem[] = [];
+  const found = await mapBounded(others, { limit: REQUESTS, signal }, async (backup, inner) => {
+    try {
+      const manifest = await loadManifest(store, { index, backup }, { signal: inner });
+      return [backup, manifest?.checkpointChain.at(-1)] as const;
+    } catch (error) {
+      if (!(error instanceof DatamoverError) || error.code !== 'METADATA_INVALID') throw error;
+      problems.push(...error.problems);
+      return [backup, undefined] as const;
+    }
+  });
+  return { tips: mergeTips(index, new Map(found)), problems };
+}
+
+/** The names of the backups that have a folder. */
+export async function backupFolders(store: ObjectStore, { signal }: Options): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { kind, key } of store.list(MANIFESTS, { signal })) {
+    const name = key.slice(MANIFESTS.length, -1);
+    // What is named so can be no backup, and no key can be made of it.
+    if (kind === 'prefix' && whyNoName(name) === undefined) names.push(name);
+  }
+  return names;
+}

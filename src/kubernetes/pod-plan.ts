@@ -1,0 +1,94 @@
+// The plan as pods read it: the files that it names come from a Secret, scratch lies where it is mounted. Pure.
+import { basename } from 'node:path';
+import type { Problem } from '../errors.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from '../plan/plan.ts';
+
+/** Where pods find what is mounted for them. */
+export const POD_PATHS = {
+  plan: '/plan',
+  credentials: '/credentials',
+  scratch: '/scratch',
+  runtime: '/run/kubevirt-datamover',
+} as const;
+
+/** The key that Velero's own Secrets have. */
+const CREDENTIALS_KEY = 'cloud';
+
+const FILE_OPTIONS = ['credentialsFile', 'caFile', 'sseCustomerKeyFile'] as const;
+
+export interface PodPlan {
+  readonly plan: Plan;
+  /** The keys that the Secret must have. */
+  readonly files: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+/** `secret` is the Secret's name; without one the plan must name no files. */
+export function planForPods(plan: Plan, secret: string | undefined): PodPlan {
+  const { source } = plan;
+  if (source.kind === 'directory') return { plan, files: [], problems: [noDirectory(source.directory)] };
+  const named = FILE_OPTIONS.flatMap((option) => {
+    const path = source[option];
+    return path === undefined ? [] : [{ option, path }];
+  });
+  const problems = [
+    ...(secret === undefined && named.length > 0 ? [noSecret(named)] : []),
+    ...named.flatMap(({ path }) => sameKeyProblems(path, named)),
+  ];
+  const moved = secret === undefined ? {} : inSecret(source);
+  const headroomPercent = plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+  return {
+    plan: { ...plan, source: { ...source, ...moved }, scratch: { path: POD_PATHS.scratch, headroomPercent } },
+    files: Object.values(moved).map((path) => basename(path)),
+    problems,
+  };
+}
+
+interface NamedFile {
+  readonly option: (typeof FILE_OPTIONS)[number];
+  readonly path: string;
+}
+
+function inSecret(source: S3Source): Partial<Record<NamedFile['option'], string>> {
+  const { credentialsFile = CREDENTIALS_KEY, caFile, sseCustomerKeyFile } = source;
+  return {
+    credentialsFile: mounted(credentialsFile),
+    ...(caFile === undefined ? {} : { caFile: mounted(caFile) }),
+    ...(sseCustomerKeyFile === undefined ? {} : { sseCustomerKeyFile: mounted(sseCustomerKeyFile) }),
+  };
+}
+
+function mounted(path: string): string {
+  return `${POD_PATHS.credentials}/${basename(path)}`;
+}
+
+/** A Secret is flat: two files of one name, from different folders, are one key. */
+function sameKeyProblems(path: string, named: readonly NamedFile[]): Problem[] {
+  const key = basename(path);
+  if (!/^[-._a-zA-Z0-9]{1,253}$/.test(key)) {
+    const hint = 'rename it: letters, digits, -, _ and .';
+    return [{ code: 'PLAN_INVALID', message: `the file name ${key} is no key of a Secret (${path})`, hint }];
+  }
+  const other = named.find((each) => each.path !== path && basename(each.path) === key);
+  if (other === undefined || other.path < path) return [];
+  const message = `${path} and ${other.path} have one name, and a Secret holds one file of a name`;
+  return [{ code: 'PLAN_INVALID', message, hint: 'rename one of them' }];
+}
+
+function noSecret(named: readonly NamedFile[]): Problem {
+  const list = named.map(({ option, path }) => `${option} ${path}`).join(', ');
+  const files = named.map(({ path }) => `--from-file=${path}`).join(' ');
+  return {
+    code: 'USAGE',
+    message: `the plan names files that pods do not have: ${list}`,
+    hint: `kubectl create secret generic NAME ${files}; then add --secret NAME`,
+  };
+}
+
+function noDirectory(directory: string): Problem {
+  return {
+    code: 'PLAN_INVALID',
+    message: `the plan's source is the folder ${directory}, which pods do not see`,
+    hint: 'use a plan whose source is an S3 bucket, or restore on the machine that has the folder',
+  };
+}

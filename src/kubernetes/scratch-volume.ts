@@ -1,0 +1,62 @@
+// Scratch in pods: none for `stream`, a claim that is there, or a volume that lives as long as its pod. Pure.
+import type { Volume } from 'kubernetes-types/core/v1.js';
+import type { Problem } from '../errors.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc } from '../plan/plan.ts';
+import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
+import { GiB } from '../units.ts';
+import type { ManifestOptions } from './manifest.ts';
+
+type Options = Pick<ManifestOptions, 'strategy' | 'scratch'>;
+
+/** The pod's scratch volume; undefined for `stream`. To be asked only when `scratchProblems` found none. */
+export function scratchVolume(pvc: PlanPvc, plan: Plan, options: Options): Volume | undefined {
+  if (options.strategy === 'stream') return undefined;
+  const { scratch } = options;
+  if (scratch.kind === 'claim') return { name: 'scratch', persistentVolumeClaim: { claimName: scratch.claim } };
+  const storage = formatQuantity(scratchSize(pvc, plan, options) ?? 0);
+  return {
+    name: 'scratch',
+    ephemeral: {
+      volumeClaimTemplate: {
+        spec: {
+          accessModes: ['ReadWriteOnce'],
+          ...(scratch.storageClass === undefined ? {} : { storageClassName: scratch.storageClass }),
+          resources: { requests: { storage } },
+        },
+      },
+    },
+  };
+}
+
+/** USAGE for each PVC whose need for scratch the plan does not tell. */
+export function scratchProblems(plan: Plan, options: Options): Problem[] {
+  if (options.strategy === 'stream' || options.scratch.kind === 'claim') return [];
+  return plan.pvcs.flatMap((pvc) => {
+    if (scratchSize(pvc, plan, options) !== undefined) return [];
+    const size =
+      options.strategy === 'staged-raw' ? "the PVC's `size` and the sizes of its layers" : 'the sizes of its layers';
+    return [
+      {
+        pvc: pvc.name,
+        code: 'USAGE' as const,
+        message: `how much scratch ${pvc.name} needs is unknown: the plan does not tell ${size}`,
+        hint: 'add --scratch-size SIZE, or use a plan that `kubevirt-datamover plan` has written, or --strategy stream',
+      },
+    ];
+  });
+}
+
+/** Bytes to ask for; undefined when the plan does not tell. A disk is at most as large as its PVC. */
+function scratchSize(pvc: PlanPvc, plan: Plan, { strategy, scratch }: Options): number | undefined {
+  if (scratch.kind === 'ephemeral' && scratch.size !== undefined) return scratch.size;
+  const layerSizes = pvc.chain?.flatMap(({ size }) => (size === undefined ? [] : [size]));
+  if (layerSizes === undefined || layerSizes.length !== pvc.chain?.length) return undefined;
+  if (strategy === 'staged-raw' && pvc.size === undefined) return undefined;
+  const headroomPercent = plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+  return scratchVolumeSize(scratchNeed({ strategy, layerSizes, virtualSize: pvc.size ?? 0, headroomPercent }));
+}
+
+/** A Kubernetes quantity: whole GiB where it is that, else bytes. */
+function formatQuantity(bytes: number): string {
+  return bytes % GiB === 0 ? `${bytes / GiB}Gi` : String(bytes);
+}

@@ -1,0 +1,72 @@
+// Target PVCs in pods: a device where the plan's target is one, else a mounted file system. Pure.
+import { dirname } from 'node:path';
+import type { Volume, VolumeDevice, VolumeMount } from 'kubernetes-types/core/v1.js';
+import type { Problem } from '../errors.ts';
+import type { Plan, PlanPvc } from '../plan/plan.ts';
+import { POD_PATHS } from './pod-plan.ts';
+
+export interface TargetVolume {
+  readonly volume: Volume;
+  readonly device?: VolumeDevice;
+  readonly mount?: VolumeMount;
+}
+
+/** The volume of a PVC's target, at the very path that the plan says. */
+export function targetVolume(pvc: PlanPvc, claims: ReadonlyMap<string, string>): TargetVolume {
+  const name = 'target';
+  const volume = { name, persistentVolumeClaim: { claimName: claimOf(pvc, claims) } };
+  if (isFile(pvc.target)) return { volume, mount: { name, mountPath: dirname(pvc.target) } };
+  return { volume, device: { name, devicePath: pvc.target } };
+}
+
+/** PLAN_INVALID for PVCs whose names or targets cannot be so in a pod. */
+export function volumeProblems(plan: Plan, claims: ReadonlyMap<string, string>): Problem[] {
+  return plan.pvcs.flatMap((pvc) => [...nameProblems(pvc, claims), ...placeProblems(pvc)]);
+}
+
+function claimOf({ name }: PlanPvc, claims: ReadonlyMap<string, string>): string {
+  return claims.get(name) ?? name;
+}
+
+/** As `restore` tells them apart before they exist: files are made only with these endings, and not under /dev. */
+function isFile(target: string): boolean {
+  return /\.(raw|img)$/.test(target) && !target.startsWith('/dev/');
+}
+
+function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Problem[] {
+  const claim = claimOf(pvc, claims);
+  if (isObjectName(claim)) return [];
+  return [
+    {
+      pvc: pvc.name,
+      code: 'PLAN_INVALID',
+      message: `${claim} cannot be the name of a PVC: lower-case letters, digits, '-' and '.' are allowed`,
+      hint: `name the PVC that ${pvc.name} is restored onto: --target-pvc ${pvc.name}=PVC`,
+    },
+  ];
+}
+
+/** A DNS subdomain, as the names of most objects are (RFC 1123; Kubernetes, "Object Names and IDs"). */
+export function isObjectName(name: string): boolean {
+  return name.length <= 253 && name.split('.').every((label) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
+}
+
+/** What the container cannot do without; the root of it is taken too. */
+const TAKEN = ['/usr', '/bin', '/sbin', '/lib', '/lib64', '/etc', '/opt', '/proc', '/sys', '/dev', '/run'];
+
+function placeProblems({ name, target }: PlanPvc): Problem[] {
+  const place = isFile(target) ? dirname(target) : target;
+  const inside = (folder: string): boolean => place === folder || place.startsWith(`${folder}/`);
+  const ours = Object.values(POD_PATHS).find((path) => inside(path) || path.startsWith(`${place}/`));
+  const system = isFile(target) ? TAKEN.find(inside) : TAKEN.find((path) => place === path);
+  const taken = place === '/' ? '/' : (ours ?? system);
+  if (taken === undefined) return [];
+  return [
+    {
+      pvc: name,
+      code: 'PLAN_INVALID',
+      message: `the target ${target} cannot be mounted in a pod: ${taken} is taken`,
+      hint: `choose the path that the pod is to see, as in /dev/${name} for a block volume, /target/disk.img for a file`,
+    },
+  ];
+}

@@ -1,0 +1,36 @@
+// A plan's identity: what is restored from where to where. A plan that changed is another plan.
+import { createHash } from 'node:crypto';
+import type { Plan, PlanSource } from './plan.ts';
+
+/**
+ * 16 hex digits, the same for the same restore: source, backup, VM, PVCs with targets, sizes and chains. How the
+ * source is reached (credentials, CA, TLS, region, path style) and where scratch lies are left out, so that a run with
+ * renewed credentials goes on where the last one stopped.
+ */
+export function planId(plan: Plan): string {
+  const canonical = JSON.stringify([
+    'kubevirt-datamover plan 1',
+    sourceIdentity(plan.source),
+    plan.backup ?? null,
+    plan.vm === undefined ? null : [plan.vm.namespace, plan.vm.name],
+    plan.pvcs.map((pvc) => [
+      pvc.name,
+      pvc.target,
+      pvc.size ?? null,
+      pvc.chain?.map((layer) => [
+        layer.checkpoint,
+        layer.type,
+        layer.object,
+        layer.size ?? null,
+        layer.sha256 ?? null,
+      ]) ?? null,
+    ]),
+  ]);
+  return createHash('sha256').update(canonical).digest('hex').slice(0, 16);
+}
+
+function sourceIdentity(source: PlanSource): readonly (string | null)[] {
+  if (source.kind === 'directory') return ['directory', source.directory];
+  const endpoint = source.endpoint === undefined ? null : new URL(source.endpoint).href;
+  return ['s3', endpoint, source.bucket, (source.prefix ?? '').replace(/^\/+|\/+$/g, '')];
+}

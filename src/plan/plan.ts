@@ -1,0 +1,83 @@
+// The plan (design section 6) as the program uses it: read, checked and normalised once, then trusted.
+
+export type LayerType = 'full' | 'incremental';
+
+/** A layer as a plan writes it out. */
+export interface PlanLayer {
+  readonly checkpoint: string;
+  readonly type: LayerType;
+  /** The checkpoint of the layer before; checked already, kept for the plan that is written. */
+  readonly parent?: string;
+  /** Object key, relative to the source's prefix; neither absolute nor climbing. */
+  readonly object: string;
+  /** Declared bytes. */
+  readonly size?: number;
+  /** Declared SHA-256, 64 lower-case hex digits. */
+  readonly sha256?: string;
+}
+
+/** Full first, then incrementals in order; checked. */
+export type PlanChain = readonly [PlanLayer, ...PlanLayer[]];
+
+export interface PlanPvc {
+  /** The disk's name in the backup; unique in the plan. */
+  readonly name: string;
+  /** Absolute path of a block device or a raw file; unique in the plan. */
+  readonly target: string;
+  /** The PVC's size in bytes. */
+  readonly size?: number;
+  /** Absent when it is found through `backup` and `vm`. */
+  readonly chain?: PlanChain;
+}
+
+export interface VmName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** An S3 bucket; file names are absolute. */
+export interface S3Source {
+  readonly kind: 's3';
+  readonly bucket: string;
+  readonly prefix?: string;
+  /** An http or https URL. */
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly forcePathStyle?: boolean;
+  readonly profile?: string;
+  readonly credentialsFile?: string;
+  readonly caFile?: string;
+  /** PEM text; from the environment of `download` only. */
+  readonly caPem?: string;
+  readonly insecureSkipTLSVerify?: boolean;
+  readonly sseCustomerKeyFile?: string;
+}
+
+/** A folder that holds `checkpoints/` and `manifests/`. */
+export interface DirectorySource {
+  readonly kind: 'directory';
+  /** Absolute. */
+  readonly directory: string;
+}
+
+export type PlanSource = S3Source | DirectorySource;
+
+export interface PlanScratch {
+  /** Absolute; absent when flags or environment name it. */
+  readonly path?: string;
+  /** Percent added to the need for scratch, 0 … 1000. */
+  readonly headroomPercent: number;
+}
+
+export interface Plan {
+  readonly version: 1;
+  readonly source: PlanSource;
+  readonly scratch?: PlanScratch;
+  /** With `vm`: where chains are looked up that are not written out. */
+  readonly backup?: string;
+  readonly vm?: VmName;
+  readonly pvcs: readonly [PlanPvc, ...PlanPvc[]];
+}
+
+/** Percent added to the need for scratch when the plan says nothing. */
+export const DEFAULT_HEADROOM_PERCENT = 15;

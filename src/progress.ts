@@ -1,0 +1,63 @@
+// What the engine tells while it works; the command line renders it (text, JSON lines, metrics).
+import type { RetryEvent } from './store/store.ts';
+
+export type Phase =
+  | 'preflight'
+  | 'download'
+  | 'checksum'
+  | 'rebase'
+  | 'check-image'
+  | 'flatten'
+  | 'convert'
+  | 'finalize'
+  | 'verify';
+
+export type ProgressEvent =
+  /** A PVC begins; `index` counts from 1. */
+  | {
+      readonly type: 'pvc-started';
+      readonly pvc: string;
+      readonly index: number;
+      readonly count: number;
+      readonly target: string;
+      readonly layers: number;
+      readonly virtualSize: number;
+    }
+  /** A phase begins. `total` in bytes where it is known. */
+  | {
+      readonly type: 'phase-started';
+      readonly pvc?: string;
+      readonly phase: Phase;
+      readonly total?: number;
+      readonly detail?: string;
+    }
+  /** Bytes of the running phase that are done, of `total`; not decreasing within one phase. */
+  | {
+      readonly type: 'bytes';
+      readonly pvc?: string;
+      readonly phase: Phase;
+      readonly done: number;
+      readonly total: number;
+    }
+  /** Bytes of layers that just came from the source, in whatever phase; not those that an earlier run had fetched. */
+  | { readonly type: 'fetched'; readonly pvc: string; readonly count: number }
+  | { readonly type: 'phase-finished'; readonly pvc?: string; readonly phase: Phase; readonly seconds: number }
+  | ({ readonly type: 'retry' } & RetryEvent)
+  | { readonly type: 'warning'; readonly pvc?: string; readonly message: string }
+  | { readonly type: 'info'; readonly pvc?: string; readonly message: string }
+  | {
+      readonly type: 'pvc-finished';
+      readonly pvc: string;
+      readonly index: number;
+      readonly count: number;
+      readonly state: 'restored' | 'failed' | 'pending' | 'planned';
+      readonly seconds: number;
+    };
+
+export interface Progress {
+  /** Must return at once and never throw. */
+  report(event: ProgressEvent): void;
+}
+
+/** Says nothing. */
+export const silentProgress: Progress = { report: () => {} };

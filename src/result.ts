@@ -1,0 +1,75 @@
+// The result documents: their keys are a contract (design section 7).
+import type { Problem } from './errors.ts';
+import type { Strategy } from './restore/options.ts';
+
+export interface PvcResult {
+  readonly name: string;
+  readonly target: string;
+  readonly state: 'restored' | 'failed' | 'pending' | 'planned';
+  readonly strategy: Strategy;
+  /** Layers of the chain, in order, with what was checked of each. */
+  readonly layers: readonly LayerResult[];
+  /** Bytes; null when it was not learnt. */
+  readonly virtualSize: number | null;
+  /** Bytes of object data fetched by this run. */
+  readonly bytesFetched: number;
+  /** The most that this PVC took up in scratch, bytes. */
+  readonly scratchPeakBytes: number;
+  /** Whether the whole target was read back and found identical to the chain. */
+  readonly verified: boolean;
+  readonly seconds: {
+    readonly download: number;
+    readonly rebase: number;
+    readonly convert: number;
+    readonly verify: number;
+    readonly total: number;
+  };
+  readonly warnings?: readonly string[];
+}
+
+export interface LayerResult {
+  readonly checkpoint: string;
+  readonly object: string;
+  readonly size: number | null;
+  /** Of `size`, `header`, `sha256`, `crc32`, …, `image`: what this run proved of the layer. */
+  readonly checked: readonly string[];
+}
+
+/** What every result document has. */
+interface ResultDocument {
+  readonly version: 1;
+  readonly result: 'ok' | 'failed' | 'cancelled';
+  readonly seconds: number;
+  /** The first of the problems. */
+  readonly error?: { readonly code: string; readonly message: string; readonly hint: string };
+}
+
+export interface RestoreResult extends ResultDocument {
+  readonly pvcs: readonly PvcResult[];
+  readonly problems?: readonly Problem[];
+}
+
+export interface DryRunResult extends RestoreResult {
+  /** What a run would take; null when the check found problems. */
+  readonly dryRun: {
+    readonly bytesToFetch: number;
+    /** Bytes of scratch for the largest PVC, headroom included; 0 for `stream`. */
+    readonly scratchNeeded: number;
+    /** Bytes free in scratch; null without scratch. */
+    readonly scratchFree: number | null;
+  } | null;
+}
+
+export interface VerifyResult extends ResultDocument {
+  readonly pvcs: readonly VerifiedPvc[];
+  /** What makes a disk broken, or kept it from being verified. */
+  readonly problems: readonly Problem[];
+}
+
+export interface VerifiedPvc {
+  readonly name: string;
+  /** `suspect`: a layer shows what no sound backup has (leaked clusters, a dirty bit), or not all data was read. */
+  readonly verdict: 'ok' | 'suspect' | 'broken';
+  readonly problems: readonly Problem[];
+  readonly layers: readonly LayerResult[];
+}

@@ -1,0 +1,127 @@
+// An exclusive lock on a file that dies with us. Node has no flock, and process ids mean nothing across pods, so a
+// child holds the lock: `flock` runs `cat`, which ends when the pipe from us closes, however we end (design section 8).
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { DatamoverError, systemCode } from '../errors.ts';
+
+export interface Lock {
+  release(): Promise<void>;
+}
+
+/** Exit status that we ask of flock for "somebody else holds it"; its default, 1, is also that of other failures. */
+const BUSY_STATUS = 75;
+
+/** Seconds: longer than `isLocked` of another run holds it, which must not pass for a run of this plan. */
+const PATIENCE = 0.5;
+
+/**
+ * Takes the lock on `path`, which is made (0600, a link is refused) when it is missing. SCRATCH_BUSY when another process
+ * holds it, SCRATCH_UNUSABLE when it cannot be had, TOOL_MISSING without `flock`.
+ */
+export async function takeLock(path: string): Promise<Lock> {
+  for (;;) {
+    const before = await touch(path);
+    const lock = await holdLock(path);
+    const after = await identityOf(path);
+    // A run that ended in between may have deleted the file that was just locked: then the lock excludes nobody.
+    if (after === before) return lock;
+    await lock.release();
+  }
+}
+
+/** Whether somebody holds the lock on `path` now; nobody does where it is not there. Nothing is made. Errors as `takeLock`. */
+export async function isLocked(path: string): Promise<boolean> {
+  const handle = await openExisting(path);
+  try {
+    const asked = handle === undefined ? ['--version'] : ['-n', '-s', '-E', String(BUSY_STATUS), '3'];
+    const end = await endOf(spawn('flock', asked, { stdio: ['ignore', 'ignore', 'ignore', handle?.fd ?? 'ignore'] }));
+    if (end.status === 0 || end.status === BUSY_STATUS) return end.status !== 0;
+    throw lockError(path, end);
+  } finally {
+    await handle?.close();
+  }
+}
+
+async function openExisting(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function touch(path: string): Promise<string | undefined> {
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+  const handle = await open(path, flags, 0o600);
+  await handle.close();
+  return await identityOf(path);
+}
+
+async function identityOf(path: string): Promise<string | undefined> {
+  try {
+    const { dev, ino, birthtimeMs } = await lstat(path);
+    return `${dev}:${ino}:${birthtimeMs}`;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function holdLock(path: string): Promise<Lock> {
+  const child = spawn('flock', ['-w', String(PATIENCE), '-E', String(BUSY_STATUS), path, 'cat'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    // Out of the terminal's process group: after a Ctrl-C the lock is needed until everything is put in order.
+    detached: true,
+  });
+  const ended = endOf(child);
+  // A child that ended closes the pipe; what ended it is told below.
+  child.stdin.on('error', () => {});
+  child.stdin.write('\n');
+  const outcome = await Promise.race([once(child.stdout, 'data').then(() => 'held' as const), ended]);
+  if (outcome !== 'held') {
+    if (outcome.status === BUSY_STATUS) throw lockBusy(path);
+    throw lockError(path, outcome);
+  }
+  return {
+    async release() {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+
+interface End {
+  readonly status: number | null;
+  readonly error?: Error;
+}
+
+async function endOf(child: ChildProcess): Promise<End> {
+  return await new Promise((resolve) => {
+    child.once('error', (error) => resolve({ status: null, error }));
+    child.once('exit', (status) => resolve({ status }));
+  });
+}
+
+/** What is said of a lock that another run holds. */
+export function lockBusy(path: string): DatamoverError {
+  return new DatamoverError('SCRATCH_BUSY', `another run of this plan is at work: it holds ${path}`, {
+    hint: 'wait for it to end, or end it; a run that died holds no lock',
+  });
+}
+
+function lockError(path: string, { status, error }: End): DatamoverError {
+  if (systemCode(error) === 'ENOENT') {
+    return new DatamoverError('TOOL_MISSING', 'flock, which keeps two runs apart, is not there, or cannot be run', {
+      hint: 'install it: apt-get install util-linux (or put it on PATH)',
+      cause: error,
+    });
+  }
+  const reason = error === undefined ? `flock ended with status ${status}` : error.message;
+  return new DatamoverError('SCRATCH_UNUSABLE', `cannot lock ${path}: ${reason}`, {
+    hint: 'scratch must be a file system that takes locks, and flock that of util-linux: give another folder with --scratch',
+    cause: error,
+  });
+}

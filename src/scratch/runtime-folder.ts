@@ -1,0 +1,69 @@
+// Where a run keeps its folder: scratch, or, for a run without scratch, a small runtime folder for sockets and journal.
+import { access, constants, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { DatamoverError, systemCode } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
+import type { RestoreOptions } from '../restore/options.ts';
+
+/** A Unix socket's path has 107 bytes (sun_path); our folder's name and the socket's take this many of them. */
+const OWN_LENGTH = '/kubevirt-datamover-0123456789abcdef/0/nbd.sock'.length;
+const SOCKET_PATH_MAX = 107;
+
+/**
+ * The folder that the run's own folder lies in: scratch for the strategies that need it (USAGE when none is named),
+ * else the first of `$XDG_RUNTIME_DIR`, `$TMPDIR`, `/run/kubevirt-datamover` and scratch that can be written to and is
+ * short enough for a socket (SCRATCH_UNUSABLE when none is).
+ */
+export async function chooseRoot(options: Pick<RestoreOptions, 'strategy' | 'scratch' | 'env'>): Promise<string> {
+  if (options.strategy === 'stream') return await chooseRuntimeFolder(options);
+  if (options.scratch !== undefined) return resolve(options.scratch);
+  throw new DatamoverError('USAGE', `the strategy ${options.strategy} needs a scratch folder, and none is named`, {
+    hint: 'add --scratch DIR, or `scratch: { path: DIR }` to the plan, or use --strategy stream, which needs none',
+  });
+}
+
+/** As `chooseRoot` for `stream`. */
+export async function chooseRuntimeFolder({ scratch, env }: Pick<RestoreOptions, 'scratch' | 'env'>): Promise<string> {
+  const candidates = [env.XDG_RUNTIME_DIR, env.TMPDIR, '/run/kubevirt-datamover', scratch].filter(
+    (path): path is string => path !== undefined && path !== '',
+  );
+  for (const candidate of candidates.map((path) => resolve(path))) {
+    const fits = Buffer.byteLength(candidate) + OWN_LENGTH <= SOCKET_PATH_MAX;
+    if (fits && (await isUsable(candidate))) return candidate;
+  }
+  throw new DatamoverError(
+    'SCRATCH_UNUSABLE',
+    `no folder for sockets and the journal: tried ${candidates.join(', ')}`,
+    {
+      hint: 'set XDG_RUNTIME_DIR or TMPDIR to a short path that this user can write to (in a pod: an emptyDir at /run/kubevirt-datamover)',
+    },
+  );
+}
+
+/** A small folder for sockets while `work` runs, gone afterwards; chosen as `chooseRuntimeFolder` does. */
+export async function withRuntimeFolder<T>(
+  options: Pick<RestoreOptions, 'scratch' | 'env'>,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const root = await chooseRuntimeFolder(options);
+  const made = await makeFolders(root, 0o700);
+  const folder = await mkdtemp(join(root, 'kubevirt-datamover-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    // Somebody else may have begun to use it; then it stays.
+    if (made !== undefined) await rmdir(root).catch(() => {});
+  }
+}
+
+/** Whether a folder is there, or can be made there, that we can write to; nothing is made yet. */
+async function isUsable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.W_OK | constants.X_OK);
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) return false;
+    return await isUsable(dirname(path));
+  }
+}

@@ -1,0 +1,132 @@
+// `serve`: the restored disk as a read-only NBD export, straight from the source; no target is looked at.
+
+import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
+import { resolveDisks } from '../chain/resolve.ts';
+import { DatamoverError } from '../errors.ts';
+import { withSource } from '../inventory/open-source.ts';
+import { checkQemu } from '../qemu/check-qemu.ts';
+import { type Listen, withQemuNbd } from '../qemu/nbd.ts';
+import type { RestoreOptions } from '../restore/options.ts';
+import { runPhase } from '../restore/run.ts';
+import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { examineChain, suspicionOf } from '../stream/examine-chain.ts';
+import { Arena } from '../stream/fetch/arena.ts';
+import { type ServedChain, withServedChain } from '../stream/served-chain.ts';
+import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
+import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
+import { BlockCache } from './block-cache.ts';
+
+export interface ServeOptions
+  extends Pick<RestoreOptions, 'plan' | 'scratch' | 'concurrency' | 'window' | 'env' | 'progress' | 'signal'> {
+  /** The PVC of the plan; undefined when that has just one. */
+  readonly pvc?: string;
+  readonly listen: Listen;
+  /** Called when the export answers. */
+  readonly onReady: (served: Served) => void;
+}
+
+export interface Served {
+  readonly pvc: string;
+  readonly uri: string;
+  /** Bytes of the disk. */
+  readonly virtualSize: number;
+  readonly layers: number;
+}
+
+/**
+ * Serves until `signal` is aborted, which is how it is ended: it resolves then, with everything closed, to what was served
+ * (undefined when it had not come so far). Rejects with what is
+ * wrong with the chain, with LISTEN_FAILED, or when qemu-nbd ends by itself. A read that the source refuses is an I/O error
+ * for its reader alone, and a warning.
+ */
+export async function serve(options: ServeOptions): Promise<Served | undefined> {
+  const { signal, onReady } = options;
+  keepYoungGenerationSmall();
+  let served: Served | undefined;
+  const noteReady = (ready: Served): void => {
+    served = ready;
+    onReady(ready);
+  };
+  try {
+    return await withSource(options, (store) => serveFrom(store, { ...options, onReady: noteReady }));
+  } catch (error) {
+    if (signal.aborted) return served;
+    throw error;
+  }
+}
+
+async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<never> {
+  const { listen, scratch, concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW, signal, onReady } = options;
+  const chain = await checkChain(store, options);
+  await checkQemu({ tools: ['qemu-img', 'qemu-nbd'], signal });
+  const arena = new Arena(window);
+  const warn = warnOf(options, chain);
+  // Before anybody reads, what the source refuses is the end: its error, not what qemu made of it.
+  let ready = false;
+  const onError = (error: unknown, fail: (error: unknown) => void): void => (ready ? warn : fail)(error);
+  const folders = { env: options.env, ...(scratch === undefined ? {} : { scratch }) };
+  return await withRuntimeFolder(folders, async (folder) => {
+    const serving = { store, chain, folder, concurrency, onFetched: () => {}, onError, signal };
+    return await withServedChain(serving, async (served) => {
+      await examine(options, chain, served);
+      const cache = new BlockCache({ arena, slots: served.slots, signal: served.signal });
+      try {
+        return await served.readingThrough(cache, () =>
+          withQemuNbd({ source: served.node, listen, signal }, async (uri, died) => {
+            const { disk, virtualSize, layers } = chain;
+            ready = true;
+            onReady({ pvc: disk.name, uri, virtualSize, layers: layers.length });
+            await aborted(died);
+            throw died.reason;
+          }),
+        );
+      } finally {
+        served.stop();
+        await cache.ended();
+      }
+    });
+  }).finally(() => arena.close());
+}
+
+async function checkChain(store: ObjectStore, { plan, pvc, signal, progress }: ServeOptions): Promise<CheckedChain> {
+  progress.report({ type: 'phase-started', phase: 'preflight' });
+  const pvcs = pvc === undefined ? undefined : [pvc];
+  if (pvc === undefined && plan.pvcs.length > 1) {
+    throw new DatamoverError('USAGE', `the plan holds ${plan.pvcs.length} PVCs, and one disk is served at a time`, {
+      hint: `name it: --pvc ${plan.pvcs[0].name}`,
+    });
+  }
+  const { disks, problems } = await resolveDisks(plan, store, { pvcs, signal });
+  const { chains, problems: found } = await checkLayers(store, disks, { signal });
+  const [chain] = chains;
+  const all = [...problems, ...found];
+  if (all.length > 0) throw DatamoverError.fromProblems(all);
+  if (chain === undefined) throw new TypeError('no chain and no problem');
+  for (const message of chain.warnings) progress.report({ type: 'warning', pvc: chain.disk.name, message });
+  return chain;
+}
+
+async function examine(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {
+  const pvc = chain.disk.name;
+  const { value } = await runPhase({ options }, { pvc, phase: 'check-image' }, () => examineChain(served));
+  for (const [index, outcome] of value.entries()) {
+    const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
+    if (message !== undefined) options.progress.report({ type: 'warning', pvc, message });
+  }
+}
+
+function warnOf({ progress, signal }: ServeOptions, { disk }: CheckedChain): (error: unknown) => void {
+  return (error) => {
+    if (signal.aborted) return;
+    const message = error instanceof Error ? error.message : String(error);
+    progress.report({ type: 'warning', pvc: disk.name, message: `a reader was given an I/O error: ${message}` });
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,215 @@
+// The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
+import { join } from 'node:path';
+import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
+import { bytesToHash } from '../chain/checksums.ts';
+import { checkFileUnrepaired } from '../chain/examine.ts';
+import type { Tally } from '../chain/tally.ts';
+import { type Guest, localGuest } from '../chain/virtual-disk.ts';
+import { runBounded } from '../concurrency.ts';
+import type { CacheMode } from '../direct-io.ts';
+import { DEFAULT_CONCURRENCY } from '../inventory/open-source.ts';
+import { checkImage } from '../qemu/check-image.ts';
+import { convert } from '../qemu/convert.ts';
+import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
+import { rebaseUnsafe } from '../qemu/rebase.ts';
+import { fetchedCounter, type Run, runPhase } from '../restore/run.ts';
+import { scratchError } from '../scratch/work-folder.ts';
+import { MiB } from '../units.ts';
+import { checkStaged, examineStaged } from './check-file.ts';
+import { DEFAULT_PART_SIZE, type DownloadOptions, downloadChain, type StagedLayer } from './download.ts';
+import { makeSparseFile, saveHead } from './layer-file.ts';
+
+export interface StageOptions {
+  readonly chain: CheckedChain;
+  /** The PVC's folder in scratch. */
+  readonly folder: string;
+  readonly tally: Tally;
+}
+
+/** Rebuilds the chain in scratch and gives `work` the disk; nothing is written anywhere else. */
+export async function withStagedGuest<T>(
+  run: Run,
+  options: StageOptions,
+  work: (guest: Guest) => Promise<T>,
+): Promise<T> {
+  const guest = await prepare(run, options).catch((error: unknown) => {
+    throw scratchError(error, options.folder);
+  });
+  return await work(guest);
+}
+
+async function prepare(run: Run, options: StageOptions): Promise<Guest> {
+  const { chain } = options;
+  const layers = await download(run, options);
+  await rebase(run, layers, options);
+  await examineRepaired(run, layers, options);
+  await noteUsage(run, options);
+  const tip = layers.at(-1);
+  if (tip === undefined) throw new TypeError(`PVC ${chain.disk.name} has no layer`);
+  const opened = rebasedChain(fileNode(tip.path), { layers: layers.length, ...cacheLimit(chain) });
+  const node = cached(opened, IN_SCRATCH);
+  const staged = localGuest({ node, chain: node, size: chain.virtualSize }, run);
+  return run.options.strategy === 'staged-raw' ? await assemble(run, staged, options) : staged;
+}
+
+/**
+ * What lies in scratch was written a moment ago: it is read from memory where it still is. Past the page cache all of it had to
+ * be on the medium first, and to come back from there: on a volume of 100 MB/s a restore took 16.3 s instead of 11.1 s.
+ */
+const IN_SCRATCH: CacheMode = 'writeback';
+
+/** Fetches the layers; each is checked as soon as it is whole. What is left of that then is the phase `checksum`. */
+async function download(run: Run, options: StageOptions): Promise<readonly StagedLayer[]> {
+  const { chain, tally } = options;
+  const pvc = chain.disk.name;
+  const fetched = Promise.withResolvers<void>();
+  const hashing = new HashProgress(run.options.checksums ? chain.layers : []);
+  const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
+  const fetching = await runPhase(run, { pvc, phase: 'download', total }, async (onBytes) => {
+    const checked = fetch(run, options, { hashing, onBytes, onAllWhole: fetched.resolve });
+    await Promise.race([checked, fetched.promise]);
+    return { checked };
+  });
+  const checking = await runPhase(run, { pvc, phase: 'checksum', total: hashing.total }, async (onBytes) => {
+    hashing.tell(onBytes);
+    return await fetching.value.checked;
+  });
+  tally.seconds.download = fetching.seconds + checking.seconds;
+  return checking.value;
+}
+
+/** Bytes that were hashed, told to a phase that begins after the hashing. */
+class HashProgress {
+  readonly total: number;
+  #done = 0;
+  #onBytes: ((done: number, total: number) => void) | undefined;
+
+  constructor(layers: readonly CheckedLayer[]) {
+    this.total = layers.reduce((sum, checked) => sum + bytesToHash({ checked }), 0);
+  }
+
+  add(count: number): void {
+    this.#done += count;
+    this.#onBytes?.(this.#done, this.total);
+  }
+
+  tell(onBytes: (done: number, total: number) => void): void {
+    this.#onBytes = onBytes;
+  }
+}
+
+interface FetchOptions extends Pick<DownloadOptions, 'onBytes' | 'onAllWhole'> {
+  readonly hashing: HashProgress;
+}
+
+/** Resolves when every layer is whole and checked. */
+function fetch(
+  run: Run,
+  { chain, folder, tally }: StageOptions,
+  options: FetchOptions,
+): Promise<readonly StagedLayer[]> {
+  const { hashing, ...callbacks } = options;
+  const pvc = chain.disk.name;
+  return downloadChain({
+    store: run.store,
+    chain,
+    folder,
+    journal: run.folder.journal,
+    concurrency: run.options.concurrency ?? DEFAULT_CONCURRENCY,
+    partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
+    ...callbacks,
+    onFetched: fetchedCounter(run, { pvc, tally }),
+    onWhole: (layer, index, signal) => {
+      return checkStaged(run, layer, { pvc, index, tally, onHashed: (count) => hashing.add(count), signal });
+    },
+    signal: run.signal,
+  });
+}
+
+async function rebase(run: Run, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
+  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'rebase' }, async () => {
+    await runBounded(layers.entries(), { limit: REBASES, signal: run.signal }, async ([index, layer], signal) => {
+      await rebaseLayer(run, layer, { parent: layers[index - 1], signal });
+    });
+  });
+  tally.seconds.rebase = seconds;
+}
+
+/** At a time: each rewrites one layer's header and looks at no other, and most of its time is the journal's flush. */
+const REBASES = 4;
+
+async function rebaseLayer(
+  run: Run,
+  staged: StagedLayer,
+  { parent, signal }: { readonly parent: StagedLayer | undefined; readonly signal: AbortSignal },
+): Promise<void> {
+  const { path, journal, checked } = staged;
+  const { header, info, layer } = checked;
+  const { dirty } = header.features;
+  if (parent === undefined && !dirty) return;
+  await saveHead(path, journal, Math.min(header.clusterSize, info.size));
+  if (dirty) {
+    const where = run.store.describe(layer.object);
+    await checkFileUnrepaired(staged, { where, signal });
+    await checkImage({ image: path, repair: 'all', where, signal });
+  }
+  if (parent !== undefined) await rebaseUnsafe({ image: path, backing: parent.path, signal });
+}
+
+/** The layers that were dirty: the others were examined as they came. */
+async function examineRepaired(
+  run: Run,
+  layers: readonly StagedLayer[],
+  { chain, tally }: StageOptions,
+): Promise<void> {
+  const pvc = chain.disk.name;
+  const { seconds } = await runPhase(run, { pvc, phase: 'check-image' }, async () => {
+    for (const [index, layer] of layers.entries()) {
+      if (!layer.checked.header.features.dirty) continue;
+      await examineStaged(run, layer, { pvc, index, tally, signal: run.signal });
+    }
+  });
+  tally.seconds.rebase += seconds;
+}
+
+async function assemble(run: Run, staged: Guest, options: StageOptions): Promise<Guest> {
+  const { chain, folder, tally } = options;
+  const path = join(folder, 'disk.raw');
+  const { seconds } = await runPhase(
+    run,
+    { pvc: chain.disk.name, phase: 'flatten', total: staged.size },
+    async (onBytes) => {
+      await makeSparseFile(path, staged.size);
+      await convert({
+        source: staged.node,
+        target: rawNode(fileNode(path)),
+        cache: 'writeback',
+        targetIsZero: true,
+        destination: { kind: 'scratch', name: path },
+        onProgress: (fraction) => onBytes(Math.round(fraction * staged.size), staged.size),
+        signal: run.signal,
+      });
+    },
+  );
+  tally.seconds.convert += seconds;
+  await noteUsage(run, options);
+  const node = cached(rawNode(fileNode(path)), IN_SCRATCH);
+  return localGuest({ node, chain: staged.chain, size: staged.size }, run);
+}
+
+/**
+ * Bytes of L2 cache a layer, where QEMU's own choice (up to 32 MiB each, and no more than the disk needs) would add up to
+ * too much. Naming it costs: 200 layers open in 1.9 s with it, in 0.2 s without, and a restore opens them four times.
+ */
+function cacheLimit({ layers, virtualSize }: CheckedChain): { readonly l2CacheSize?: number } {
+  const own = layers.map(({ header }) => Math.min(32 * MiB, (virtualSize / header.clusterSize) * L2_ENTRY_SIZE));
+  const sum = own.reduce((total, size) => total + size, 0);
+  return sum <= 256 * MiB ? {} : { l2CacheSize: MiB };
+}
+
+/** Bytes; twice that of a plain one, for the extended ones. */
+const L2_ENTRY_SIZE = 16;
+
+async function noteUsage(run: Run, { tally }: StageOptions): Promise<void> {
+  tally.scratchPeakBytes = Math.max(tally.scratchPeakBytes, await run.folder.usage());
+}

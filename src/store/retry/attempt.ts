@@ -1,0 +1,95 @@
+// One attempt of a request, and the watch over it: given up when no byte comes, but only while bytes are waited for.
+import { formatDuration } from '../../units.ts';
+import { patienceOf, type RetryPolicy, type SourceState, stallOf, TransientError } from './policy.ts';
+
+export interface AttemptOptions {
+  readonly policy: RetryPolicy;
+  readonly source: SourceState;
+  /** When the last new byte of the request came, or when it began; as `performance.now()`. */
+  readonly quietSince: number;
+  /** Attempts before it, in a row, that brought no new byte. */
+  readonly failures: number;
+  readonly signal: AbortSignal;
+}
+
+export class Attempt {
+  readonly #controller = new AbortController();
+  readonly #options: AttemptOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+  #progressedAt: number | undefined;
+
+  constructor(options: AttemptOptions) {
+    this.#options = options;
+    options.signal.addEventListener('abort', this.#onAbort);
+    this.#arm();
+  }
+
+  /** Aborted with the caller's reason, or with a `TransientError` when it stalled. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** When the last new byte came or the sink last let go, as `performance.now()`; undefined when there was none. */
+  get progressedAt(): number | undefined {
+    return this.#progressedAt;
+  }
+
+  /** The source answered; the body is still to come. */
+  answered(): void {
+    this.#options.source.answered = true;
+    if (this.#progressedAt === undefined) this.#arm();
+  }
+
+  /** A new byte came. */
+  progress(): void {
+    if (this.#ended) return;
+    const first = this.#progressedAt === undefined;
+    this.#progressedAt = performance.now();
+    if (first) this.#arm();
+    else this.#timer?.refresh();
+  }
+
+  /** A byte came, but one that an attempt before had brought already: the source is alive, the request no further. */
+  repeated(): void {
+    this.#arm();
+  }
+
+  /** The sink is busy: no byte is waited for. */
+  pause(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  resume(): void {
+    if (this.signal.aborted) return;
+    this.#progressedAt = performance.now();
+    this.#arm();
+  }
+
+  /** Must be called on every path. */
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => {
+    this.#controller.abort(this.#options.signal.reason);
+  };
+
+  #arm(): void {
+    // Told late, by what outlived the attempt: a timer now would be nobody's.
+    if (this.#ended) return;
+    const { policy, source, quietSince } = this.#options;
+    clearTimeout(this.#timer);
+    const left = (this.#progressedAt ?? quietSince) + patienceOf(policy, source) - performance.now();
+    const failures = this.#progressedAt === undefined ? this.#options.failures : 0;
+    const stallMs = stallOf(policy, source, { failures, left });
+    const ms = Math.max(1, Math.min(stallMs, left));
+    this.#timer = setTimeout(() => {
+      const outOfPatience = ms < stallMs;
+      this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`, { outOfPatience }));
+    }, ms);
+  }
+}

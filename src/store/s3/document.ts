@@ -1,0 +1,88 @@
+// A whole small object: one plain GET, begun anew when it fails, so that no two versions are ever mixed.
+
+import { tooLarge } from '../limits.ts';
+import type { Attempt } from '../retry/attempt.ts';
+import type { HighWater } from '../retry/high-water.ts';
+import { TransientError } from '../retry/policy.ts';
+import type { Sink } from '../store.ts';
+import type { S3Session } from './session.ts';
+
+interface DocumentOptions {
+  readonly maxBytes: number;
+  readonly attempt: Attempt;
+  readonly highWater: HighWater;
+}
+
+/** One attempt of `ObjectStore.get`. METADATA_INVALID as soon as it is known that the object is too large. */
+export async function getDocument(session: S3Session, key: string, options: DocumentOptions): Promise<Uint8Array> {
+  const { attempt } = options;
+  const where = session.describe(key);
+  const sink = new DocumentSink(where, options);
+  await session.get(
+    key,
+    {},
+    {
+      onHead: ({ status, headers }) => {
+        attempt.answered();
+        if (status < 200 || status > 299) return undefined;
+        if (status !== 200 || headers.etag === undefined) {
+          throw new TransientError('the server sent something else than the object', { unlikely: true });
+        }
+        const length = headers['content-length'];
+        if (length !== undefined) sink.expect(Number(length));
+        return sink;
+      },
+    },
+    attempt.signal,
+  );
+  return sink.bytes();
+}
+
+/** Rooms of a document whose length was not said. */
+const ROOM = 256 * 1024;
+
+class DocumentSink implements Sink {
+  readonly #where: string;
+  readonly #maxBytes: number;
+  readonly #onBytes: (count: number) => void;
+  readonly #full: Uint8Array[] = [];
+  #room = new Uint8Array(0);
+  #used = 0;
+  #total = 0;
+
+  constructor(where: string, { maxBytes, attempt, highWater }: DocumentOptions) {
+    this.#where = where;
+    this.#maxBytes = maxBytes;
+    this.#onBytes = highWater.over(attempt);
+  }
+
+  expect(length: number): void {
+    this.#check(length);
+    this.#room = new Uint8Array(length);
+  }
+
+  room(): Uint8Array {
+    if (this.#used === this.#room.length) {
+      this.#full.push(this.#room);
+      this.#room = new Uint8Array(ROOM);
+      this.#used = 0;
+    }
+    return this.#room.subarray(this.#used);
+  }
+
+  filled(count: number): void {
+    this.#used += count;
+    this.#total += count;
+    this.#onBytes(count);
+    this.#check(this.#total);
+  }
+
+  bytes(): Uint8Array {
+    const last = this.#room.subarray(0, this.#used);
+    return this.#full.length === 0 ? last : Buffer.concat([...this.#full, last]);
+  }
+
+  #check(length: number): void {
+    if (length > this.#maxBytes) throw tooLarge(this.#where, length, this.#maxBytes);
+  }
+}

@@ -1,0 +1,109 @@
+// What a plan says of an S3 source, and the parts of it that are refused before anything is asked.
+import { DatamoverError } from '../../errors.ts';
+
+/** The plan's `source.s3`; file names are absolute. */
+export interface S3Options {
+  readonly bucket: string;
+  readonly prefix?: string;
+  /** An http or https URL. */
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly forcePathStyle?: boolean;
+  readonly profile?: string;
+  /** AWS ini format. */
+  readonly credentialsFile?: string;
+  readonly caFile?: string;
+  /** PEM text. */
+  readonly caPem?: string;
+  readonly insecureSkipTLSVerify?: boolean;
+  /** 32 bytes. */
+  readonly sseCustomerKeyFile?: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The plan's endpoint, else the environment's (in the SDK's order); undefined for AWS's own. */
+export function chooseEndpoint(options: S3Options, env: Environment): string | undefined {
+  if (options.endpoint !== undefined) return options.endpoint;
+  if (env.AWS_IGNORE_CONFIGURED_ENDPOINT_URLS === 'true') return undefined;
+  return firstSet(env.AWS_ENDPOINT_URL_S3, env.AWS_ENDPOINT_URL);
+}
+
+/** The endpoint as a URL, or undefined for AWS's own. PLAN_INVALID for one that holds a password or is no http(s) URL. */
+export function checkEndpoint(endpoint: string | undefined): URL | undefined {
+  if (endpoint === undefined) return undefined;
+  const url = URL.parse(endpoint);
+  const hint = 'write it (endpoint, or AWS_ENDPOINT_URL) as https://s3.example.com or http://host:port';
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    // Not quoted: what is no URL may hold anything, a password too.
+    throw new DatamoverError('PLAN_INVALID', 'the S3 endpoint is no http or https URL', { hint });
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${url.host} holds a user name or password`, {
+      hint: 'leave it out of the URL; keys belong into a credentials file or the environment',
+    });
+  }
+  if (url.search !== '' || url.hash !== '') {
+    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${endpoint} holds a query or fragment`, { hint });
+  }
+  return url;
+}
+
+/**
+ * The region to sign for, or undefined to let the SDK look into its configuration files. Servers other than AWS's take any,
+ * so that one is made up rather than asked for when an endpoint is given. PLAN_INVALID for what is no region's name.
+ */
+export function chooseRegion(options: S3Options, env: Environment): string | undefined {
+  const known = firstSet(options.region, env.AWS_REGION, env.AWS_DEFAULT_REGION);
+  if (known === undefined) return chooseEndpoint(options, env) === undefined ? undefined : 'us-east-1';
+  // What the SDK takes.
+  if (/^(?!-)[A-Za-z0-9-]{1,63}(?<!-)$/.test(known)) return known;
+  throw new DatamoverError('PLAN_INVALID', `the S3 region ${JSON.stringify(known)} is none`, {
+    hint: 'a region is letters, digits and -, as in us-east-1; look for a space or a line break in it (source.s3.region, AWS_REGION)',
+  });
+}
+
+/** PLAN_INVALID for what is no bucket's name: a server other than AWS's may take more than AWS's does, but none of this. */
+export function checkBucket({ bucket }: S3Options): void {
+  const what = bucket === '' ? 'empty' : bucket.startsWith('arn:') ? 'an ARN' : undefined;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const why = what ?? (/[\s/\u0000-\u001f\u007f]/.test(bucket) ? 'none' : undefined);
+  if (why === undefined) return;
+  throw new DatamoverError('PLAN_INVALID', `the bucket's name ${JSON.stringify(bucket)} is ${why}`, {
+    hint: 'name the bucket alone, without slashes; what comes behind it is the prefix (s3://bucket/prefix)',
+  });
+}
+
+/** Whether the bucket stands in the path: what nearly every server but AWS's wants, unless the plan says otherwise. */
+export function choosePathStyle(options: S3Options, endpoint: URL | undefined): boolean {
+  if (options.forcePathStyle !== undefined) return options.forcePathStyle;
+  return endpoint !== undefined && !/(^|\.)amazonaws\.com(\.cn)?$/.test(endpoint.hostname);
+}
+
+/** The prefix as the beginning of a key: '' or ending in one '/'. Otherwise it is used as it is. */
+export function normalPrefix({ prefix }: S3Options): string {
+  const bare = (prefix ?? '').replace(/\/+$/, '');
+  return bare === '' ? '' : `${bare}/`;
+}
+
+function firstSet(...values: readonly (string | undefined)[]): string | undefined {
+  return values.find((value) => value !== undefined && value !== '');
+}
+
+const READ_TIMEOUT = 'KUBEVIRT_DM_READ_TIMEOUT_SECONDS';
+const MOST_READ_TIMEOUT_SECONDS = 3600;
+
+/** Milliseconds, or undefined when the environment sets none; an empty variable counts as unset. USAGE for what is no number of seconds. */
+export function readTimeoutMs(env: Environment): number | undefined {
+  const text = env[READ_TIMEOUT];
+  if (text === undefined || text === '') return undefined;
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (seconds > 0 && seconds <= MOST_READ_TIMEOUT_SECONDS) return seconds * 1000;
+  throw new DatamoverError(
+    'USAGE',
+    `${READ_TIMEOUT} is no number of seconds up to ${MOST_READ_TIMEOUT_SECONDS}: ${JSON.stringify(text)}`,
+    {
+      hint: 'set it as in 60, or leave it out for 30',
+    },
+  );
+}

@@ -1,0 +1,180 @@
+// How the SDK's requests reach the server: bodies that have a receiver through our own connections, straight into their sinks;
+// all else, and what must go through a proxy, through the SDK's own handler.
+import { Agent } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import { pipeline, Readable, Transform } from 'node:stream';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { abortable } from '../../concurrency.ts';
+import type { Answer, Receiver } from '../http/exchange.ts';
+import { formatRequestHead, formatTarget } from '../http/message.ts';
+import { ConnectionPool } from '../http/pool.ts';
+import type { Sink } from '../store.ts';
+import type { TlsOptions } from './files.ts';
+import { type Destination, goesDirectly, type ProxyEnvironment } from './proxy.ts';
+
+type SdkRequest = Parameters<NodeHttpHandler['handle']>[0];
+type SdkOptions = NonNullable<Parameters<NodeHttpHandler['handle']>[1]>;
+type SdkResponse = Awaited<ReturnType<NodeHttpHandler['handle']>>;
+
+/** Options of one `send`: the SDK hands them on to its request handler as they are. */
+export interface SendOptions extends SdkOptions {
+  /** Takes the body of a GET; the SDK then sees an empty one. What it gives no sink for (errors' bodies) goes to the SDK. */
+  receiver?: Receiver;
+  /** Told of the answer, and of its body's bytes if it is no error, where there is no receiver. */
+  watch?: AnswerWatch;
+}
+
+export interface AnswerWatch {
+  answered(): void;
+  onBytes(count: number): void;
+}
+
+export interface TransportOptions {
+  readonly tls: TlsOptions;
+  readonly proxies: ProxyEnvironment;
+  /** Idle connections kept. */
+  readonly keep: number;
+  readonly connectMs: number;
+  /** An answer may take so long to begin. What asks for keys has no other limit. */
+  readonly answerMs: number;
+  /** Told of every answer, whatever it was. */
+  readonly onAnswer: () => void;
+}
+
+/** A request handler of the SDK (its `requestHandler`). */
+export class S3Transport {
+  readonly metadata = { handlerProtocol: 'http/1.1' };
+  readonly #options: TransportOptions;
+  readonly #sdk: NodeHttpHandler;
+  readonly #pools = new Map<string, ConnectionPool>();
+
+  constructor(options: TransportOptions) {
+    const { tls, proxies, keep, connectMs, answerMs } = options;
+    const agent = { keepAlive: true, maxFreeSockets: keep, scheduling: 'lifo' as const, proxyEnv: { ...proxies } };
+    this.#options = options;
+    this.#sdk = new NodeHttpHandler({
+      connectionTimeout: connectMs,
+      requestTimeout: answerMs,
+      throwOnRequestTimeout: true,
+      httpAgent: new Agent(agent),
+      httpsAgent: new TlsAgent({ ...agent, ...tls }),
+    });
+  }
+
+  async handle(request: SdkRequest, options: SendOptions = {}): Promise<SdkResponse> {
+    const { receiver, abortSignal } = options;
+    // What came before this, such as asking for keys, may have outlived the request.
+    if (abortSignal instanceof AbortSignal) abortSignal.throwIfAborted();
+    const destination = destinationOf(request);
+    if (receiver === undefined || !(abortSignal instanceof AbortSignal))
+      return await this.#throughSdk(request, options);
+    if (!goesDirectly(this.#options.proxies, destination)) {
+      return await receiveStream(await this.#throughSdk(request, { abortSignal }), receiver, abortSignal);
+    }
+    const head = formatRequestHead({
+      method: request.method,
+      target: formatTarget(request.path, request.query),
+      headers: request.headers,
+    });
+    const answer = await this.#pool(destination).exchange(head, this.#noticed(receiver), abortSignal);
+    return toSdkResponse(answer);
+  }
+
+  /** Ends all connections. */
+  destroy(): void {
+    for (const pool of this.#pools.values()) pool.close();
+    this.#pools.clear();
+    this.#sdk.destroy();
+  }
+
+  updateHttpClientConfig(...config: Parameters<NodeHttpHandler['updateHttpClientConfig']>): void {
+    this.#sdk.updateHttpClientConfig(...config);
+  }
+
+  httpHandlerConfigs(): ReturnType<NodeHttpHandler['httpHandlerConfigs']> {
+    return this.#sdk.httpHandlerConfigs();
+  }
+
+  async #throughSdk(request: SdkRequest, { abortSignal, watch }: SendOptions): Promise<SdkResponse> {
+    const answer = await this.#sdk.handle(request, abortSignal === undefined ? {} : { abortSignal });
+    this.#options.onAnswer();
+    if (watch === undefined) return answer;
+    watch.answered();
+    if (answer.response.statusCode < 300) answer.response.body = watched(answer.response.body, watch);
+    return answer;
+  }
+
+  #noticed(receiver: Receiver): Receiver {
+    return {
+      onHead: (head) => {
+        this.#options.onAnswer();
+        return receiver.onHead(head);
+      },
+    };
+  }
+
+  #pool(destination: Destination): ConnectionPool {
+    const { protocol, hostname, port } = destination;
+    const name = `${protocol}//${hostname}:${port}`;
+    const known = this.#pools.get(name);
+    if (known !== undefined) return known;
+    const pool = new ConnectionPool(destination, this.#options);
+    this.#pools.set(name, pool);
+    return pool;
+  }
+}
+
+function destinationOf({ protocol, hostname, port }: SdkRequest): Destination {
+  const secure = protocol === 'https:';
+  return { protocol: secure ? 'https:' : 'http:', hostname, port: port ?? (secure ? 443 : 80) };
+}
+
+function toSdkResponse({ status, reason, headers, body }: Answer): SdkResponse {
+  const stream = Readable.from(body.length === 0 ? [] : [body]);
+  return { response: { statusCode: status, reason, headers: { ...headers }, body: stream } };
+}
+
+/** The same body, each of whose pieces is told. */
+function watched(body: unknown, watch: AnswerWatch): Readable {
+  if (!(body instanceof Readable)) throw new TypeError('the SDK gave no stream');
+  const counted = new Transform({
+    transform: (chunk: Uint8Array, _encoding, done) => {
+      watch.onBytes(chunk.length);
+      done(null, chunk);
+    },
+  });
+  // Its errors are the reader's, who gets them from `counted`.
+  pipeline(body, counted, () => {});
+  return counted;
+}
+
+/** The way through a proxy: a stream of the SDK's handler into a sink. */
+async function receiveStream(answer: SdkResponse, receiver: Receiver, signal: AbortSignal): Promise<SdkResponse> {
+  const { response } = answer;
+  const body: unknown = response.body;
+  if (!(body instanceof Readable)) throw new TypeError('the SDK gave no stream');
+  try {
+    const sink = receiver.onHead({ status: response.statusCode, headers: response.headers });
+    if (sink === undefined) return answer;
+    for await (const chunk of body) {
+      // Bytes may lie ready in the stream when the attempt is over, and its sink is another's then.
+      signal.throwIfAborted();
+      await fill(sink, chunk, signal);
+    }
+  } catch (error) {
+    body.destroy();
+    throw error;
+  }
+  return { response: { ...response, body: Readable.from([]) } };
+}
+
+async function fill(sink: Sink, chunk: Uint8Array, signal: AbortSignal): Promise<void> {
+  for (let taken = 0; taken < chunk.length; ) {
+    const room = sink.room();
+    const piece = chunk.subarray(taken, taken + room.length);
+    room.set(piece);
+    taken += piece.length;
+    const busy = sink.filled(piece.length);
+    if (busy !== undefined) await abortable(busy, signal);
+  }
+}

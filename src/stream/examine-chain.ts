@@ -1,0 +1,35 @@
+// Every layer of a served chain, looked at where it lies before anything is written: its tables, and that it is not cut short.
+
+import { type Examined, examineUnrepaired } from '../chain/examine.ts';
+import { mapBounded } from '../concurrency.ts';
+import type { RemoteLayer } from './fetch/remote-layer.ts';
+import type { ServedChain } from './served-chain.ts';
+
+/** Children at a time: each waits for one table after the other, so that more of them cost little. */
+const CHILDREN = 8;
+
+/** All layers, base first. Rejects as `examineServed` for the first that is damaged. */
+export async function examineChain(served: ServedChain): Promise<Examined[]> {
+  const { layers, signal } = served;
+  return await mapBounded(layers, { limit: CHILDREN, signal }, (layer, inner) => examineServed(served, layer, inner));
+}
+
+/** What people are told of a layer that is not clean. */
+export function suspicionOf(examined: Examined, where: string): string | undefined {
+  if (examined === 'clean') return undefined;
+  if (examined === 'leaks')
+    return `${where} has leaked clusters: harmless to the restore, but no sound backup has them`;
+  return `${where} was not closed cleanly (dirty bit): its refcounts are not checked, since it cannot be repaired where it lies`;
+}
+
+/** IMAGE_CORRUPT for damaged tables and for a layer that is cut short. */
+export async function examineServed(
+  { layerNode }: Pick<ServedChain, 'layerNode'>,
+  layer: RemoteLayer,
+  signal: AbortSignal,
+): Promise<Examined> {
+  const { header, size, where } = layer;
+  const read = ({ offset, length }: { offset: number; length: number }): Promise<Uint8Array> =>
+    layer.bytes(offset, length, signal);
+  return await examineUnrepaired({ image: layerNode(layer), header, fileSize: size, where, read, signal });
+}

@@ -1,0 +1,96 @@
+// The strategy without scratch: the layers stay at the source, are examined there, and are shown to qemu as one disk through
+// a window that is filled in the order in which it will be read.
+
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { Tally } from '../chain/tally.ts';
+import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
+import { fetchedCounter, type Run, runPhase } from '../restore/run.ts';
+import { MiB } from '../units.ts';
+import { examineChain, suspicionOf } from './examine-chain.ts';
+import { Arena } from './fetch/arena.ts';
+import { type ServedChain, withServedChain } from './served-chain.ts';
+import { Window } from './window/window.ts';
+
+export interface StreamOptions {
+  readonly chain: CheckedChain;
+  /** A small folder of ours, for the socket. */
+  readonly folder: string;
+  readonly tally: Tally;
+}
+
+/** With it the whole process stays below 300 MiB; it holds 24 pieces of 4 MiB, of which 16 are on their way. */
+export const DEFAULT_WINDOW = 96 * MiB;
+/** Pieces of 4 MiB are a quarter of the parts that are downloaded to scratch, so twice as many at a time. */
+export const STREAM_CONCURRENCY = 16;
+/** Reads of so little need no forecast: one costs an opening of the whole chain. */
+const WORTH_FORESEEING = 4 * MiB;
+
+/** Examines the chain where it lies and gives `work` the disk. No byte of a layer is put into any file. */
+export async function withStreamedGuest<T>(
+  run: Run,
+  { chain, folder, tally }: StreamOptions,
+  work: (guest: Guest) => Promise<T>,
+): Promise<T> {
+  const { options, store, signal } = run;
+  const arena = new Arena(options.window ?? DEFAULT_WINDOW);
+  const onFetched = fetchedCounter(run, { pvc: chain.disk.name, tally });
+  const concurrency = options.concurrency ?? STREAM_CONCURRENCY;
+  try {
+    return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {
+      await examine(run, served, { chain, tally });
+      return await work({
+        node: served.node,
+        chain: served.node,
+        size: chain.virtualSize,
+        reading: (range, inner) => readThroughWindow(served, arena, range, inner),
+      });
+    });
+  } finally {
+    arena.close();
+  }
+}
+
+async function examine(
+  run: Run,
+  served: ServedChain,
+  { chain, tally }: Pick<StreamOptions, 'chain' | 'tally'>,
+): Promise<void> {
+  const pvc = chain.disk.name;
+  const { value: outcomes, seconds } = await runPhase(run, { pvc, phase: 'check-image' }, async () => {
+    return await examineChain(served);
+  });
+  tally.seconds.rebase += seconds;
+  for (const [index, outcome] of outcomes.entries()) {
+    if (outcome !== 'unchecked') tally.checked[index]?.push('image');
+    const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
+    if (message === undefined) continue;
+    tally.warnings.push(message);
+    run.options.progress.report({ type: 'warning', pvc, message });
+  }
+}
+
+async function readThroughWindow<T>(
+  served: ServedChain,
+  arena: Arena,
+  range: GuestRange,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { signal, fail } = served;
+  try {
+    if (range.length < WORTH_FORESEEING) return await work(signal);
+    const window = new Window({ ...served, range, arena, onError: fail });
+    try {
+      await window.primed();
+      const result = await served.readingThrough(window, () => work(signal));
+      await window.settle();
+      signal.throwIfAborted();
+      return result;
+    } finally {
+      await window.end();
+    }
+  } catch (error) {
+    // A read that the source refused is what made qemu fail.
+    signal.throwIfAborted();
+    throw error;
+  }
+}

@@ -1,0 +1,91 @@
+// `verify --data`: every object of a chain read through, one layer at a time: in scratch, or where it lies when there is none.
+import { rm } from 'node:fs/promises';
+import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
+import { checkLayerChecksums } from '../chain/checksums.ts';
+import { type Examined, examineFileUnrepaired } from '../chain/examine.ts';
+import { DEFAULT_CONCURRENCY } from '../inventory/open-source.ts';
+import { planId } from '../plan/plan-id.ts';
+import { runPhase } from '../restore/run.ts';
+import { chooseRoot } from '../scratch/runtime-folder.ts';
+import { openWorkFolder, scratchError, type WorkFolder } from '../scratch/work-folder.ts';
+import { DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from '../staged/download.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { type DataOptions, isDamage, type LayerFindings, verifyInPlace } from './read-streamed.ts';
+import type { VerifyOptions } from './verify.ts';
+
+/** A layer's damage is a finding; what is none (the source, scratch, the signal) rejects. */
+export async function verifyData({ options, store, chain, onLayer }: DataOptions): Promise<void> {
+  if (options.scratch === undefined) {
+    await verifyInPlace({ options, store, chain, onLayer });
+    return;
+  }
+  const root = await chooseRoot({ ...options, strategy: 'staged' });
+  const folder = await openWorkFolder({ root, planId: `verify-${planId(options.plan)}`, fresh: true });
+  const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
+  try {
+    await runPhase({ options }, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
+      let before = 0;
+      for (const [index, layer] of chain.layers.entries()) {
+        const task = { options, store, folder, chain, layer };
+        onLayer(index, await verifyLayer(task, (done) => onBytes(before + done, total)));
+        before += layer.info.size;
+      }
+    });
+  } finally {
+    await folder.close({ keep: false });
+  }
+}
+
+interface LayerTask {
+  readonly options: VerifyOptions;
+  readonly store: ObjectStore;
+  readonly folder: WorkFolder;
+  readonly chain: CheckedChain;
+  readonly layer: CheckedLayer;
+}
+
+async function verifyLayer(task: LayerTask, onBytes: (done: number) => void): Promise<LayerFindings> {
+  const path = await task.folder.diskFolder(0);
+  const checked: string[] = [];
+  try {
+    const staged = await stageLayer(task, path, onBytes);
+    return { checked, outcome: await judgeLayer(task, staged, checked) };
+  } catch (error) {
+    if (isDamage(error)) return { checked, outcome: error };
+    throw scratchError(error, path);
+  } finally {
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function stageLayer(
+  { options, store, folder, chain, layer }: LayerTask,
+  path: string,
+  onBytes: (done: number) => void,
+): Promise<StagedLayer> {
+  const [staged] = await downloadChain({
+    store,
+    chain: { ...chain, layers: [layer] },
+    folder: path,
+    journal: folder.journal,
+    concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
+    partSize: options.partSize ?? DEFAULT_PART_SIZE,
+    onBytes,
+    onFetched: () => {},
+    signal: options.signal,
+  });
+  if (staged === undefined) throw new TypeError('one layer was asked for, none came');
+  return staged;
+}
+
+async function judgeLayer(
+  { options: { checksums, signal }, store, layer }: LayerTask,
+  staged: StagedLayer,
+  checked: string[],
+): Promise<Examined> {
+  const where = store.describe(layer.info.key);
+  if (checksums) checked.push(...(await checkLayerChecksums(staged, { where, onBytes: () => {}, signal })));
+  const outcome = await examineFileUnrepaired(staged, { where, signal });
+  if (outcome !== 'unchecked') checked.push('image');
+  return outcome;
+}

@@ -1,0 +1,225 @@
+import { cp, readFile, rm, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Test, test } from 'tap';
+import { resolveDisks } from '../../src/chain/resolve.ts';
+import { type DraftOptions, draftPlan } from '../../src/draft/draft-plan.ts';
+import { readPlan } from '../../src/plan/read.ts';
+import { openDirectoryStore } from '../../src/store/directory/directory.ts';
+import { KiB, MiB } from '../../src/units.ts';
+import { type IndexDocument, put, writeJson } from '../helpers/catalog.ts';
+import { tempFolder } from '../helpers/tmp.ts';
+
+const FIXTURE = fileURLToPath(new URL('../../fixtures/bucket', import.meta.url));
+const signal = new AbortController().signal;
+
+async function draft(directory: string, options: Partial<DraftOptions> = {}) {
+  const store = await openDirectoryStore({ directory });
+  const vm = { namespace: 'demo', name: 'web' };
+  return await draftPlan(store, { source: { kind: 'directory', directory }, vm, pvcs: [], signal, ...options });
+}
+
+async function copy(t: Test): Promise<string> {
+  const folder = join(tempFolder(t), 'bucket');
+  await cp(FIXTURE, folder, { recursive: true });
+  return folder;
+}
+
+const root = (checkpoint: string): string => `checkpoints/demo/web/cp-${checkpoint}/vmb-${checkpoint}-rootdisk.qcow2`;
+
+test('with nothing said it is the newest backup, all disks, and targets to be filled in', async (t) => {
+  const { plan, yaml } = await draft(FIXTURE);
+  t.match(plan, {
+    backup: 'backup-004',
+    vm: { namespace: 'demo', name: 'web' },
+    pvcs: [
+      { name: 'rootdisk', target: '/dev/REPLACE-ME-rootdisk', size: 64 * MiB },
+      { name: 'datadisk', target: '/dev/REPLACE-ME-datadisk', size: 32 * MiB },
+    ],
+  });
+  t.strictSame(
+    plan.pvcs[0].chain?.map(({ checkpoint, type, parent, object }) => [checkpoint, type, parent, object]),
+    [
+      ['cp-001', 'full', undefined, root('001')],
+      ['cp-002', 'incremental', 'cp-001', root('002')],
+      ['cp-003', 'incremental', 'cp-002', root('003')],
+      ['cp-004', 'incremental', 'cp-003', root('004')],
+    ],
+  );
+  t.match(
+    yaml,
+    /^# Restores demo\/web as of backup backup-004 \(checkpoint cp-004, 2025-11-04T02:00:00Z\): 2 disks\.\n/,
+  );
+  t.match(yaml, /\n# Replace each target/);
+  t.match(yaml, /\n {2}# rootdisk \(PVC web-rootdisk\): a disk of 64\.0 MiB, .* in 4 layers\n/);
+});
+
+test('the plan that is written is the plan, and resolves to what the bucket says', async (t) => {
+  const store = await openDirectoryStore({ directory: FIXTURE });
+  for (const backup of ['backup-001', 'backup-002', 'backup-003', 'backup-004']) {
+    const pvcs = [
+      { name: 'web-datadisk', target: '/dev/b' },
+      { name: 'rootdisk', target: '/dev/a' },
+    ];
+    const { plan, yaml } = await draft(FIXTURE, { backup, pvcs, scratch: { path: '/scratch', headroomPercent: 30 } });
+    const read = await readPlan({ text: yaml, cwd: '/' });
+    t.strictSame(read, plan);
+    const { source, vm } = read;
+    const names = [
+      { name: 'web-datadisk', target: '/dev/b' },
+      { name: 'rootdisk', target: '/dev/a' },
+    ] as const;
+    const lookedUp = await resolveDisks(
+      { version: 1, source, backup, pvcs: names, ...(vm === undefined ? {} : { vm }) },
+      store,
+      { signal },
+    );
+    const written = await resolveDisks(read, store, { signal });
+    t.strictSame(
+      written.disks.map(({ layers }) => layers),
+      lookedUp.disks.map(({ layers }) => layers),
+    );
+  }
+});
+
+test('scratch is told for each strategy, of the largest disk', async (t) => {
+  const { yaml, plan } = await draft(FIXTURE);
+  const layers = (plan.pvcs[0].chain ?? []).reduce((sum, { size = 0 }) => sum + size, 0);
+  const staged = ((layers * 1.15) / MiB).toFixed(2);
+  t.match(yaml, `#   --strategy staged      ${staged} MiB: a scratch PVC of 1Gi\n`);
+  t.match(
+    yaml,
+    `#   --strategy staged-raw  ${(((layers + 64 * MiB) * 1.15) / MiB).toFixed(1)} MiB: a scratch PVC of 1Gi\n`,
+  );
+  t.match(yaml, '#   --strategy stream      none\n');
+});
+
+test('how to run it is said as it can be typed, and what raw files take besides scratch', async (t) => {
+  const devices = await draft(FIXTURE);
+  t.match(devices.yaml, '\n# Run it with: kubevirt-datamover restore PLAN --scratch DIR (--dry-run first');
+  t.notMatch(devices.yaml, /Raw files/);
+  const pvcs = [
+    { name: 'rootdisk', target: '/tmp/root.raw' },
+    { name: 'datadisk', target: '/tmp/data.img' },
+  ];
+  const files = await draft(FIXTURE, { pvcs, scratch: { path: '/scratch' } });
+  t.match(files.yaml, '\n# Run it with: kubevirt-datamover restore PLAN (--dry-run first');
+  t.match(files.yaml, /\n# Raw files take their own size besides, .*: rootdisk 64\.0 MiB, datadisk 32\.0 MiB\.\n/);
+});
+
+test('a checkpoint is restored without its backup', async (t) => {
+  const folder = await copy(t);
+  await rm(join(folder, 'manifests'), { recursive: true });
+  const { plan, yaml } = await draft(folder, { checkpoint: 'cp-002', pvcs: [{ name: 'rootdisk', target: '/dev/a' }] });
+  t.equal(plan.backup, undefined);
+  t.equal(plan.pvcs[0].chain?.length, 2);
+  t.match(yaml, /^# Restores demo\/web as of checkpoint cp-002, 2025-11-02T02:00:00Z: 1 disk\.\n/);
+  t.strictSame(await readPlan({ text: yaml, cwd: '/' }), plan);
+});
+
+test('what is missing or was cut is told, with what is lost', async (t) => {
+  const folder = await copy(t);
+  await rm(join(folder, root('003')));
+  await t.rejects(draft(folder), {
+    code: 'OBJECT_MISSING',
+    hint: /lost with it for disk rootdisk: backup-003, backup-004; still restorable: backup-001, backup-002/,
+    problems: [{ pvc: 'rootdisk' }],
+  });
+  t.equal((await draft(folder, { backup: 'backup-002' })).plan.pvcs.length, 2);
+  t.equal((await draft(folder, { pvcs: [{ name: 'datadisk', target: '/dev/a' }] })).plan.backup, 'backup-004');
+  const other = await copy(t);
+  await truncate(join(other, root('001')), 64 * KiB);
+  await t.rejects(draft(other, { backup: 'backup-002' }), {
+    code: 'SIZE_MISMATCH',
+    hint: /lost with it for disk rootdisk: backup-001, backup-002, backup-003, backup-004; none can still be restored/,
+  });
+});
+
+/** A copy of the bucket whose index is changed. */
+async function copyWith(t: Test, change: (index: IndexDocument) => void): Promise<string> {
+  const folder = await copy(t);
+  const path = 'checkpoints/demo/web/index.json';
+  const index = JSON.parse(await readFile(join(folder, path), 'utf8'));
+  change(index);
+  await writeJson(folder, path, index);
+  return folder;
+}
+
+const unreferenced = ({ checkpoints }: IndexDocument): void => {
+  for (const checkpoint of checkpoints) checkpoint.referencedBy = [];
+};
+
+test('a tip that was cut out of the index is said to be, whichever disks are asked for', async (t) => {
+  const folder = await copyWith(t, ({ checkpoints }) => checkpoints.pop());
+  for (const pvcs of [[], [{ name: 'rootdisk', target: '/dev/a' }]]) {
+    await t.rejects(draft(folder, { pvcs }), {
+      code: 'CHAIN_BROKEN',
+      message: /checkpoint cp-004 is not in the index .*, but the backup's manifest lists it/,
+      hint: /list/,
+    });
+  }
+  const own = await copyWith(t, ({ checkpoints }) => {
+    checkpoints.pop();
+    for (const checkpoint of checkpoints) checkpoint.referencedBy = [checkpoint.id.replace('cp', 'backup')];
+  });
+  await t.rejects(draft(own), { code: 'CHAIN_BROKEN', message: /cp-004/ }, 'an older state is not restored unasked');
+  t.equal((await draft(own, { backup: 'backup-003' })).plan.pvcs[0].chain?.length, 3);
+});
+
+test('without references in the index the manifests say which backup is the newest, and what is lost', async (t) => {
+  const folder = await copyWith(t, unreferenced);
+  t.equal((await draft(folder)).plan.backup, 'backup-004');
+  await t.rejects(draft(folder, { backup: 'backup-04' }), {
+    code: 'BACKUP_NOT_FOUND',
+    message: /its backups are backup-001, backup-002, backup-003, backup-004/,
+    hint: /did you mean backup-004/,
+  });
+  await rm(join(folder, root('003')));
+  await t.rejects(draft(folder), {
+    code: 'OBJECT_MISSING',
+    hint: /lost with it for disk rootdisk: backup-003, backup-004; still restorable: backup-001, backup-002/,
+  });
+  await put(folder, 'manifests/backup-004/demo-web.json', Buffer.from('garbage'));
+  await t.rejects(draft(folder), { code: 'METADATA_INVALID', message: /backup-004/ }, 'it may be the newest');
+  await rm(join(folder, 'manifests'), { recursive: true });
+  await t.rejects(draft(folder), { code: 'BACKUP_NOT_FOUND', hint: /--checkpoint cp-004/ });
+  await t.rejects(draft(folder, { checkpoint: 'cp-004' }), {
+    code: 'OBJECT_MISSING',
+    hint: /which backups need it is not known; .*: cp-003, cp-004; still whole: cp-001, cp-002/,
+  });
+});
+
+test('a damaged manifest is no dead end', async (t) => {
+  const folder = await copy(t);
+  for (const damaged of ['garbage', '{"namespace":"demo"}']) {
+    await put(folder, 'manifests/backup-004/demo-web.json', Buffer.from(damaged));
+    await t.rejects(draft(folder, { backup: 'backup-004' }), {
+      code: 'METADATA_INVALID',
+      message: /backup-004\/demo-web\.json/,
+      hint: /without this manifest: kubevirt-datamover plan --vm demo\/web --checkpoint cp-004; or compare it/,
+    });
+  }
+  t.equal((await draft(folder, { checkpoint: 'cp-004' })).plan.pvcs[0].chain?.length, 4);
+});
+
+test('a call that is wrong is told', async (t) => {
+  const [a, b] = [
+    { name: 'rootdisk', target: '/dev/a' },
+    { name: 'datadisk', target: '/dev/b' },
+  ];
+  const cases: [Partial<DraftOptions>, string, RegExp][] = [
+    [{ backup: 'backup-001', checkpoint: 'cp-001' }, 'USAGE', /both a backup and a checkpoint/],
+    [{ backup: 'backup-005' }, 'BACKUP_NOT_FOUND', /its backups are backup-001, backup-002, backup-003, backup-004/],
+    [{ checkpoint: 'cp-005' }, 'BACKUP_NOT_FOUND', /it holds cp-001, cp-002, cp-003, cp-004/],
+    [{ vm: { namespace: 'demo', name: 'wbe' } }, 'BACKUP_NOT_FOUND', /there are backups of demo\/web/],
+    [{ vm: { namespace: '..', name: 'web' } }, 'USAGE', /climbs/],
+    [{ pvcs: [a, { name: 'web-rootdisk', target: '/dev/c' }] }, 'USAGE', /are the same disk/],
+    [{ pvcs: [a, { ...b, target: '/dev/a' }] }, 'USAGE', /are the same target/],
+    [
+      { pvcs: [{ ...a, name: 'rotdisk' }, b] },
+      'BACKUP_NOT_FOUND',
+      /has no disk rotdisk: it holds rootdisk \(PVC web-rootdisk\), datadisk/,
+    ],
+  ];
+  for (const [options, code, message] of cases) await t.rejects(draft(FIXTURE, options), { code, message });
+});

@@ -1,0 +1,38 @@
+// Hashes taken on a thread: sha256sum is the judge.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { hashFile } from '../../src/staged/hash-file.ts';
+import { mustRun } from '../helpers/command.ts';
+import { tempFolder } from '../helpers/tmp.ts';
+
+for (const size of [0, 1, 1024 * 1024, 5 * 1024 * 1024 + 17]) {
+  test(`${size} bytes hash as sha256sum and sha1sum hash them`, async (t) => {
+    const path = join(tempFolder(t), 'file');
+    writeFileSync(path, Buffer.alloc(size, 'some bytes'));
+    let read = 0;
+    const onBytes = (count: number): void => {
+      read += count;
+    };
+    const hashes = await hashFile(path, ['sha256', 'sha1'], { onBytes, signal: new AbortController().signal });
+    t.equal(hashes.get('sha256'), (await mustRun('sha256sum', [path])).split(' ')[0]);
+    t.equal(hashes.get('sha1'), (await mustRun('sha1sum', [path])).split(' ')[0]);
+    t.equal(read, size, 'each byte is told once');
+  });
+}
+
+test('a file that cannot be read rejects with the system error', async (t) => {
+  const path = join(tempFolder(t), 'missing');
+  await t.rejects(hashFile(path, ['sha256'], { onBytes: () => {}, signal: new AbortController().signal }), {
+    code: 'ENOENT',
+  });
+});
+
+test('an abort ends the thread and rejects with its reason', async (t) => {
+  const path = join(tempFolder(t), 'file');
+  writeFileSync(path, Buffer.alloc(64 * 1024 * 1024));
+  const stop = new AbortController();
+  const reason = new Error('enough');
+  await t.rejects(hashFile(path, ['sha256'], { onBytes: () => stop.abort(reason), signal: stop.signal }), reason);
+  await t.rejects(hashFile(path, ['sha256'], { onBytes: () => {}, signal: stop.signal }), reason);
+});

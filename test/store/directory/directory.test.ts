@@ -1,0 +1,133 @@
+// The directory store: the contract, and what only a file system can do.
+import { appendFileSync, chmodSync, mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Test, test } from 'tap';
+import { openDirectoryStore } from '../../../src/store/directory/directory.ts';
+import {
+  listed,
+  patternedBytes,
+  readAll,
+  rejectsWith,
+  type StoreUnderTest,
+  storeContract,
+} from '../../contract/store.ts';
+import { requires } from '../../helpers/requires.ts';
+import { tempFolder } from '../../helpers/tmp.ts';
+
+const signal = new AbortController().signal;
+
+async function makeStore(t: Test): Promise<StoreUnderTest & { readonly folder: string }> {
+  const folder = tempFolder(t);
+  const store = await openDirectoryStore({ directory: folder });
+  const put = async (key: string, bytes: Uint8Array): Promise<void> => {
+    await mkdir(dirname(join(folder, key)), { recursive: true });
+    await writeFile(join(folder, key), bytes);
+  };
+  return { store, folder, put, remove: (key) => rm(join(folder, key)) };
+}
+
+test('the contract', async (t) => storeContract(t, 'directory', makeStore));
+
+test('links may lead about inside of the folder, never out of it', async (t) => {
+  const { store, folder, put } = await makeStore(t);
+  const outside = tempFolder(t);
+  writeFileSync(join(outside, 'secret'), 'secret');
+  await put('real/object', Buffer.from('object'));
+  symlinkSync('real/object', join(folder, 'inside'));
+  symlinkSync('real', join(folder, 'folder'));
+  symlinkSync(join(outside, 'secret'), join(folder, 'out'));
+  symlinkSync(outside, join(folder, 'outfolder'));
+  symlinkSync('nowhere', join(folder, 'dangling'));
+  t.equal((await store.head('inside', { signal })).size, 6);
+  t.equal((await store.head('folder/object', { signal })).size, 6);
+  await rejectsWith(t, 'ACCESS_DENIED', () => store.head('out', { signal }));
+  await rejectsWith(t, 'ACCESS_DENIED', () => store.get('outfolder/secret', { maxBytes: 10, signal }));
+  await rejectsWith(t, 'ACCESS_DENIED', () => listed(store, 'outfolder/'));
+  await rejectsWith(t, 'OBJECT_MISSING', () => store.head('dangling', { signal }));
+  const keys = (await listed(store, '')).map(({ key }) => key);
+  t.same(keys, ['folder/', 'real/', 'inside'], 'a listing shows what can be read');
+});
+
+test('a folder that is itself a link', async (t) => {
+  const { folder, put } = await makeStore(t);
+  await put('object', Buffer.from('object'));
+  const link = join(tempFolder(t), 'link');
+  symlinkSync(folder, link);
+  const store = await openDirectoryStore({ directory: link });
+  t.equal((await store.head('object', { signal })).size, 6);
+  t.equal(store.describe('object'), join(link, 'object'));
+});
+
+test('a file that is written to, replaced or touched is another version', async (t) => {
+  const { store, folder, put } = await makeStore(t);
+  const path = join(folder, 'object');
+  const changes: [string, () => void][] = [
+    ['appended to', () => appendFileSync(path, 'x')],
+    ['replaced', () => renameSync(`${path}.new`, path)],
+    ['touched', () => utimesSync(path, 1, 1)],
+  ];
+  for (const [name, change] of changes) {
+    await put('object', patternedBytes(1000));
+    await put('object.new', patternedBytes(1000));
+    const { etag, size } = await store.head('object', { signal });
+    change();
+    await rejectsWith(
+      t,
+      'OBJECT_CHANGED',
+      () => readAll(store, 'object', { offset: 0, length: 10, etag, size, signal }),
+      name,
+    );
+  }
+  await put('object', patternedBytes(1000));
+  const { etag, size } = await store.head('object', { signal });
+  const busy = async (): Promise<void> => writeFileSync(path, patternedBytes(1000, 2));
+  const range = { offset: 0, length: size, etag, size, signal };
+  await rejectsWith(t, 'OBJECT_CHANGED', () => readAll(store, 'object', range, { step: 500, busy }), 'during the read');
+});
+
+test('a folder that is not there, is a file, or may not be entered', async (t) => {
+  const { folder, put } = await makeStore(t);
+  await put('file', Buffer.from('x'));
+  await rejectsWith(t, 'OBJECT_MISSING', () => openDirectoryStore({ directory: join(folder, 'none') }));
+  await rejectsWith(t, 'OBJECT_MISSING', () => openDirectoryStore({ directory: join(folder, 'file') }));
+  const store = await openDirectoryStore({ directory: folder });
+  renameSync(folder, `${folder}.away`);
+  t.teardown(() => rm(`${folder}.away`, { recursive: true, force: true }));
+  await rejectsWith(t, 'OBJECT_MISSING', () => listed(store, ''), 'gone after it was opened');
+});
+
+test('what may not be read', async (t) => {
+  const { store, folder, put } = await makeStore(t);
+  await put('closed', Buffer.from('x'));
+  mkdirSync(join(folder, 'locked'));
+  chmodSync(join(folder, 'closed'), 0);
+  chmodSync(join(folder, 'locked'), 0);
+  await asNobody(async () => {
+    await rejectsWith(t, 'ACCESS_DENIED', () => store.head('closed', { signal }));
+    await rejectsWith(t, 'ACCESS_DENIED', () => listed(store, 'locked/'));
+    await rejectsWith(t, 'ACCESS_DENIED', () => openDirectoryStore({ directory: join(folder, 'locked', 'x') }));
+  }, folder);
+});
+
+test('only regular files are objects', async (t) => {
+  if (!requires(t, 'mkfifo')) return;
+  const { store, folder } = await makeStore(t);
+  const { execFileSync } = await import('node:child_process');
+  execFileSync('mkfifo', [join(folder, 'pipe')]);
+  await rejectsWith(t, 'OBJECT_MISSING', () => store.head('pipe', { signal }), 'a pipe is not waited for');
+  t.same(await listed(store, ''), []);
+});
+
+/** Root may read everything: as root, the work is done under another effective uid. */
+async function asNobody(work: () => Promise<void>, folder: string): Promise<void> {
+  const { seteuid, getuid } = process;
+  if (seteuid === undefined || getuid?.() !== 0) return await work();
+  chmodSync(folder, 0o755);
+  seteuid(65534);
+  try {
+    await work();
+  } finally {
+    seteuid(0);
+  }
+}
