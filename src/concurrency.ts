@@ -75,3 +75,26 @@ export function abortable<T>(pending: Promise<T>, signal: AbortSignal): Promise<
     pending.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
   });
 }
+
+/** Lets so many work at a time, first come, first served. None of them may wait for another. */
+export class Gate {
+  readonly #limit: number;
+  readonly #waiting: (() => void)[] = [];
+  #inside = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#inside >= this.#limit) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#inside += 1;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#inside -= 1;
+      else next();
+    }
+  }
+}

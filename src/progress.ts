@@ -1,5 +1,4 @@
 // What the engine tells while it works; the command line renders it (text, JSON lines, metrics).
-import type { RetryEvent } from './store/store.ts';
 
 export type Phase =
   | 'preflight'
@@ -61,3 +60,19 @@ export interface Progress {
 
 /** Says nothing. */
 export const silentProgress: Progress = { report: () => {} };
+
+export interface RetryEvent {
+  readonly key: string;
+  /** Where the request began, or undefined for one that is no ranged read. */
+  readonly offset: number | undefined;
+  /** 1 for the first retry. */
+  readonly attempt: number;
+  readonly waitMs: number;
+  /** Why the attempt before failed; holds no credential. */
+  readonly reason: string;
+}
+/** Seconds since `began` (of `performance.now()`), to the millisecond. */
+
+export function secondsSince(began: number): number {
+  return Math.round(performance.now() - began) / 1000;
+}

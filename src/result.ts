@@ -1,6 +1,6 @@
 // The result documents: their keys are a contract (design section 7).
 import type { Problem } from './errors.ts';
-import type { Strategy } from './restore/options.ts';
+import type { Strategy } from './strategy.ts';
 
 export interface PvcResult {
   readonly name: string;

@@ -72,3 +72,9 @@ export function alignUp(value: number, step: number): number {
 export function safeNumber(value: bigint): number | undefined {
   return value >= 0n && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : undefined;
 }
+
+/** A run of bytes, from `offset` (≥ 0) on. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}

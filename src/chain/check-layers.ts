@@ -6,7 +6,6 @@ import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/heade
 import { judgeChain, judgeHeader } from '../qcow2/judge.ts';
 import type { ObjectInfo, ObjectStore } from '../store/store.ts';
 import type { Disk, Layer } from './disk.ts';
-import { readBytes } from './read-object.ts';
 
 export interface CheckedLayer {
   readonly layer: Layer;
@@ -110,4 +109,26 @@ function joinChain(disk: Disk, layers: readonly JudgedLayer[]): CheckedChain {
     virtualSize: tip.header.virtualSize,
     warnings: layers.flatMap((layer) => layer.warnings),
   };
+}
+
+/** The `length` bytes from `offset` of the pinned object; the range must lie inside it. Rejects as `ObjectStore.read`. */
+export async function readBytes(
+  store: ObjectStore,
+  info: ObjectInfo,
+  { offset, length, signal }: { readonly offset: number; readonly length: number; readonly signal: AbortSignal },
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  if (length === 0) return bytes;
+  let filled = 0;
+  await store.read(
+    info.key,
+    { offset, length, etag: info.etag, size: info.size, signal },
+    {
+      room: () => bytes.subarray(filled),
+      filled: (count) => {
+        filled += count;
+      },
+    },
+  );
+  return bytes;
 }

@@ -1,35 +1,6 @@
-// Compares downloaded layers with what the plan and the store declare of them; always before the rebase rewrites them.
+// Compares the checksums of a layer's bytes with what the plan and the store declare of them.
 import { DatamoverError } from '../errors.ts';
-import type { StagedLayer } from '../staged/download.ts';
-import { hashFile } from '../staged/hash-file.ts';
 import type { CheckedLayer } from './check-layers.ts';
-
-export interface ChecksumOptions {
-  /** Names the layer's object in messages. */
-  readonly where: string;
-  /** Bytes read so far; not called for checksums that need no reading. */
-  readonly onBytes: (count: number) => void;
-  readonly signal: AbortSignal;
-}
-
-/** Bytes of the file that `checkLayerChecksums` will read: all of them when a hash is to be taken, else none. */
-export function bytesToHash({ checked }: Pick<StagedLayer, 'checked'>): number {
-  return hashesToTake(checked).length > 0 ? checked.info.size : 0;
-}
-
-/**
- * Checks the plan's SHA-256 and the store's full-object CRC-32, SHA-256 or SHA-1. CRC-32C and CRC-64/NVME are left out:
- * only JavaScript computes them here, slower than a disk reads. Gives the names of what was checked.
- * CHECKSUM_MISMATCH names the object and both values.
- */
-export async function checkLayerChecksums(staged: StagedLayer, options: ChecksumOptions): Promise<string[]> {
-  const { checked, crc32 } = staged;
-  const done = compareChecksums(checked, { crc32, hashes: new Map() }, options);
-  const algorithms = hashesToTake(checked);
-  if (algorithms.length === 0) return done;
-  const hashes = await hashFile(staged.path, algorithms, options);
-  return compareChecksums(checked, { crc32, hashes }, options);
-}
 
 /** Which hashes of the whole object, by their names in OpenSSL, can be compared with something. */
 export function hashesToTake({ layer, info }: CheckedLayer): readonly string[] {
@@ -41,7 +12,7 @@ export function hashesToTake({ layer, info }: CheckedLayer): readonly string[] {
 export function compareChecksums(
   { layer, info }: CheckedLayer,
   { crc32, hashes }: { readonly crc32: number; readonly hashes: ReadonlyMap<string, string> },
-  options: Pick<ChecksumOptions, 'where'>,
+  options: { readonly where: string },
 ): string[] {
   const done: string[] = [];
   const storedCrc = info.checksums.find(({ algorithm }) => algorithm === 'crc32');
@@ -71,7 +42,7 @@ function expectSame(
   whose: string,
   expected: string,
   actual: string,
-  { where }: Pick<ChecksumOptions, 'where'>,
+  { where }: { readonly where: string },
 ): void {
   if (actual === expected) return;
   throw new DatamoverError(

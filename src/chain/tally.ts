@@ -1,7 +1,7 @@
 // What one PVC's restore adds up to, filled in as it goes, so that a failure too can say how far it came.
 
-import type { Strategy } from '../restore/options.ts';
 import type { LayerResult, PvcResult } from '../result.ts';
+import type { Strategy } from '../strategy.ts';
 import type { CheckedChain } from './check-layers.ts';
 import type { Disk, Layer } from './disk.ts';
 

@@ -6,8 +6,8 @@ import type { VmBackup } from '../inventory/vm-backup.ts';
 import { isPlaceholder } from '../plan/placeholder.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan } from '../plan/plan.ts';
 import type { PlanComments } from '../plan/write.ts';
-import type { Strategy } from '../restore/options.ts';
 import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
+import type { Strategy } from '../strategy.ts';
 import { formatBytes, GiB } from '../units.ts';
 
 export interface Drafted {

@@ -1,14 +1,8 @@
 // Opens the source that a plan names.
 import type { Plan } from '../plan/plan.ts';
-import type { RestoreOptions } from '../restore/options.ts';
+import type { Progress, RetryEvent } from '../progress.ts';
 import { openDirectoryStore } from '../store/directory/directory.ts';
-import type { ObjectStore, RetryEvent } from '../store/store.ts';
-
-/**
- * Ranged reads at a time when nothing else is asked. Object stores give a connection some 60 to 90 MB/s: 16 took 4.3 s where
- * 8 took 5.8 s at 60 MB/s each (docs/benchmarks.md); on loopback they cost nothing.
- */
-export const DEFAULT_CONCURRENCY = 16;
+import type { ObjectStore } from '../store/store.ts';
 
 /** Connections kept when idle: `stream` has 16 reads under way, and those that somebody waits for besides. */
 const KEPT_CONNECTIONS = 32;
@@ -21,12 +15,19 @@ export interface OpenSourceOptions {
   readonly env: NodeJS.ProcessEnv;
 }
 
+export interface SourceOptions {
+  readonly source: Plan['source'];
+  readonly concurrency?: number | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  readonly progress: Progress;
+}
+
 /** Gives `work` the store of the plan's source, its retries told as progress, and closes it however `work` ends. */
 export async function withSource<T>(
-  { plan, concurrency, env, progress }: Pick<RestoreOptions, 'plan' | 'concurrency' | 'env' | 'progress'>,
+  { source, concurrency, env, progress }: SourceOptions,
   work: (store: ObjectStore) => Promise<T>,
 ): Promise<T> {
-  const store = await openSource(plan.source, {
+  const store = await openSource(source, {
     concurrency,
     env,
     onRetry: (event) => progress.report({ type: 'retry', ...event }),

@@ -10,7 +10,7 @@ import type {
   VolumeMount,
 } from 'kubernetes-types/core/v1.js';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
-import type { ManifestOptions } from './manifest.ts';
+import type { ManifestOptions } from './options.ts';
 import { POD_PATHS } from './pod-plan.ts';
 import { scratchVolume } from './scratch-volume.ts';
 import { targetVolume } from './target-volume.ts';

@@ -4,7 +4,7 @@ import type { Problem } from '../errors.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc } from '../plan/plan.ts';
 import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
 import { GiB } from '../units.ts';
-import type { ManifestOptions } from './manifest.ts';
+import type { ManifestOptions } from './options.ts';
 
 type Options = Pick<ManifestOptions, 'strategy' | 'scratch'>;
 

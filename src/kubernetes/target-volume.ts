@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { Volume, VolumeDevice, VolumeMount } from 'kubernetes-types/core/v1.js';
 import type { Problem } from '../errors.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
+import { isObjectName } from './options.ts';
 import { POD_PATHS } from './pod-plan.ts';
 
 export interface TargetVolume {
@@ -44,11 +45,6 @@ function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Proble
       hint: `name the PVC that ${pvc.name} is restored onto: --target-pvc ${pvc.name}=PVC`,
     },
   ];
-}
-
-/** A DNS subdomain, as the names of most objects are (RFC 1123; Kubernetes, "Object Names and IDs"). */
-export function isObjectName(name: string): boolean {
-  return name.length <= 253 && name.split('.').every((label) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
 }
 
 /** What the container cannot do without; the root of it is taken too. */

@@ -8,19 +8,19 @@ import { startTally } from '../chain/tally.ts';
 import { DatamoverError, type Problem, toDatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
 import { planId } from '../plan/plan-id.ts';
+import { secondsSince } from '../progress.ts';
 import type { DryRunResult } from '../result.ts';
 import { type FoundFolder, lookForWorkFolder } from '../scratch/inspect.ts';
-import type { Range } from '../scratch/journal-state.ts';
 import { reportFolder } from '../scratch/report.ts';
 import { chooseRoot, withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import { layerFileName } from '../staged/download.ts';
 import { estimateFetch } from '../stream/estimate.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
+import type { ByteRange } from '../units.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Checked, type CheckedDisk, type CheckRun, checkAll, needsLayers } from './preflight.ts';
-import { secondsSince } from './run.ts';
 
 /** As `restore`, up to the first step that would write anything: every PVC is `planned`, or `failed` with its problems. */
 export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
@@ -38,7 +38,7 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   const { plan, pvcs, signal, strategy, progress } = options;
   const root = await chooseRoot(options);
   progress.report({ type: 'phase-started', phase: 'preflight' });
-  return await withSource(options, async (store) => {
+  return await withSource({ ...options, source: options.plan.source }, async (store) => {
     const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
     const { folder, problems: ofScratch } = await lookAtFolder(options, root);
@@ -121,7 +121,7 @@ async function missingOf(
 }
 
 /** Bytes that lie in any of the ranges. */
-function coveredBytes(ranges: readonly Range[]): number {
+function coveredBytes(ranges: readonly ByteRange[]): number {
   let bytes = 0;
   let end = 0;
   for (const range of ranges.toSorted((a, b) => a.offset - b.offset)) {

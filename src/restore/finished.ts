@@ -5,16 +5,18 @@ import { open } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { CheckedChain } from '../chain/check-layers.ts';
-import type { FinishedDisk, Journal, Range } from '../scratch/journal.ts';
-import type { Recorded } from '../scratch/journal-state.ts';
-import { crcOfRange } from '../staged/layer-file.ts';
+import { crcOfRange } from '../scratch/files.ts';
+import type { Journal } from '../scratch/journal.ts';
+import type { FinishedDisk, Recorded } from '../scratch/journal-state.ts';
 import { targetFailure } from '../target/failure.ts';
 import type { Target, TargetSession } from '../target/target.ts';
+import type { ByteRange } from '../units.ts';
 import { alignDown, KiB, MiB } from '../units.ts';
 
 /** How many windows of how many bytes stand for the body: 4 MiB to read, whatever the size of the disk. */
 const SAMPLES = 64;
 const SAMPLE_SIZE = 64 * KiB;
+
 /** Bytes at each end that are always compared. */
 const EDGE_SIZE = MiB;
 
@@ -74,7 +76,7 @@ export async function findFinished(
   return { disk, outdated: disk.chain !== identityOf(chain) };
 }
 
-async function record(journal: Journal, on: DiskOnTarget, windows: readonly Range[], crc: number): Promise<void> {
+async function record(journal: Journal, on: DiskOnTarget, windows: readonly ByteRange[], crc: number): Promise<void> {
   const { chain, target, verified } = on;
   const { disk, virtualSize } = chain;
   const what = { disk: disk.name, chain: identityOf(chain), virtualSize, verified };
@@ -87,7 +89,7 @@ function identityOf({ layers }: CheckedChain): string {
   return createHash('sha256').update(JSON.stringify(versions)).digest('hex');
 }
 
-async function crcOfFile(path: string, windows: readonly Range[]): Promise<number> {
+async function crcOfFile(path: string, windows: readonly ByteRange[]): Promise<number> {
   const handle = await open(path, 'r');
   try {
     let crc = 0;
@@ -99,7 +101,7 @@ async function crcOfFile(path: string, windows: readonly Range[]): Promise<numbe
 }
 
 /** Both edges and samples between them, ascending; the whole of a small disk. */
-function sampleWindows(virtualSize: number): Range[] {
+function sampleWindows(virtualSize: number): ByteRange[] {
   const step = (virtualSize - 2 * EDGE_SIZE) / SAMPLES;
   if (step < SAMPLE_SIZE) return [{ offset: 0, length: virtualSize }];
   const samples = Array.from({ length: SAMPLES }, (_, index) => ({

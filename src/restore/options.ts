@@ -1,9 +1,7 @@
 // What the engine is asked to do: the command line's flags and the plan, already merged and typed.
 import type { Plan } from '../plan/plan.ts';
 import type { Progress } from '../progress.ts';
-
-export const STRATEGIES = ['staged', 'staged-raw', 'stream'] as const;
-export type Strategy = (typeof STRATEGIES)[number];
+import type { Strategy } from '../strategy.ts';
 
 export interface RestoreOptions {
   readonly plan: Plan;

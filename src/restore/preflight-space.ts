@@ -3,12 +3,11 @@ import { stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
-import type { Problem } from '../errors.ts';
-import { systemCode } from '../errors.ts';
+import { type Problem, systemCode } from '../errors.ts';
 import { scratchNeed } from '../scratch/need.ts';
+import type { Strategy } from '../strategy.ts';
 import type { Target } from '../target/target.ts';
 import { formatBytes } from '../units.ts';
-import type { Strategy } from './options.ts';
 
 export interface SpaceOptions {
   /** Disks whose layers are brought; without the target where that is only read. */

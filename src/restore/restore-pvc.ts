@@ -3,11 +3,12 @@ import { rm } from 'node:fs/promises';
 import { type PvcOutcome, startTally, type Tally } from '../chain/tally.ts';
 import type { Guest } from '../chain/virtual-disk.ts';
 import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
+import { secondsSince } from '../progress.ts';
 import { scratchError } from '../scratch/work-folder.ts';
 import { compareFinished } from './compare-target.ts';
 import { type DiskOnTarget, recordFinished } from './finished.ts';
 import { type CheckedDisk, checkBlank, needsLayers } from './preflight.ts';
-import { type Run, secondsSince } from './run.ts';
+import type { Run } from './run.ts';
 import { withGuest } from './with-disk.ts';
 import { writeTarget } from './write-target.ts';
 

@@ -4,6 +4,7 @@ import { resolveDisks } from '../chain/resolve.ts';
 import { DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
 import { planId } from '../plan/plan-id.ts';
+import { secondsSince } from '../progress.ts';
 import type { RestoreResult } from '../result.ts';
 import { scratchError, withRoomTold } from '../scratch/error.ts';
 import { reportFolder } from '../scratch/report.ts';
@@ -16,7 +17,7 @@ import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Checked, type CheckOptions, checkAll } from './preflight.ts';
 import { restorePvc } from './restore-pvc.ts';
-import { type Run, secondsSince } from './run.ts';
+import type { Run } from './run.ts';
 
 /**
  * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which PVC
@@ -43,7 +44,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   const root = await chooseRoot(options);
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const checkBegan = performance.now();
-  await withSource(options, async (store) => {
+  await withSource({ ...options, source: options.plan.source }, async (store) => {
     const { disks, problems } = await resolveDisks(plan, store, { pvcs: options.pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
     const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh }).catch(async (error: unknown) => {

@@ -1,7 +1,7 @@
 // What every step of one run shares, and the bookkeeping of its phases.
 
 import type { Tally } from '../chain/tally.ts';
-import type { Phase } from '../progress.ts';
+import { type Phase, secondsSince } from '../progress.ts';
 import type { WorkFolder } from '../scratch/work-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { RestoreOptions } from './options.ts';
@@ -39,9 +39,4 @@ export function fetchedCounter(
     tally.bytesFetched += count;
     progress.report({ type: 'fetched', pvc, count });
   };
-}
-
-/** Seconds since `began` (of `performance.now()`), to the millisecond. */
-export function secondsSince(began: number): number {
-  return Math.round(performance.now() - began) / 1000;
 }

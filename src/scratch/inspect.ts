@@ -1,41 +1,14 @@
 // What earlier runs left under a scratch folder, looked at without changing anything.
 import { constants } from 'node:fs';
-import { access, lstat, readdir, stat } from 'node:fs/promises';
+import { access, lstat, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { scratchError } from './error.ts';
 import { readJournal } from './journal.ts';
 import type { ReadJournal } from './journal-state.ts';
+import { JOURNAL, type LeftBytes, LOCK, measureLeft, NOTHING_LEFT, workFolderPath } from './layout.ts';
 import { isLocked, lockBusy } from './lock.ts';
 import { checkIsFolder } from './private-folder.ts';
-
-const PREFIX = 'kubevirt-datamover-';
-
-/** Of a plan's folder. */
-export const LOCK = 'lock';
-export const JOURNAL = 'journal';
-
-export function workFolderPath(root: string, planId: string): string {
-  return join(root, `${PREFIX}${planId}`);
-}
-
-/** What a plan's folder holds, in bytes on disk. */
-export interface LeftBytes {
-  readonly total: number;
-  /** Of the plan's `index`th PVC. */
-  of(index: number): number;
-}
-
-export const NOTHING_LEFT: LeftBytes = { total: 0, of: () => 0 };
-
-export async function measureLeft(path: string): Promise<LeftBytes> {
-  const total = await bytesOnDisk(path);
-  const folders = new Map<string, number>();
-  for (const name of await readdir(path)) {
-    if (/^\d+$/.test(name)) folders.set(name, await bytesOnDisk(join(path, name)));
-  }
-  return { total, of: (index) => folders.get(String(index)) ?? 0 };
-}
 
 /** A plan's folder as a run would find it. */
 export interface FoundFolder {
@@ -99,38 +72,4 @@ async function unlessMissing<T>(looking: Promise<T>): Promise<T | undefined> {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
-}
-
-export interface Leftover {
-  readonly path: string;
-  readonly bytes: number;
-  readonly modified: Date;
-  /** A run is at work in it. */
-  readonly inUse: boolean;
-}
-
-/** Folders of other plans under `root`: told to people, never deleted. */
-export async function findLeftovers(root: string, planId: string): Promise<readonly Leftover[]> {
-  const found = [];
-  for (const name of await readdir(root).catch(() => [])) {
-    const path = join(root, name);
-    if (!name.startsWith(PREFIX) || path === workFolderPath(root, planId)) continue;
-    const info = await lstat(path).catch(() => undefined);
-    if (!info?.isDirectory()) continue;
-    // Another user's lock cannot be looked at: then what is told is what was told before there was one.
-    const inUse = await isLocked(join(path, LOCK)).catch(() => false);
-    found.push({ path, bytes: await bytesOnDisk(path), modified: info.mtime, inUse });
-  }
-  return found;
-}
-
-/** Bytes that a folder's files take up on disk, links not followed. A file that vanishes meanwhile counts as nothing. */
-export async function bytesOnDisk(path: string): Promise<number> {
-  let bytes = 0;
-  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
-    const child = join(path, entry.name);
-    if (entry.isDirectory()) bytes += await bytesOnDisk(child);
-    else bytes += ((await lstat(child).catch(() => undefined))?.blocks ?? 0) * 512;
-  }
-  return bytes;
 }

@@ -1,14 +1,10 @@
 // What the records of a journal say, taken together.
+import type { ByteRange } from '../units.ts';
 import type { JournalRecord } from './journal-record.ts';
 
 /** A fetched range of a layer's object and the CRC-32 of its bytes. */
-export interface Part extends Range {
+export interface Part extends ByteRange {
   readonly crc: number;
-}
-
-export interface Range {
-  readonly offset: number;
-  readonly length: number;
 }
 
 /** The very object version that a layer's parts belong to. */
@@ -37,7 +33,7 @@ export interface FinishedDisk {
   /** Bytes. */
   readonly virtualSize: number;
   /** Ranges of the target, and the CRC-32 of their bytes one after the other. */
-  readonly windows: readonly Range[];
+  readonly windows: readonly ByteRange[];
   readonly crc: number;
 }
 

@@ -16,8 +16,6 @@ import {
   type SavedHead,
 } from './journal-state.ts';
 
-export type { FinishedDisk, LayerIdentity, Part, Range, SavedHead } from './journal-state.ts';
-
 export interface LayerJournal {
   readonly parts: readonly Part[];
   readonly head: SavedHead | undefined;

@@ -1,6 +1,6 @@
 // How much scratch one PVC takes (design section 5): the one formula behind checks, plans and manifests.
 
-import type { Strategy } from '../restore/options.ts';
+import type { Strategy } from '../strategy.ts';
 import { alignUp, GiB, MiB } from '../units.ts';
 
 export interface ScratchNeedOptions {

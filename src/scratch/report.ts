@@ -1,9 +1,12 @@
 // What earlier runs left in scratch, told before the work begins.
 
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Progress } from '../progress.ts';
 import { formatBytes, formatDuration } from '../units.ts';
-import { findLeftovers, type LeftBytes } from './inspect.ts';
 import type { Recorded } from './journal-state.ts';
+import { bytesOnDisk, type LeftBytes, LOCK, PREFIX, workFolderPath } from './layout.ts';
+import { isLocked } from './lock.ts';
 
 export interface ReportFolderOptions {
   readonly root: string;
@@ -34,4 +37,27 @@ export async function reportFolder({ root, planId, folder, progress }: ReportFol
       message: `${path} is left of another plan: ${formatBytes(bytes)}, last used ${age} ago; remove it when nobody needs it`,
     });
   }
+}
+
+export interface Leftover {
+  readonly path: string;
+  readonly bytes: number;
+  readonly modified: Date;
+  /** A run is at work in it. */
+  readonly inUse: boolean;
+}
+
+/** Folders of other plans under `root`: told to people, never deleted. */
+export async function findLeftovers(root: string, planId: string): Promise<readonly Leftover[]> {
+  const found = [];
+  for (const name of await readdir(root).catch(() => [])) {
+    const path = join(root, name);
+    if (!name.startsWith(PREFIX) || path === workFolderPath(root, planId)) continue;
+    const info = await lstat(path).catch(() => undefined);
+    if (!info?.isDirectory()) continue;
+    // Another user's lock cannot be looked at: then what is told is what was told before there was one.
+    const inUse = await isLocked(join(path, LOCK)).catch(() => false);
+    found.push({ path, bytes: await bytesOnDisk(path), modified: info.mtime, inUse });
+  }
+  return found;
 }

@@ -3,18 +3,24 @@ import { access, constants, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
-import type { RestoreOptions } from '../restore/options.ts';
+import type { Strategy } from '../strategy.ts';
 
 /** A Unix socket's path has 107 bytes (sun_path); our folder's name and the socket's take this many of them. */
 const OWN_LENGTH = '/kubevirt-datamover-0123456789abcdef/0/nbd.sock'.length;
 const SOCKET_PATH_MAX = 107;
+
+export interface RuntimeFolderOptions {
+  /** The scratch directory, where there is one. */
+  readonly scratch?: string;
+  readonly env: Readonly<NodeJS.ProcessEnv>;
+}
 
 /**
  * The folder that the run's own folder lies in: scratch for the strategies that need it (USAGE when none is named),
  * else the first of `$XDG_RUNTIME_DIR`, `$TMPDIR`, `/run/kubevirt-datamover` and scratch that can be written to and is
  * short enough for a socket (SCRATCH_UNUSABLE when none is).
  */
-export async function chooseRoot(options: Pick<RestoreOptions, 'strategy' | 'scratch' | 'env'>): Promise<string> {
+export async function chooseRoot(options: RuntimeFolderOptions & { readonly strategy: Strategy }): Promise<string> {
   if (options.strategy === 'stream') return await chooseRuntimeFolder(options);
   if (options.scratch !== undefined) return resolve(options.scratch);
   throw new DatamoverError('USAGE', `the strategy ${options.strategy} needs a scratch folder, and none is named`, {
@@ -23,7 +29,7 @@ export async function chooseRoot(options: Pick<RestoreOptions, 'strategy' | 'scr
 }
 
 /** As `chooseRoot` for `stream`. */
-export async function chooseRuntimeFolder({ scratch, env }: Pick<RestoreOptions, 'scratch' | 'env'>): Promise<string> {
+export async function chooseRuntimeFolder({ scratch, env }: RuntimeFolderOptions): Promise<string> {
   const candidates = [env.XDG_RUNTIME_DIR, env.TMPDIR, '/run/kubevirt-datamover', scratch].filter(
     (path): path is string => path !== undefined && path !== '',
   );
@@ -42,7 +48,7 @@ export async function chooseRuntimeFolder({ scratch, env }: Pick<RestoreOptions,
 
 /** A small folder for sockets while `work` runs, gone afterwards; chosen as `chooseRuntimeFolder` does. */
 export async function withRuntimeFolder<T>(
-  options: Pick<RestoreOptions, 'scratch' | 'env'>,
+  options: RuntimeFolderOptions,
   work: (folder: string) => Promise<T>,
 ): Promise<T> {
   const root = await chooseRuntimeFolder(options);

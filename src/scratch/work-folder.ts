@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { scratchError } from './error.ts';
-import { bytesOnDisk, JOURNAL, type LeftBytes, LOCK, measureLeft, noFolder, workFolderPath } from './inspect.ts';
+import { noFolder } from './inspect.ts';
 import { type Journal, openJournal } from './journal.ts';
+import { bytesOnDisk, JOURNAL, type LeftBytes, LOCK, measureLeft, workFolderPath } from './layout.ts';
 import { takeLock } from './lock.ts';
 import { makeOwnFolder } from './private-folder.ts';
 

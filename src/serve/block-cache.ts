@@ -1,7 +1,7 @@
 // For readers that nobody can foresee: aligned blocks of the layers, kept as long as there is room, the least recently used
 // let go first; whoever reads one block after the other finds the next ones there.
 
-import { abortable } from '../concurrency.ts';
+import { abortable, Gate } from '../concurrency.ts';
 import { DatamoverError } from '../errors.ts';
 import type { Arena, Memory } from '../stream/fetch/arena.ts';
 import { type Begun, type DataReader, directReader } from '../stream/fetch/data-reader.ts';
@@ -19,8 +19,10 @@ export interface BlockCacheOptions {
 
 /** Eight clusters of KubeVirt's: a file system's next read is likely to be in it, and it takes 9 ms at 60 MB/s. */
 const BLOCK = 512 * KiB;
+
 /** Blocks fetched ahead of a sequential reader: 8 MiB. */
 const AHEAD = 16;
+
 /** Fetches at a time, those that readers wait for included: as many as the source keeps connections for. */
 const FETCHES = 32;
 
@@ -117,29 +119,6 @@ export class BlockCache implements DataReader {
       block.drop();
     }
     return arena.take(length);
-  }
-}
-
-/** Lets so many work at a time, first come, first served. None of them may wait for another. */
-class Gate {
-  readonly #limit: number;
-  readonly #waiting: (() => void)[] = [];
-  #inside = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#inside >= this.#limit) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#inside += 1;
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#inside -= 1;
-      else next();
-    }
   }
 }
 

@@ -1,24 +1,35 @@
 // `serve`: the restored disk as a read-only NBD export, straight from the source; no target is looked at.
 
 import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
+import { suspicionOf } from '../chain/examine.ts';
 import { resolveDisks } from '../chain/resolve.ts';
 import { DatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { Progress } from '../progress.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
 import { type Listen, withQemuNbd } from '../qemu/nbd.ts';
-import type { RestoreOptions } from '../restore/options.ts';
 import { runPhase } from '../restore/run.ts';
 import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { examineChain, suspicionOf } from '../stream/examine-chain.ts';
+import { examineChain } from '../stream/examine-chain.ts';
 import { Arena } from '../stream/fetch/arena.ts';
 import { type ServedChain, withServedChain } from '../stream/served-chain.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
 import { BlockCache } from './block-cache.ts';
 
-export interface ServeOptions
-  extends Pick<RestoreOptions, 'plan' | 'scratch' | 'concurrency' | 'window' | 'env' | 'progress' | 'signal'> {
+export interface ServeOptions {
+  readonly plan: Plan;
+  /** Directory for internal sockets when no runtime directory can be used. */
+  readonly scratch?: string;
+  /** Range requests at a time; undefined for the default. */
+  readonly concurrency?: number;
+  /** Bytes of the read-ahead buffer; undefined for the default. */
+  readonly window?: number;
+  readonly env: Readonly<NodeJS.ProcessEnv>;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
   /** The PVC of the plan; undefined when that has just one. */
   readonly pvc?: string;
   readonly listen: Listen;
@@ -49,7 +60,9 @@ export async function serve(options: ServeOptions): Promise<Served | undefined> 
     onReady(ready);
   };
   try {
-    return await withSource(options, (store) => serveFrom(store, { ...options, onReady: noteReady }));
+    return await withSource({ ...options, source: options.plan.source }, (store) =>
+      serveFrom(store, { ...options, onReady: noteReady }),
+    );
   } catch (error) {
     if (signal.aborted) return served;
     throw error;

@@ -1,13 +1,13 @@
 // What a layer in scratch must pass before it is rebased: its checksums, its header once more, its tables.
 
-import { checkLayerChecksums } from '../chain/checksums.ts';
-import { examineFile } from '../chain/examine.ts';
 import type { Tally } from '../chain/tally.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { judgeHeader } from '../qcow2/judge.ts';
 import type { Run } from '../restore/run.ts';
+import { readFileRange } from '../scratch/files.ts';
+import { checkLayerChecksums } from './checksums.ts';
 import type { StagedLayer } from './download.ts';
-import { readFileRange } from './layer-file.ts';
+import { examineFile } from './examine-file.ts';
 
 export interface CheckStagedOptions {
   readonly pvc: string;

@@ -1,5 +1,5 @@
 // Ranges that do not overlap, drawn from candidates that are all known beforehand. Pure.
-import type { Range } from '../scratch/journal-state.ts';
+import type { ByteRange } from '../units.ts';
 
 /** Asks and adds in O(log n), whatever the order: a terabyte has a million parts. */
 export class DisjointRanges {
@@ -10,14 +10,14 @@ export class DisjointRanges {
   /** A Fenwick tree, 1-based: how many of the offsets up to an index have a range. */
   readonly #counts: Int32Array;
 
-  constructor(candidates: readonly Range[]) {
+  constructor(candidates: readonly ByteRange[]) {
     this.#offsets = [...new Set(candidates.map(({ offset }) => offset))].sort((a, b) => a - b);
     this.#ends = new Float64Array(this.#offsets.length);
     this.#counts = new Int32Array(this.#offsets.length + 1);
   }
 
   /** Whether a range that was added shares a byte with this one. */
-  overlaps({ offset, length }: Range): boolean {
+  overlaps({ offset, length }: ByteRange): boolean {
     // They do not overlap each other, so the last one that begins before this one's end also ends last.
     const before = this.#rank(offset + length);
     const count = this.#countUpTo(before);
@@ -25,7 +25,7 @@ export class DisjointRanges {
   }
 
   /** Adds one of the candidates, which overlaps none that was added. */
-  add({ offset, length }: Range): void {
+  add({ offset, length }: ByteRange): void {
     const index = this.#rank(offset);
     this.#ends[index] = offset + length;
     for (let node = index + 1; node < this.#counts.length; node += node & -node) {

@@ -1,9 +1,11 @@
 // One layer's file in scratch: which of its bytes are believed, and the head that a rebase rewrites.
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import type { LayerJournal, Part, Range } from '../scratch/journal.ts';
-import { MiB } from '../units.ts';
+import { crcOfRange, readFileRange } from '../scratch/files.ts';
+import type { LayerJournal } from '../scratch/journal.ts';
+import type { Part } from '../scratch/journal-state.ts';
+import type { ByteRange } from '../units.ts';
 import { DisjointRanges } from './disjoint-ranges.ts';
 
 /** Opens or makes the file at `path` (0600, a link is refused) with exactly `size` bytes. */
@@ -40,31 +42,9 @@ export async function believedParts(
   return believed.sort((a, b) => a.offset - b.offset);
 }
 
-/** A range of the file; shorter where the file ends before. */
-export async function readFileRange(path: string, { offset, length }: Range): Promise<Uint8Array> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, offset);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Makes a file (0600) of `size` bytes that takes up no space yet, in the place of whatever lies at `path`. */
-export async function makeSparseFile(path: string, size: number): Promise<void> {
-  await rm(path, { force: true });
-  const handle = await open(path, 'wx', 0o600);
-  try {
-    await handle.truncate(size);
-  } finally {
-    await handle.close();
-  }
-}
-
 /** What `parts` (in order) leave open of [0, size), in pieces of at most `pieceSize`, cut at its multiples. */
-export function missingRanges(parts: readonly Range[], size: number, pieceSize: number): Range[] {
-  const missing: Range[] = [];
+export function missingRanges(parts: readonly ByteRange[], size: number, pieceSize: number): ByteRange[] {
+  const missing: ByteRange[] = [];
   const gap = (start: number, end: number): void => {
     for (let offset = start; offset < end; ) {
       const stop = Math.min(end, offset - (offset % pieceSize) + pieceSize);
@@ -79,19 +59,6 @@ export function missingRanges(parts: readonly Range[], size: number, pieceSize: 
   }
   gap(position, size);
   return missing;
-}
-
-/** CRC-32 of a range of the file, going on from `crc`; a file that ends before it gives that of what is there. */
-export async function crcOfRange(handle: FileHandle, { offset, length }: Range, crc = 0): Promise<number> {
-  const buffer = Buffer.allocUnsafe(Math.min(MiB, length));
-  let sum = crc;
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, length - done), offset + done);
-    if (bytesRead === 0) break;
-    sum = crc32(buffer.subarray(0, bytesRead), sum);
-    done += bytesRead;
-  }
-  return sum;
 }
 
 /**

@@ -1,23 +1,29 @@
 // The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
 import { join } from 'node:path';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
-import { bytesToHash } from '../chain/checksums.ts';
-import { checkFileUnrepaired } from '../chain/examine.ts';
 import type { Tally } from '../chain/tally.ts';
 import { type Guest, localGuest } from '../chain/virtual-disk.ts';
 import { runBounded } from '../concurrency.ts';
 import type { CacheMode } from '../direct-io.ts';
-import { DEFAULT_CONCURRENCY } from '../inventory/open-source.ts';
 import { checkImage } from '../qemu/check-image.ts';
 import { convert } from '../qemu/convert.ts';
 import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
 import { rebaseUnsafe } from '../qemu/rebase.ts';
 import { fetchedCounter, type Run, runPhase } from '../restore/run.ts';
+import { makeSparseFile } from '../scratch/files.ts';
 import { scratchError } from '../scratch/work-folder.ts';
 import { MiB } from '../units.ts';
 import { checkStaged, examineStaged } from './check-file.ts';
-import { DEFAULT_PART_SIZE, type DownloadOptions, downloadChain, type StagedLayer } from './download.ts';
-import { makeSparseFile, saveHead } from './layer-file.ts';
+import { bytesToHash } from './checksums.ts';
+import {
+  DEFAULT_CONCURRENCY,
+  DEFAULT_PART_SIZE,
+  type DownloadOptions,
+  downloadChain,
+  type StagedLayer,
+} from './download.ts';
+import { checkFileUnrepaired } from './examine-file.ts';
+import { saveHead } from './layer-file.ts';
 
 export interface StageOptions {
   readonly chain: CheckedChain;

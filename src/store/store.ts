@@ -57,17 +57,6 @@ export interface Sink {
   filled(count: number): void | Promise<void>;
 }
 
-export interface RetryEvent {
-  readonly key: string;
-  /** Where the request began, or undefined for one that is no ranged read. */
-  readonly offset: number | undefined;
-  /** 1 for the first retry. */
-  readonly attempt: number;
-  readonly waitMs: number;
-  /** Why the attempt before failed; holds no credential. */
-  readonly reason: string;
-}
-
 export interface ObjectStore {
   /** For messages: `s3://bucket/prefix` or the folder's path. */
   readonly description: string;

@@ -14,14 +14,6 @@ export async function examineChain(served: ServedChain): Promise<Examined[]> {
   return await mapBounded(layers, { limit: CHILDREN, signal }, (layer, inner) => examineServed(served, layer, inner));
 }
 
-/** What people are told of a layer that is not clean. */
-export function suspicionOf(examined: Examined, where: string): string | undefined {
-  if (examined === 'clean') return undefined;
-  if (examined === 'leaks')
-    return `${where} has leaked clusters: harmless to the restore, but no sound backup has them`;
-  return `${where} was not closed cleanly (dirty bit): its refcounts are not checked, since it cannot be repaired where it lies`;
-}
-
 /** IMAGE_CORRUPT for damaged tables and for a layer that is cut short. */
 export async function examineServed(
   { layerNode }: Pick<ServedChain, 'layerNode'>,

@@ -2,11 +2,12 @@
 // a window that is filled in the order in which it will be read.
 
 import type { CheckedChain } from '../chain/check-layers.ts';
+import { suspicionOf } from '../chain/examine.ts';
 import type { Tally } from '../chain/tally.ts';
 import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
 import { fetchedCounter, type Run, runPhase } from '../restore/run.ts';
 import { MiB } from '../units.ts';
-import { examineChain, suspicionOf } from './examine-chain.ts';
+import { examineChain } from './examine-chain.ts';
 import { Arena } from './fetch/arena.ts';
 import { type ServedChain, withServedChain } from './served-chain.ts';
 import { Window } from './window/window.ts';
@@ -20,8 +21,10 @@ export interface StreamOptions {
 
 /** With it the whole process stays below 300 MiB; it holds 24 pieces of 4 MiB, of which 16 are on their way. */
 export const DEFAULT_WINDOW = 96 * MiB;
+
 /** Pieces of 4 MiB are a quarter of the parts that are downloaded to scratch, so twice as many at a time. */
 export const STREAM_CONCURRENCY = 16;
+
 /** Reads of so little need no forecast: one costs an opening of the whole chain. */
 const WORTH_FORESEEING = 4 * MiB;
 

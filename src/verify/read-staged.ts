@@ -1,17 +1,17 @@
 // `verify --data`: every object of a chain read through, one layer at a time: in scratch, or where it lies when there is none.
 import { rm } from 'node:fs/promises';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
-import { checkLayerChecksums } from '../chain/checksums.ts';
-import { type Examined, examineFileUnrepaired } from '../chain/examine.ts';
-import { DEFAULT_CONCURRENCY } from '../inventory/open-source.ts';
+import type { Examined } from '../chain/examine.ts';
 import { planId } from '../plan/plan-id.ts';
 import { runPhase } from '../restore/run.ts';
 import { chooseRoot } from '../scratch/runtime-folder.ts';
 import { openWorkFolder, scratchError, type WorkFolder } from '../scratch/work-folder.ts';
-import { DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from '../staged/download.ts';
+import { checkLayerChecksums } from '../staged/checksums.ts';
+import { DEFAULT_CONCURRENCY, DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from '../staged/download.ts';
+import { examineFileUnrepaired } from '../staged/examine-file.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { type DataOptions, isDamage, type LayerFindings, verifyInPlace } from './read-streamed.ts';
-import type { VerifyOptions } from './verify.ts';
+import { type DataOptions, isDamage, type LayerFindings, type VerifyOptions } from './options.ts';
+import { verifyInPlace } from './read-streamed.ts';
 
 /** A layer's damage is a finding; what is none (the source, scratch, the signal) rejects. */
 export async function verifyData({ options, store, chain, onLayer }: DataOptions): Promise<void> {

@@ -3,33 +3,16 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import { compareChecksums, hashesToTake } from '../chain/checksums.ts';
-import type { Examined } from '../chain/examine.ts';
-import { DatamoverError } from '../errors.ts';
-import { DEFAULT_CONCURRENCY } from '../inventory/open-source.ts';
 import { runPhase } from '../restore/run.ts';
 import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
-import type { ObjectStore } from '../store/store.ts';
+import { DEFAULT_CONCURRENCY } from '../staged/download.ts';
 import { examineServed } from '../stream/examine-chain.ts';
 import { Arena } from '../stream/fetch/arena.ts';
 import type { RemoteLayer } from '../stream/fetch/remote-layer.ts';
 import { type ServedChain, withServedChain } from '../stream/served-chain.ts';
 import { MiB } from '../units.ts';
+import { type DataOptions, isDamage, type LayerFindings, type VerifyOptions } from './options.ts';
 import { readThrough } from './read-through.ts';
-import type { VerifyOptions } from './verify.ts';
-
-export interface LayerFindings {
-  /** What was proven, as the result lists it. */
-  readonly checked: readonly string[];
-  /** `unchecked`: its dirty bit is set, and it is not repaired to be checked. */
-  readonly outcome: Examined | DatamoverError;
-}
-
-export interface DataOptions {
-  readonly options: VerifyOptions;
-  readonly store: ObjectStore;
-  readonly chain: CheckedChain;
-  readonly onLayer: (index: number, findings: LayerFindings) => void;
-}
 
 /** Memory for parts on their way. */
 const BUFFERS = 64 * MiB;
@@ -55,13 +38,6 @@ export async function verifyInPlace({ options, store, chain, onLayer }: DataOpti
     });
   }).finally(() => arena.close());
 }
-
-/** What a damaged object is refused with; every other error is no finding about it. */
-export function isDamage(error: unknown): error is DatamoverError {
-  return error instanceof DatamoverError && DAMAGE.has(error.code);
-}
-
-const DAMAGE: ReadonlySet<string> = new Set(['IMAGE_CORRUPT', 'IMAGE_UNSAFE', 'CHECKSUM_MISMATCH', 'SIZE_MISMATCH']);
 
 interface LayerTask {
   readonly options: VerifyOptions;

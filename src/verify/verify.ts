@@ -1,25 +1,14 @@
 // `verify`: is what a plan names all there and sound? Reads the source alone; no target is looked at.
 
-import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
-import type { Disk } from '../chain/disk.ts';
+import { checkLayers } from '../chain/check-layers.ts';
 import { resolveDisks } from '../chain/resolve.ts';
-import { startTally, type Tally } from '../chain/tally.ts';
-import { DatamoverError, type Problem, toDatamoverError } from '../errors.ts';
+import { toDatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
-import type { RestoreOptions } from '../restore/options.ts';
-import { secondsSince } from '../restore/run.ts';
-import type { VerifiedPvc, VerifyResult } from '../result.ts';
+import { secondsSince } from '../progress.ts';
+import type { VerifyResult } from '../result.ts';
+import type { VerifyOptions } from './options.ts';
 import { verifyData } from './read-staged.ts';
-import type { LayerFindings } from './read-streamed.ts';
-
-export interface VerifyOptions
-  extends Pick<
-    RestoreOptions,
-    'plan' | 'pvcs' | 'scratch' | 'concurrency' | 'partSize' | 'checksums' | 'env' | 'progress' | 'signal'
-  > {
-  /** Also read every object through: checksums and `qemu-img check`, one layer at a time, in scratch if there is one. */
-  readonly data: boolean;
-}
+import { Verdicts } from './verdicts.ts';
 
 /** Foreseen failures do not reject: they are in the document, each with its PVC where it concerns one. */
 export async function verifyPlan(options: VerifyOptions): Promise<VerifyResult> {
@@ -36,7 +25,7 @@ export async function verifyPlan(options: VerifyOptions): Promise<VerifyResult> 
 async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<void> {
   const { plan, pvcs, signal, progress } = options;
   progress.report({ type: 'phase-started', phase: 'preflight' });
-  await withSource(options, async (store) => {
+  await withSource({ ...options, source: options.plan.source }, async (store) => {
     const { disks, problems } = await resolveDisks(plan, store, { pvcs, signal });
     const { chains, problems: found } = await checkLayers(store, disks, { signal });
     verdicts.checked(disks, chains, [...problems, ...found]);
@@ -46,85 +35,4 @@ async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<vo
       verdicts.readThrough(chain);
     }
   });
-}
-
-/** What is known of each PVC so far. */
-class Verdicts {
-  readonly #names: readonly string[];
-  readonly #data: boolean;
-  readonly #problems: Problem[] = [];
-  readonly #suspicions: Problem[] = [];
-  readonly #disks = new Map<string, Disk>();
-  readonly #chains = new Map<string, { readonly chain: CheckedChain; readonly tally: Tally }>();
-
-  /** PVCs whose objects were all read through. */
-  readonly #readThrough = new Set<string>();
-
-  constructor({ plan, pvcs, data }: VerifyOptions) {
-    this.#data = data;
-    this.#names = plan.pvcs.map(({ name }) => name).filter((name) => pvcs === undefined || pvcs.includes(name));
-  }
-
-  checked(disks: readonly Disk[], chains: readonly CheckedChain[], problems: readonly Problem[]): void {
-    for (const disk of disks) this.#disks.set(disk.name, disk);
-    for (const chain of chains) {
-      this.#chains.set(chain.disk.name, { chain, tally: startTally(chain) });
-      for (const { layer, header } of chain.layers) {
-        if (header.features.dirty) this.#suspect(chain, `${layer.object} was not closed cleanly (dirty bit)`);
-      }
-    }
-    this.#problems.push(...problems);
-  }
-
-  read(chain: CheckedChain, index: number, { checked, outcome }: LayerFindings): void {
-    this.#chains.get(chain.disk.name)?.tally.checked[index]?.push(...checked);
-    if (outcome instanceof DatamoverError) this.#problems.push(...outcome.about(chain.disk.name).problems);
-    else if (outcome === 'leaks') this.#suspect(chain, `${chain.layers[index]?.info.key} has leaked clusters`);
-  }
-
-  readThrough({ disk }: CheckedChain): void {
-    this.#readThrough.add(disk.name);
-  }
-
-  #suspect({ disk }: CheckedChain, message: string): void {
-    const hint = 'a restore of it goes on; find out what wrote it so, and keep an older backup until then';
-    this.#suspicions.push({ pvc: disk.name, code: 'IMAGE_CORRUPT', message, hint });
-  }
-
-  /** Why a sound chain's data, which was to be read, was not read to its end. */
-  #unread(name: string, error: DatamoverError | undefined): Problem[] {
-    if (!this.#data || error === undefined || !this.#chains.has(name) || this.#readThrough.has(name)) return [];
-    const { code, message, hint } = error.problems[0] ?? error;
-    return [{ pvc: name, code, message: `its data was not read to the end: ${message}`, hint }];
-  }
-
-  document(seconds: number, error?: DatamoverError): VerifyResult {
-    const problems = [...this.#problems, ...(error?.problems ?? [])];
-    const first = problems[0];
-    const result = error?.code === 'CANCELLED' ? 'cancelled' : first === undefined ? 'ok' : 'failed';
-    const base = { version: 1 as const, result, seconds, problems } as const;
-    const pvcs = this.#names.map((name) => this.#verdict(name, problems, error));
-    if (first === undefined) return { ...base, pvcs };
-    const { code, message, hint } = first;
-    return { ...base, pvcs, error: { code, message, hint } };
-  }
-
-  #verdict(name: string, all: readonly Problem[], error: DatamoverError | undefined): VerifiedPvc {
-    const problems = all.filter(({ pvc }) => pvc === name);
-    const suspicions = [...this.#suspicions.filter(({ pvc }) => pvc === name), ...this.#unread(name, error)];
-    const known = this.#chains.get(name);
-    // What could not be looked at is not whole: nothing was proven of it.
-    const broken = problems.length > 0 || known === undefined;
-    return {
-      name,
-      verdict: broken ? 'broken' : suspicions.length > 0 ? 'suspect' : 'ok',
-      problems: [...problems, ...suspicions],
-      layers: (this.#disks.get(name)?.layers ?? []).map(({ checkpoint, object, size }, index) => ({
-        checkpoint,
-        object,
-        size: known?.chain.layers[index]?.info.size ?? size ?? null,
-        checked: known?.tally.checked[index] ?? [],
-      })),
-    };
-  }
 }

@@ -5,8 +5,8 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { readPlan } from '../../src/plan/read.ts';
 import { silentProgress } from '../../src/progress.ts';
-import { STRATEGIES } from '../../src/restore/options.ts';
 import { restore } from '../../src/restore/restore.ts';
+import { STRATEGIES } from '../../src/strategy.ts';
 
 /** A line of standard input. */
 export const caseSchema = z.object({ name: z.string(), plan: z.string(), strategy: z.enum(STRATEGIES) });

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { Phase } from '../../src/progress.ts';
-import type { Strategy } from '../../src/restore/options.ts';
+import type { Strategy } from '../../src/strategy.ts';
 import { MiB } from '../../src/units.ts';
 import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
 import { badDevice } from './bad-device.ts';

@@ -2,7 +2,7 @@
 // command goes on without --force.
 import { once } from 'node:events';
 import { type Test, test } from 'tap';
-import type { Strategy } from '../../src/restore/options.ts';
+import type { Strategy } from '../../src/strategy.ts';
 import { MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, madeBackup, uploadBucket } from '../helpers/backup.ts';
 import { BAD_DEVICE_TOOLS } from '../helpers/bad-device.ts';

@@ -13,7 +13,8 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
-import { findLeftovers, lookForWorkFolder } from '../../src/scratch/inspect.ts';
+import { lookForWorkFolder } from '../../src/scratch/inspect.ts';
+import { findLeftovers } from '../../src/scratch/report.ts';
 import { openWorkFolder, type WorkFolder } from '../../src/scratch/work-folder.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';

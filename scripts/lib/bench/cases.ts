@@ -1,6 +1,6 @@
 // Which contenders run on which data, one case after another.
 
-import { DEFAULT_CONCURRENCY } from '../../../src/inventory/open-source.ts';
+import { DEFAULT_CONCURRENCY } from '../../../src/staged/download.ts';
 import { GiB, MiB } from '../../../src/units.ts';
 import type { Call, CaseName } from './arguments.ts';
 import { type Bench, type CaseResult, compareContenders } from './compare.ts';

@@ -1,6 +1,6 @@
 // scripts/campaign's command line.
 import { parseArgs } from 'node:util';
-import { STRATEGIES, type Strategy } from '../../../src/restore/options.ts';
+import { STRATEGIES, type Strategy } from '../../../src/strategy.ts';
 
 export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] [--jobs N] [--strategy NAME]… [--output text|json]
 

@@ -1,7 +1,7 @@
 // What goes wrong in one run of the campaign: drawn from its seed alone, so that the seed replays it.
 
 import type { Phase } from '../../../src/progress.ts';
-import { STRATEGIES, type Strategy } from '../../../src/restore/options.ts';
+import { STRATEGIES, type Strategy } from '../../../src/strategy.ts';
 import { seededRandom } from '../../../test/helpers/random.ts';
 
 /** What is between the program and the store, in the attempts before things are mended. */

@@ -2,7 +2,7 @@
 
 import { mapBounded } from '../../../src/concurrency.ts';
 import { messageOf } from '../../../src/errors.ts';
-import { STRATEGIES } from '../../../src/restore/options.ts';
+import { STRATEGIES } from '../../../src/strategy.ts';
 import { type Call, HELP, parseCall } from './arguments.ts';
 import { type SharedBackup, shareBackups } from './backups.ts';
 import { describeRun } from './describe.ts';

@@ -1,18 +1,10 @@
 // `completion SHELL`: a completion script, made of the command tree itself.
 import { Argument, Command } from 'commander';
-import { bashCompletion } from '../completion/bash.ts';
-import { fishCompletion } from '../completion/fish.ts';
-import { type CompletionCommand, completionTree } from '../completion/tree.ts';
-import { zshCompletion } from '../completion/zsh.ts';
+import { SHELLS } from '../completion/completion.ts';
+import { completionTree } from '../completion/tree.ts';
 import { addHelp } from '../flags/help.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run } from '../session/session.ts';
-
-const SHELLS: ReadonlyMap<string, (commands: readonly CompletionCommand[]) => string> = new Map([
-  ['bash', bashCompletion],
-  ['zsh', zshCompletion],
-  ['fish', fishCompletion],
-]);
 
 export function completionCommand(run: Run): Command {
   const command = new Command('completion').addArgument(

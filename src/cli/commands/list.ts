@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import type { VmName } from '../../plan/plan.ts';
 import { parseText } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
-import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions, withSource } from '../flags/source.ts';
+import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { vmOption } from '../flags/vm.ts';
 import { withProgress } from '../progress/progress.ts';
 import { renderList } from '../render/list.ts';
@@ -54,9 +54,10 @@ export const listFailureDocument: FailureDocument = (error) => ({
 async function list({ vm, backup, ...flags }: Flags, session: Session): Promise<Outcome> {
   const source = parseSource(flags, session.cwd);
   const { listBucket } = await import('../../inventory/list.ts');
-  const { signal } = session;
+  const { withSource } = await import('../../inventory/open-source.ts');
+  const { env, signal } = session;
   const listing = await withProgress(session, undefined, (progress) =>
-    withSource(source, session, progress, (store) => listBucket(store, { vm, backup, progress, signal })),
+    withSource({ source, env, progress }, (store) => listBucket(store, { vm, backup, progress, signal })),
   );
   return { document: listing, text: renderList(listing, { now: session.now() }), problems: listing.problems };
 }

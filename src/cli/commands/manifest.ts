@@ -1,8 +1,8 @@
 // `manifest <plan>`: Kubernetes YAML that runs a plan in a cluster.
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { Manifest, ManifestOptions, ScratchChoice } from '../../kubernetes/manifest.ts';
-import { isObjectName } from '../../kubernetes/target-volume.ts';
-import type { Strategy } from '../../restore/options.ts';
+import type { Manifest } from '../../kubernetes/manifest.ts';
+import { isObjectName, type ManifestOptions, type ScratchChoice } from '../../kubernetes/options.ts';
+import type { Strategy } from '../../strategy.ts';
 import { parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
 import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';

@@ -5,7 +5,7 @@ import type { VmName } from '../../plan/plan.ts';
 import { parseText, scratchOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
-import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions, withSource } from '../flags/source.ts';
+import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { refuse } from '../flags/usage.ts';
 import { vmOption } from '../flags/vm.ts';
 import { withProgress } from '../progress/progress.ts';
@@ -78,15 +78,16 @@ function atHome({ name, target }: WantedPvc, cwd: string): WantedPvc {
 }
 
 async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, session: Session): Promise<Outcome> {
-  const { cwd, signal } = session;
+  const { cwd, env, signal } = session;
   const source = parseSource(flags, cwd);
   if (vm === undefined) {
     refuse('no VM was given', 'add --vm NAMESPACE/NAME; kubevirt-datamover list shows which there are');
   }
   const { draftPlan } = await import('../../draft/draft-plan.ts');
+  const { withSource } = await import('../../inventory/open-source.ts');
   const { readText } = await import('../../plan/yaml-text.ts');
   const { yaml } = await withProgress(session, undefined, (progress) =>
-    withSource(source, session, progress, (store) =>
+    withSource({ source, env, progress }, (store) =>
       draftPlan(store, {
         source,
         vm,

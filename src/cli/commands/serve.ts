@@ -2,8 +2,7 @@
 
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import type { Listen } from '../../qemu/nbd.ts';
-import type { Served } from '../../serve/serve.ts';
+import type { Served, ServeOptions } from '../../serve/serve.ts';
 import { formatBytes } from '../../units.ts';
 import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
@@ -80,7 +79,7 @@ async function serve(argument: string | undefined, flags: Flags, session: Sessio
   return { document, text: '', problems: [] };
 }
 
-function listenOf({ socket, port }: Flags, { cwd }: Session): Listen {
+function listenOf({ socket, port }: Flags, { cwd }: Session): ServeOptions['listen'] {
   if (socket !== undefined && port !== undefined) {
     refuse('--socket and --port do not go together', 'give one of them');
   }

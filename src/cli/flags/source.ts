@@ -2,9 +2,6 @@
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { PlanSource, S3Source } from '../../plan/plan.ts';
-import type { Progress } from '../../progress.ts';
-import type { ObjectStore } from '../../store/store.ts';
-import type { Session } from '../session/session.ts';
 import { parseText } from './flags.ts';
 import { given } from './given.ts';
 import type { HelpSection } from './help.ts';
@@ -76,22 +73,6 @@ export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
     }),
   };
   return s3;
-}
-
-/** Opens the source, its retries told as progress, and closes it however `work` ends. */
-export async function withSource<T>(
-  source: PlanSource,
-  { env }: Session,
-  progress: Progress,
-  work: (store: ObjectStore) => Promise<T>,
-): Promise<T> {
-  const { openSource } = await import('../../inventory/open-source.ts');
-  const store = await openSource(source, { env, onRetry: (event) => progress.report({ type: 'retry', ...event }) });
-  try {
-    return await work(store);
-  } finally {
-    await store.close();
-  }
 }
 
 function parseFolder(source: string, { source: _, ...others }: SourceFlags, cwd: string): PlanSource {

@@ -10,10 +10,9 @@
 // Bytes are whole numbers, rate is bytes a second.
 import type { ProgressEvent } from '../../progress.ts';
 import { isSaid, jsonLine } from '../session/log.ts';
-import type { ProgressOptions, ProgressView } from './progress.ts';
 import { ProgressState, paceOf, type RunningPhase } from './state.ts';
-import { isPhaseEvent } from './text.ts';
 import { Throttle } from './throttle.ts';
+import { isPhaseEvent, type ProgressOptions, type ProgressView } from './view.ts';
 import { levelOf } from './words.ts';
 
 export function jsonProgress({ stderr, now, level, phases }: ProgressOptions): ProgressView {

@@ -2,15 +2,16 @@
 import ora from 'ora';
 import { isSaid } from '../session/log.ts';
 import { printableLine } from '../session/printable.ts';
-import type { ProgressOptions, ProgressView } from './progress.ts';
 import { ProgressState } from './state.ts';
-import { eventLine, isPhaseEvent } from './text.ts';
-import { levelOf, liveLine } from './words.ts';
+import { isPhaseEvent, type ProgressOptions, type ProgressView } from './view.ts';
+import { eventLine, levelOf, liveLine } from './words.ts';
 
 /** A new line at most this often: figures that flicker cannot be read. */
 const UPDATE_MS = 200;
+
 /** Without news from the engine too: a rate that falls to 0 and the seconds that pass must show. */
 const TICK_MS = 1_000;
+
 /** What the spinner and its space take up, and one column that stays free so that no terminal wraps. */
 const SPINNER_COLUMNS = 3;
 

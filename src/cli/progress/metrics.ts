@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { DatamoverError, messageOf, systemCode } from '../../errors.ts';
 import type { Progress, ProgressEvent } from '../../progress.ts';
-import { isPhaseEvent, type PhaseEvent } from './text.ts';
+import { isPhaseEvent, type PhaseEvent } from './view.ts';
 
 /** Serves metrics on `port` of all interfaces while `work` runs. LISTEN_FAILED when the port cannot be had. */
 export async function withMetrics<T>(port: number, work: (progress: Progress) => Promise<T>): Promise<T> {

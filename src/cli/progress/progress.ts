@@ -1,26 +1,11 @@
 // Which way progress is told: a live line, text lines, or JSON lines; and the metrics beside it.
 import type { Progress } from '../../progress.ts';
-import type { LogLevel } from '../flags/flags.ts';
-import { cancelSignalOf, type TextStream } from '../session/context.ts';
+import { cancelSignalOf } from '../session/context.ts';
 import { isSaid } from '../session/log.ts';
 import type { Session } from '../session/session.ts';
 import { jsonProgress } from './json.ts';
 import { textProgress } from './text.ts';
-
-export interface ProgressView extends Progress {
-  /** Leaves the terminal as it was. */
-  close(): void;
-}
-
-export interface ProgressOptions {
-  readonly stderr: TextStream;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-  readonly level: LogLevel;
-  /** Tell of phases and bytes, not of warnings and PVCs alone. */
-  readonly phases: boolean;
-  readonly colour: boolean;
-}
+import type { ProgressView } from './view.ts';
 
 /** Runs `work` with the progress that the flags, the terminal and the environment ask for. */
 export async function withProgress<T>(

@@ -1,13 +1,11 @@
 // Progress as lines of text, for where no terminal is: a line when a phase begins, and one every ten seconds at most.
-import type { ProgressEvent } from '../../progress.ts';
 import { formatBytes, formatDuration } from '../../units.ts';
 import { isSaid } from '../session/log.ts';
 import { printableLine } from '../session/printable.ts';
-import type { ProgressOptions, ProgressView } from './progress.ts';
-import type { RunningPhase } from './state.ts';
-import { ProgressState } from './state.ts';
+import { ProgressState, type RunningPhase } from './state.ts';
 import { LINE_EVERY_MS, Throttle } from './throttle.ts';
-import { levelOf, progressText } from './words.ts';
+import { isPhaseEvent, type PhaseEvent, type ProgressOptions, type ProgressView } from './view.ts';
+import { eventLine, levelOf, progressText } from './words.ts';
 
 export function textProgress({ stderr, now, level, phases }: ProgressOptions): ProgressView {
   const state = new ProgressState();
@@ -31,15 +29,6 @@ export function textProgress({ stderr, now, level, phases }: ProgressOptions): P
     close() {},
   };
 }
-
-export type PhaseEvent = Extract<ProgressEvent, { type: 'phase-started' | 'bytes' | 'phase-finished' }>;
-
-export function isPhaseEvent(event: ProgressEvent): event is PhaseEvent {
-  return event.type === 'phase-started' || event.type === 'bytes' || event.type === 'phase-finished';
-}
-
-/** What is told in a line of its own. */
-export type ToldEvent = Exclude<ProgressEvent, PhaseEvent | { type: 'fetched' }>;
 
 interface Around {
   readonly state: ProgressState;
@@ -67,23 +56,4 @@ function phaseLine(event: PhaseEvent, { state, ended, now, throttle }: Around): 
   const mean =
     ended === undefined || ended.done === 0 ? '' : `, ${formatBytes(Math.round(ended.done / event.seconds))}/s`;
   return `${head} took ${formatDuration(event.seconds)}${mean}`;
-}
-
-/** The line for anything but a phase; the live view tells these too, above itself. */
-export function eventLine(event: ToldEvent, retries: number): string {
-  if (event.type === 'pvc-started') {
-    const layers = event.layers === 1 ? '1 layer' : `${event.layers} layers`;
-    const place = `${event.pvc} (${event.index} of ${event.count})`;
-    return `${place}: ${layers}, ${formatBytes(event.virtualSize)}, onto ${event.target}`;
-  }
-  if (event.type === 'pvc-finished') {
-    return `${event.pvc} (${event.index} of ${event.count}): ${event.state} after ${formatDuration(event.seconds)}`;
-  }
-  if (event.type === 'retry') {
-    const place = event.offset === undefined ? event.key : `${event.key} at ${event.offset}`;
-    const wait = formatDuration(event.waitMs / 1000);
-    return `retry ${event.attempt} of ${place} in ${wait}: ${event.reason} (${retries} so far)`;
-  }
-  const about = event.pvc === undefined ? '' : `${event.pvc}: `;
-  return event.type === 'warning' ? `warning: ${about}${event.message}` : `${about}${event.message}`;
 }

@@ -1,8 +1,9 @@
 // The words for each event and for the running phase: what people read, on a terminal or in a log.
 import type { ProgressEvent } from '../../progress.ts';
 import { formatBytes, formatDuration } from '../../units.ts';
-import type { LogLevel } from '../flags/flags.ts';
+import type { LogLevel } from '../session/global-flags.ts';
 import { type Pace, type ProgressState, paceOf, type RunningPhase } from './state.ts';
+import type { ToldEvent } from './view.ts';
 
 /** From which level on an event is told. */
 export function levelOf(event: ProgressEvent): LogLevel {
@@ -88,4 +89,23 @@ function isLeftSaid(pace: Pace): pace is Pace & { readonly secondsLeft: number }
 
 function fit(text: string, columns: number): string {
   return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 1))}…`;
+}
+
+/** The line for anything but a phase; the live view tells these too, above itself. */
+export function eventLine(event: ToldEvent, retries: number): string {
+  if (event.type === 'pvc-started') {
+    const layers = event.layers === 1 ? '1 layer' : `${event.layers} layers`;
+    const place = `${event.pvc} (${event.index} of ${event.count})`;
+    return `${place}: ${layers}, ${formatBytes(event.virtualSize)}, onto ${event.target}`;
+  }
+  if (event.type === 'pvc-finished') {
+    return `${event.pvc} (${event.index} of ${event.count}): ${event.state} after ${formatDuration(event.seconds)}`;
+  }
+  if (event.type === 'retry') {
+    const place = event.offset === undefined ? event.key : `${event.key} at ${event.offset}`;
+    const wait = formatDuration(event.waitMs / 1000);
+    return `retry ${event.attempt} of ${place} in ${wait}: ${event.reason} (${retries} so far)`;
+  }
+  const about = event.pvc === undefined ? '' : `${event.pvc}: `;
+  return event.type === 'warning' ? `warning: ${about}${event.message}` : `${about}${event.message}`;
 }

@@ -1,8 +1,7 @@
 // What is said on stderr besides progress: errors with their hints, as text or as JSON lines.
 import type { Problem } from '../../errors.ts';
-import type { GlobalFlags, LogLevel } from '../flags/flags.ts';
-import { LOG_LEVELS } from '../flags/flags.ts';
 import { type Context, inPod } from './context.ts';
+import { type GlobalFlags, LOG_LEVELS, type LogLevel } from './global-flags.ts';
 import { printable } from './printable.ts';
 
 export type LogFormat = 'text' | 'json';

@@ -1,9 +1,9 @@
 // One run of one command: does its work, prints what came of it, gives the exit status.
 import type { Command } from 'commander';
 import { toDatamoverError } from '../../errors.ts';
-import type { GlobalFlags } from '../flags/flags.ts';
 import { type Context, cancelSignalOf } from './context.ts';
 import { exitStatus } from './exit.ts';
+import type { GlobalFlags } from './global-flags.ts';
 import { chooseLogFormat, describeCause, describeProblems, isSaid, type LogFormat } from './log.ts';
 import { type FailureDocument, failedOutcome, failureDocument, type Outcome } from './outcome.ts';
 import { writeTerminationMessage } from './termination.ts';

@@ -3,12 +3,13 @@ import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortable } from '../../concurrency.ts';
 import { DatamoverError, systemCode } from '../../errors.ts';
+import type { RetryEvent } from '../../progress.ts';
 import { checkKey, checkPrefix } from '../key.ts';
 import { checkRange, tooLarge } from '../limits.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy, TransientError } from '../retry/policy.ts';
 import { type RetryContext, withRetries } from '../retry/retry.ts';
 import { WatchedSink } from '../retry/watched-sink.ts';
-import type { ObjectInfo, ObjectStore, ReadRange, RetryEvent, Sink } from '../store.ts';
+import type { ObjectInfo, ObjectStore, ReadRange, Sink } from '../store.ts';
 import { changedFile, type ObjectFile, withObjectFile } from './file.ts';
 import { listFolder } from './list.ts';
 

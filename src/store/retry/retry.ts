@@ -1,8 +1,8 @@
 // When a request is tried again and when it is given up: the promises of design section 8, for every store.
 import { sleep } from '../../concurrency.ts';
 import { DatamoverError } from '../../errors.ts';
+import type { RetryEvent } from '../../progress.ts';
 import { formatDuration } from '../../units.ts';
-import type { RetryEvent } from '../store.ts';
 import { Attempt } from './attempt.ts';
 import { patienceOf, type RetryPolicy, type SourceState, type Standing, TransientError, waitBound } from './policy.ts';
 

@@ -1,16 +1,10 @@
 // The files that a plan names for S3: the CA's certificates and the SSE-C key.
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { createSecureContext, getCACertificates } from 'node:tls';
 import { DatamoverError, systemCode } from '../../errors.ts';
+import type { TlsOptions } from '../http/connection.ts';
 import type { S3Options } from './options.ts';
-
-/** What TLS connections are made with. */
-export interface TlsOptions {
-  /** One for all: to read the certificates takes 18 ms of CPU, which each connection would cost otherwise. */
-  readonly secureContext: SecureContext;
-  readonly rejectUnauthorized: boolean;
-}
 
 /** Bytes of an SSE-C key: AES-256. */
 const SSE_KEY_BYTES = 32;

@@ -1,16 +1,16 @@
 // A backup in an S3 bucket. The SDK signs and reads XML, our own connections carry the bytes, `retry.ts` is patient.
 
+import type { RetryEvent } from '../../progress.ts';
 import { checkKey, checkPrefix } from '../key.ts';
 import { checkRange } from '../limits.ts';
 import { HighWater } from '../retry/high-water.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy, type SourceState, withStall } from '../retry/policy.ts';
 import { type RetryContext, withRetries } from '../retry/retry.ts';
-import type { ObjectStore, RetryEvent } from '../store.ts';
+import type { ObjectStore } from '../store.ts';
 import { getDocument } from './document.ts';
 import { headObject } from './head.ts';
 import { listObjects } from './list.ts';
-import type { Environment, S3Options } from './options.ts';
-import { readTimeoutMs } from './options.ts';
+import { type Environment, readTimeoutMs, type S3Options } from './options.ts';
 import { readObject } from './read.ts';
 import { S3Session } from './session.ts';
 

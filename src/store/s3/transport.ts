@@ -5,11 +5,11 @@ import { Agent as TlsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { abortable } from '../../concurrency.ts';
+import type { TlsOptions } from '../http/connection.ts';
 import type { Answer, Receiver } from '../http/exchange.ts';
 import { formatRequestHead, formatTarget } from '../http/message.ts';
 import { ConnectionPool } from '../http/pool.ts';
 import type { Sink } from '../store.ts';
-import type { TlsOptions } from './files.ts';
 import { type Destination, goesDirectly, type ProxyEnvironment } from './proxy.ts';
 
 type SdkRequest = Parameters<NodeHttpHandler['handle']>[0];

@@ -8,23 +8,12 @@
 // its first range, or when it is full: the ranges that share a piece lie close together in the guest too, since QEMU's backup writes in guest
 // order, but for 64 clusters at a time in any order. What turns out later to be needed of a region makes further pieces.
 import { KiB } from '../../units.ts';
+import type { PieceRange } from '../fetch/piece.ts';
 import type { RemoteLayer } from '../fetch/remote-layer.ts';
 import type { VisibleRange } from './forecast.ts';
 
 /** A gap that costs less time to fetch than another request. */
 export const MIN_GAP = 256 * KiB;
-
-export interface PieceRange {
-  readonly layer: RemoteLayer;
-  /** In the layer's object. */
-  readonly start: number;
-  readonly end: number;
-  /** Bytes of it that the guest shows. */
-  readonly visible: number;
-  /** Where its first and last range stand in the forecast. */
-  readonly first: number;
-  readonly last: number;
-}
 
 interface Region {
   readonly key: number;

@@ -3,11 +3,12 @@
 import { KiB, MiB } from '../../units.ts';
 import type { Arena, Memory } from '../fetch/arena.ts';
 import { type Begun, type DataReader, directReader } from '../fetch/data-reader.ts';
-import { Piece, PieceIndex } from '../fetch/piece.ts';
+import { Piece, type PieceRange } from '../fetch/piece.ts';
 import type { RemoteLayer } from '../fetch/remote-layer.ts';
 import type { Slots } from '../fetch/slots.ts';
-import { FetchPlan, type FetchPlanOptions, type PieceRange } from './fetch-plan.ts';
+import { FetchPlan, type FetchPlanOptions } from './fetch-plan.ts';
 import { type ForecastOptions, forecast } from './forecast.ts';
+import { PieceIndex } from './piece-index.ts';
 
 export interface WindowOptions extends Omit<ForecastOptions, 'signal'> {
   readonly arena: Arena;
@@ -21,15 +22,19 @@ export interface WindowOptions extends Omit<ForecastOptions, 'signal'> {
 /** One request's worth: with 16 at a time, two thirds of the default window are under way, one third waits to be read. */
 export const MAX_PIECE = 4 * MiB;
 const MIN_PIECE = 256 * KiB;
+
 /** How many whole pieces a window holds at least. */
 const MIN_PIECES = 24;
+
 /**
  * The forecast goes as far ahead of the readers as the window is large, so that all that is foreseen fits, but not over so many
  * ranges (of some 100 bytes each).
  */
 const AHEAD_RANGES = 128 * 1024;
+
 /** Of the window: pieces are cut when the forecast is so far past their first range. */
 const RIPE = 1 / 2;
+
 /** Of the window: what lies so far behind the readers is not waited for any more. (qemu-img reads up to 9 MiB out of order.) */
 const LEFT_BEHIND = 1 / 2;
 

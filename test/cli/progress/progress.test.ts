@@ -1,13 +1,13 @@
 // Progress as text lines, JSON lines and live line: clock and stream are given, so every character is known.
 import { stripVTControlCharacters } from 'node:util';
 import { test } from 'tap';
-import type { LogLevel } from '../../../src/cli/flags/flags.ts';
 import { jsonProgress } from '../../../src/cli/progress/json.ts';
 import { liveProgress } from '../../../src/cli/progress/live.ts';
-import type { ProgressOptions, ProgressView } from '../../../src/cli/progress/progress.ts';
 import { ProgressState } from '../../../src/cli/progress/state.ts';
 import { textProgress } from '../../../src/cli/progress/text.ts';
+import type { ProgressOptions, ProgressView } from '../../../src/cli/progress/view.ts';
 import { liveLine } from '../../../src/cli/progress/words.ts';
+import type { LogLevel } from '../../../src/cli/session/global-flags.ts';
 import type { ProgressEvent } from '../../../src/progress.ts';
 import { GiB, MiB } from '../../../src/units.ts';
 import { RecordedStream } from '../../helpers/text-stream.ts';

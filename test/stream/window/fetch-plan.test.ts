@@ -1,8 +1,9 @@
 // From visible ranges to pieces: everything visible is fetched, hidden gaps are not, in the order of need.
 import fc from 'fast-check';
 import { type Test, test } from 'tap';
+import type { PieceRange } from '../../../src/stream/fetch/piece.ts';
 import type { RemoteLayer } from '../../../src/stream/fetch/remote-layer.ts';
-import { FetchPlan, MIN_GAP, type PieceRange } from '../../../src/stream/window/fetch-plan.ts';
+import { FetchPlan, MIN_GAP } from '../../../src/stream/window/fetch-plan.ts';
 import { KiB, MiB } from '../../../src/units.ts';
 import { requires } from '../../helpers/requires.ts';
 import { checkedChain, withChain } from '../../helpers/served-chain.ts';

@@ -1,0 +1,88 @@
+// Collects what is found of each PVC, and gives the verdicts.
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { Disk } from '../chain/disk.ts';
+import { startTally, type Tally } from '../chain/tally.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import type { VerifiedPvc, VerifyResult } from '../result.ts';
+import type { LayerFindings, VerifyOptions } from './options.ts';
+
+/** What is known of each PVC so far. */
+export class Verdicts {
+  readonly #names: readonly string[];
+  readonly #data: boolean;
+  readonly #problems: Problem[] = [];
+  readonly #suspicions: Problem[] = [];
+  readonly #disks = new Map<string, Disk>();
+  readonly #chains = new Map<string, { readonly chain: CheckedChain; readonly tally: Tally }>();
+
+  /** PVCs whose objects were all read through. */
+  readonly #readThrough = new Set<string>();
+
+  constructor({ plan, pvcs, data }: VerifyOptions) {
+    this.#data = data;
+    this.#names = plan.pvcs.map(({ name }) => name).filter((name) => pvcs === undefined || pvcs.includes(name));
+  }
+
+  checked(disks: readonly Disk[], chains: readonly CheckedChain[], problems: readonly Problem[]): void {
+    for (const disk of disks) this.#disks.set(disk.name, disk);
+    for (const chain of chains) {
+      this.#chains.set(chain.disk.name, { chain, tally: startTally(chain) });
+      for (const { layer, header } of chain.layers) {
+        if (header.features.dirty) this.#suspect(chain, `${layer.object} was not closed cleanly (dirty bit)`);
+      }
+    }
+    this.#problems.push(...problems);
+  }
+
+  read(chain: CheckedChain, index: number, { checked, outcome }: LayerFindings): void {
+    this.#chains.get(chain.disk.name)?.tally.checked[index]?.push(...checked);
+    if (outcome instanceof DatamoverError) this.#problems.push(...outcome.about(chain.disk.name).problems);
+    else if (outcome === 'leaks') this.#suspect(chain, `${chain.layers[index]?.info.key} has leaked clusters`);
+  }
+
+  readThrough({ disk }: CheckedChain): void {
+    this.#readThrough.add(disk.name);
+  }
+
+  #suspect({ disk }: CheckedChain, message: string): void {
+    const hint = 'a restore of it goes on; find out what wrote it so, and keep an older backup until then';
+    this.#suspicions.push({ pvc: disk.name, code: 'IMAGE_CORRUPT', message, hint });
+  }
+
+  /** Why a sound chain's data, which was to be read, was not read to its end. */
+  #unread(name: string, error: DatamoverError | undefined): Problem[] {
+    if (!this.#data || error === undefined || !this.#chains.has(name) || this.#readThrough.has(name)) return [];
+    const { code, message, hint } = error.problems[0] ?? error;
+    return [{ pvc: name, code, message: `its data was not read to the end: ${message}`, hint }];
+  }
+
+  document(seconds: number, error?: DatamoverError): VerifyResult {
+    const problems = [...this.#problems, ...(error?.problems ?? [])];
+    const first = problems[0];
+    const result = error?.code === 'CANCELLED' ? 'cancelled' : first === undefined ? 'ok' : 'failed';
+    const base = { version: 1 as const, result, seconds, problems } as const;
+    const pvcs = this.#names.map((name) => this.#verdict(name, problems, error));
+    if (first === undefined) return { ...base, pvcs };
+    const { code, message, hint } = first;
+    return { ...base, pvcs, error: { code, message, hint } };
+  }
+
+  #verdict(name: string, all: readonly Problem[], error: DatamoverError | undefined): VerifiedPvc {
+    const problems = all.filter(({ pvc }) => pvc === name);
+    const suspicions = [...this.#suspicions.filter(({ pvc }) => pvc === name), ...this.#unread(name, error)];
+    const known = this.#chains.get(name);
+    // What could not be looked at is not whole: nothing was proven of it.
+    const broken = problems.length > 0 || known === undefined;
+    return {
+      name,
+      verdict: broken ? 'broken' : suspicions.length > 0 ? 'suspect' : 'ok',
+      problems: [...problems, ...suspicions],
+      layers: (this.#disks.get(name)?.layers ?? []).map(({ checkpoint, object, size }, index) => ({
+        checkpoint,
+        object,
+        size: known?.chain.layers[index]?.info.size ?? size ?? null,
+        checked: known?.tally.checked[index] ?? [],
+      })),
+    };
+  }
+}
