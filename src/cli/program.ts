@@ -74,22 +74,25 @@ export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stder
   addHelp(program, {
     summary: 'restore KubeVirt disks from incremental backups',
     about:
-      'Restores the disks of KubeVirt virtual machines from incremental qcow2 backups in object storage, or in a folder ' +
-      'that is a copy of it.\nEverything is checked before the first byte is written to any target.',
+      'Restores the disks of KubeVirt virtual machines from incremental qcow2 backups in object storage, or in a ' +
+      'directory that is a copy of it.\nChecks everything before it writes to any target.',
     examples: [
-      { says: 'what is there?', command: 'kubevirt-datamover list --source s3://backups/velero-kubevirt-datamover' },
       {
-        says: "a plan for a VM's newest backup; the source may also be a folder",
+        says: 'show the backups in a bucket',
+        command: 'kubevirt-datamover list --source s3://backups/velero-kubevirt-datamover',
+      },
+      {
+        says: 'create a plan for the newest backup of a VM; the source may also be a directory',
         command:
           'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover --vm demo/web \\\n' +
           '    --pvc rootdisk=/dev/vg/rootdisk > plan.yaml',
       },
       {
-        says: 'check it all, write nothing',
+        says: 'check everything, write nothing',
         command: 'kubevirt-datamover restore plan.yaml --scratch /var/tmp/scratch --dry-run',
       },
       {
-        says: 'restore; a scratch folder that is missing is made',
+        says: 'restore; creates the scratch directory if it is missing',
         command: 'kubevirt-datamover restore plan.yaml --scratch /var/tmp/scratch',
       },
     ],

@@ -8,13 +8,13 @@ import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const MISUSES: readonly { readonly args: readonly string[]; readonly message: RegExp; readonly hint: RegExp }[] = [
-  { args: [], message: /^no command was given$/, hint: /kubevirt-datamover restore plan\.yaml/ },
+  { args: [], message: /^no command given$/, hint: /kubevirt-datamover restore plan\.yaml/ },
   { args: ['restor', 'plan.yaml'], message: /unknown command 'restor'/, hint: /did you mean restore\?/ },
   { args: ['plan.yaml'], message: /unknown command 'plan\.yaml'/, hint: /kubevirt-datamover restore plan\.yaml/ },
   { args: ['restore', 'p', '--forse'], message: /unknown option '--forse'/, hint: /did you mean --force\?/ },
   { args: ['--outptu', 'restore'], message: /unknown option '--outptu'/, hint: /did you mean --output\?/ },
-  { args: ['restore'], message: /no plan was given/, hint: /kubevirt-datamover plan/ },
-  { args: ['restore', ''], message: /no plan was given/, hint: /kubevirt-datamover plan/ },
+  { args: ['restore'], message: /no plan given/, hint: /kubevirt-datamover plan/ },
+  { args: ['restore', ''], message: /no plan given/, hint: /kubevirt-datamover plan/ },
   { args: ['restore', 'a', 'b'], message: /too many arguments/, hint: /restore --help/ },
   {
     args: ['restore', 'p', '--strategy', 'strem'],
@@ -24,7 +24,7 @@ const MISUSES: readonly { readonly args: readonly string[]; readonly message: Re
   { args: ['restore', 'p', '--verify', 'all'], message: /--verify.*none, compare/, hint: /restore --help/ },
   { args: ['restore', 'p', '--concurrency', '0'], message: /--concurrency.*1 to 256/, hint: /restore --help/ },
   { args: ['restore', 'p', '--concurrency', '257'], message: /--concurrency.*1 to 256/, hint: /restore --help/ },
-  { args: ['restore', 'p', '--concurrency', '1e2'], message: /--concurrency.*whole number/, hint: /restore --help/ },
+  { args: ['restore', 'p', '--concurrency', '1e2'], message: /--concurrency.*integer/, hint: /restore --help/ },
   { args: ['restore', 'p', '--part-size', '16MB'], message: /--part-size.*size such as 16Mi/, hint: /restore --help/ },
   {
     args: ['restore', 'p', '--part-size', '1'],
@@ -37,7 +37,7 @@ const MISUSES: readonly { readonly args: readonly string[]; readonly message: Re
   { args: ['restore', 'p', '--pvc'], message: /--pvc.*argument missing/, hint: /restore --help/ },
   { args: ['restore', 'p', '--pvc', ''], message: /--pvc.*is empty/, hint: /restore --help/ },
   { args: ['restore', 'p', '--log-level', 'loud'], message: /--log-level.*error, warn, info, debug/, hint: /--help/ },
-  { args: ['verify'], message: /no plan was given/, hint: /kubevirt-datamover plan/ },
+  { args: ['verify'], message: /no plan given/, hint: /kubevirt-datamover plan/ },
   { args: ['completion'], message: /missing required argument 'shell'/, hint: /completion --help/ },
   { args: ['completion', 'tcsh'], message: /bash, zsh, fish/, hint: /completion --help/ },
 ];

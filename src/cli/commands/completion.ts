@@ -16,7 +16,7 @@ export function completionCommand(run: Run): Command {
     examples: [
       { says: 'bash, in this session', command: 'source <(kubevirt-datamover completion bash)' },
       {
-        says: 'zsh, for good; the folder must be in $fpath',
+        says: 'zsh, permanently; the directory must be in $fpath',
         command: 'kubevirt-datamover completion zsh > ~/.zfunc/_kubevirt-datamover',
       },
       {

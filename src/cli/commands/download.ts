@@ -13,9 +13,9 @@ export function downloadCommand(run: Run): Command {
   addHelp(command, {
     summary: 'restore one disk, configured by environment variables',
     about:
-      "Does what restore does for one disk, configured as the OADP operator's download pod is: a drop-in for its " +
-      "command. A pod's target volume is its own: a target that is not blank is overwritten, as with restore --force, " +
-      'and missing parent folders of a file target are made.',
+      "Restores one disk, configured by the same environment variables as the OADP operator's download pod. " +
+      'Overwrites a target that is not blank, like restore --force, since the target volume belongs to the pod, and ' +
+      'creates missing parent directories of a file target.',
     examples: [
       { says: "in the operator's pod, with its environment", command: 'kubevirt-datamover download' },
       {
@@ -47,10 +47,10 @@ function describeDataDownload({ name, uid }: { readonly name?: string; readonly 
 }
 
 const ENVIRONMENT = {
-  title: 'Environment (each begins with KUBEVIRT_DM_; one that is empty counts as unset)',
+  title: 'Environment (prefix KUBEVIRT_DM_; an empty variable counts as unset)',
   lines: [
-    'BSL_PROVIDER                        aws, or an S3-compatible one',
-    'BSL_BUCKET, BSL_PREFIX, BSL_REGION  where the backup lies; the prefix is used as it is',
+    'BSL_PROVIDER                        aws or an S3-compatible provider',
+    'BSL_BUCKET, BSL_PREFIX, BSL_REGION  location of the backup; the prefix is used unchanged',
     'BSL_S3_URL, BSL_S3_FORCE_PATH_STYLE, BSL_INSECURE_SKIP_TLS_VERIFY, BSL_PROFILE',
     'BSL_CA_CERT                         PEM text',
     'BSL_CUSTOMER_KEY_ENCRYPTION_FILE    32 bytes (SSE-C)',
@@ -58,7 +58,7 @@ const ENVIRONMENT = {
     'VM_NAME, VM_NAMESPACE, VELERO_BACKUP_NAME',
     'TARGET_VOLUME                       the disk',
     'TARGET_PATH                         default /restore-data/disk.raw',
-    'TARGET_IS_BLOCK_DEVICE              true refuses a path that is no block device',
+    'TARGET_IS_BLOCK_DEVICE              true: accept only a block device',
     'SCRATCH_PATH                        default /scratch',
     'DATADOWNLOAD_NAME, DATADOWNLOAD_UID logged',
   ],

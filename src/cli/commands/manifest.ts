@@ -32,9 +32,9 @@ export function manifestCommand(run: Run): Command {
   addHelp(command, {
     summary: 'print Kubernetes YAML that runs a plan in a cluster',
     about:
-      'Prints a ConfigMap with the plan and one Job per PVC of it; Kubernetes spreads and retries them. The target of ' +
-      'a PVC is the path that its pod sees: a block device (/dev/…), or a file (….img) for a PVC with a file system. The ' +
-      'PVC in the cluster has the name that the plan gives it, or the one that --target-pvc says.\n' +
+      'Prints a ConfigMap with the plan and one Job for each of its PVCs; Kubernetes schedules and retries the Jobs. ' +
+      'The target of a PVC is the path inside its pod: a block device (/dev/…), or a file (….img) for a PVC with a ' +
+      'file system. The PVC in the cluster has the name of the PVC in the plan, or the name set with --target-pvc.\n' +
       'Pods run without root, without capabilities and with a read-only root file system.',
     examples: [
       {
@@ -52,10 +52,10 @@ export function manifestCommand(run: Run): Command {
       {
         title: 'Volumes without root',
         lines: [
-          "The container runtime must give devices to the pod's user: containerd and CRI-O do with",
-          'device_ownership_from_security_context = true (OpenShift Virtualization sets it).',
-          'Where they do not: --run-as-root.',
-          'Outside of OpenShift, volumes with a file system (scratch too) need --fs-group 65532.',
+          "The container runtime must make devices accessible to the pod's user: containerd and CRI-O with",
+          'device_ownership_from_security_context = true (set by OpenShift Virtualization).',
+          'Otherwise use --run-as-root.',
+          'Outside OpenShift, volumes with a file system (including scratch) need --fs-group 65532.',
         ],
       },
       STRATEGIES_SECTION,
@@ -68,28 +68,24 @@ export function manifestCommand(run: Run): Command {
 
 function manifestOptions(): Option[] {
   return [
-    new Option('--image <image>', "the program's image").makeOptionMandatory().argParser(parseImage),
-    new Option('--namespace <name>', 'the namespace of the target PVCs').argParser(parseObjectName),
-    new Option('--service-account <name>', 'the service account of the pods').argParser(parseObjectName),
-    new Option('--secret <name>', 'the Secret with the files that the plan names, else with the key cloud').argParser(
+    new Option('--image <image>', 'container image of kubevirt-datamover').makeOptionMandatory().argParser(parseImage),
+    new Option('--namespace <name>', 'namespace of the target PVCs').argParser(parseObjectName),
+    new Option('--service-account <name>', 'service account of the pods').argParser(parseObjectName),
+    new Option('--secret <name>', 'Secret with the files that the plan names, or with the key cloud').argParser(
       parseObjectName,
     ),
     strategyOption(),
-    new Option('--scratch-class <name>', 'the storage class of the scratch volumes').argParser(parseObjectName),
-    new Option('--scratch-size <size>', 'their size, e.g. 50Gi, instead of what the plan needs').argParser(
+    new Option('--scratch-class <name>', 'storage class of the scratch volumes').argParser(parseObjectName),
+    new Option('--scratch-size <size>', 'size of the scratch volumes (default: computed from the plan)').argParser(
       parseSize({ min: 2 ** 20, max: 2 ** 53 - 1 }),
     ),
-    new Option('--scratch-pvc <pvc>', 'a PVC for scratch that is there: a new pod goes on where one stopped').argParser(
+    new Option('--scratch-pvc <pvc>', 'existing PVC for scratch; a retried pod resumes from it').argParser(
       parseObjectName,
     ),
-    new Option('--target-pvc <name=pvc>', 'the PVC in the cluster for a PVC of the plan; may be repeated').argParser(
-      parseClaim,
-    ),
+    new Option('--target-pvc <name=pvc>', 'PVC in the cluster for a PVC of the plan; repeatable').argParser(parseClaim),
     new Option('--force', 'overwrite targets that are not blank'),
     new Option('--run-as-root', 'run as uid 0, still without capabilities'),
-    new Option('--fs-group <gid>', 'the group that may write to volumes').argParser(
-      parseInteger({ min: 1, max: 999_999_999 }),
-    ),
+    new Option('--fs-group <gid>', 'group that owns the volumes').argParser(parseInteger({ min: 1, max: 999_999_999 })),
   ];
 }
 
@@ -124,21 +120,21 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
 function chooseScratch({ strategy, scratchPvc, scratchClass, scratchSize }: Flags): ScratchChoice {
   const volume = scratchClass !== undefined || scratchSize !== undefined;
   if (strategy === 'stream' && (volume || scratchPvc !== undefined)) {
-    refuse('--strategy stream needs no scratch', 'leave --scratch-class, --scratch-size and --scratch-pvc out');
+    refuse('--strategy stream needs no scratch', 'remove --scratch-class, --scratch-size and --scratch-pvc');
   }
   if (scratchPvc === undefined) {
     return { kind: 'ephemeral', ...given({ storageClass: scratchClass, size: scratchSize }) };
   }
   if (volume) {
     refuse(
-      '--scratch-pvc names a PVC that is there; --scratch-class and --scratch-size are for one that is made',
-      'leave out one or the other',
+      '--scratch-pvc cannot be combined with --scratch-class or --scratch-size',
+      'use --scratch-pvc for an existing PVC, the others for a new one',
     );
   }
   return { kind: 'claim', claim: scratchPvc };
 }
 
-/** The comment above it all: what a person does with this. */
+/** The comment above the objects: how to apply and watch them. */
 function explain({ planId }: Manifest, { namespace, secret }: ManifestOptions): string {
   const kubectl = namespace === undefined ? 'kubectl' : `kubectl -n ${namespace}`;
   const selector = `-l kubevirt-datamover/plan=${planId}`;
@@ -147,14 +143,14 @@ function explain({ planId }: Manifest, { namespace, secret }: ManifestOptions): 
     `  apply:    ${kubectl} apply -f FILE`,
     `  watch:    ${kubectl} get jobs,pods ${selector}`,
     `  logs:     ${kubectl} logs --prefix --follow ${selector}`,
-    `  why not:  ${kubectl} describe pods ${selector}`,
+    `  debug:    ${kubectl} describe pods ${selector}`,
     `  remove:   ${kubectl} delete jobs,configmaps ${selector}`,
-    ...(secret === undefined ? [] : [`The Secret ${secret} must be there already.`]),
+    ...(secret === undefined ? [] : [`The Secret ${secret} must already exist.`]),
   ].join('\n');
 }
 
 function parseImage(value: string): string {
-  if (/\s/.test(parseText(value))) throw new InvalidArgumentError('It is no name of an image.');
+  if (/\s/.test(parseText(value))) throw new InvalidArgumentError('It must be an image name.');
   return value;
 }
 

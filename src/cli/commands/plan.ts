@@ -41,14 +41,14 @@ export function planCommand(run: Run): Command {
     )
     .addOption(scratchOption());
   addHelp(command, {
-    summary: 'write a plan from a backup in the bucket',
+    summary: 'create a plan from a backup',
     about:
-      'Looks the disks of a VM up in a backup, checks their chains, and prints a plan that restore runs as it is: every ' +
-      'layer with its size, and in comments what will be fetched and the scratch that each strategy needs.\n' +
-      'A disk without a target gets a placeholder, which restore refuses until it is replaced.',
+      'Finds the disks of a VM in a backup, checks their chains, and prints a plan for restore: every layer with its ' +
+      'size and, in comments, the bytes to fetch and the scratch space that each strategy needs.\n' +
+      'A disk without a target gets a placeholder. Replace it before the restore.',
     examples: [
       {
-        says: 'the newest backup of a VM, all its disks; fill the targets in before the restore',
+        says: 'newest backup of a VM, all disks; set the targets before the restore',
         command: 'kubevirt-datamover plan --source ./bucket --vm demo/web > plan.yaml',
       },
       {
@@ -81,7 +81,7 @@ async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, s
   const { cwd, env, signal } = session;
   const source = parseSource(flags, cwd);
   if (vm === undefined) {
-    refuse('no VM was given', 'add --vm NAMESPACE/NAME; kubevirt-datamover list shows which there are');
+    refuse('no VM given', 'add --vm NAMESPACE/NAME; `kubevirt-datamover list` shows the VMs');
   }
   const { draftPlan } = await import('../../draft/draft-plan.ts');
   const { withSource } = await import('../../inventory/open-source.ts');

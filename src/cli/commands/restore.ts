@@ -16,19 +16,19 @@ interface Flags extends RestoreFlags {
 export function restoreCommand(run: Run): Command {
   const command = new Command('restore')
     .argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input')
-    .addOption(pvcOption('restore just this PVC of the plan; may be repeated'))
+    .addOption(pvcOption('restore only this PVC of the plan; repeatable'))
     .addOption(new Option('--force', 'overwrite targets that are not blank'));
   for (const option of restoreOptions()) command.addOption(option);
   addHelp(command, {
-    summary: 'restore the PVCs of a plan onto their targets',
+    summary: 'restore the PVCs of a plan to their targets',
     about:
-      'Restores every PVC of a plan, in its order, onto block devices or raw files. All of the plan is checked before ' +
-      'the first byte is written: objects, chains, targets, scratch; all problems are told together.\n' +
-      'The VMs that use the targets must be stopped. A run that was interrupted goes on when the same command is ' +
-      'started again. The result goes to stdout, everything else to stderr.',
+      'Restores the PVCs of the plan, in order, to block devices or raw files. Checks all objects, chains, targets and ' +
+      'scratch space before it writes anything, and reports every problem found.\n' +
+      'To resume an interrupted restore, run the same command again. Stop the VMs that use the targets first. ' +
+      'The result goes to stdout, everything else to stderr.',
     examples: [
       {
-        says: 'what would be done; nothing is written',
+        says: 'print what would be done, write nothing',
         command: 'kubevirt-datamover restore plan.yaml --scratch ./scratch --dry-run',
       },
       {
@@ -46,9 +46,9 @@ export function restoreCommand(run: Run): Command {
       {
         title: 'Environment',
         lines: [
-          'KUBEVIRT_DM_SCRATCH_PATH    the scratch folder when neither --scratch nor the plan names one;',
+          'KUBEVIRT_DM_SCRATCH_PATH    scratch directory, if neither --scratch nor the plan names one;',
           '                            then /scratch, if it exists',
-          'KUBEVIRT_DM_TERMINATION_LOG where a pod leaves its last words (/dev/termination-log)',
+          'KUBEVIRT_DM_TERMINATION_LOG file for the termination message (default /dev/termination-log)',
           'NO_COLOR, TERM=dumb         no colour, no live view',
         ],
       },

@@ -22,35 +22,35 @@ export function restoreOptions(): Option[] {
   return [
     strategyOption(),
     scratchOption(),
-    new Option('--verify <how>', 'afterwards: none, or compare the whole target with the backup')
+    new Option('--verify <how>', 'after the restore, compare the target with the backup')
       .choices(['none', 'compare'])
       .default('none', 'none'),
-    new Option('--no-resume', 'do not go on where an interrupted run stopped'),
-    new Option('--dry-run', 'check everything, say what would be done, write nothing'),
+    new Option('--no-resume', 'ignore saved progress and start over'),
+    new Option('--dry-run', 'run all checks, print what would be done, write nothing'),
     ...readingOptions(),
     windowOption(),
-    new Option('--no-checksums', "do not check the plan's sha256 nor the store's checksums"),
+    new Option('--no-checksums', 'do not verify the checksums of the plan and the store'),
     reportOption(),
     new Option('--metrics-port <port>', 'serve Prometheus metrics on this port').argParser(parsePort),
   ];
 }
 
 export function strategyOption(): Option {
-  return new Option('--strategy <name>', 'how the bytes travel; see Strategies')
+  return new Option('--strategy <name>', 'restore strategy, see Strategies')
     .choices(STRATEGIES)
     .default('staged', 'staged');
 }
 
-export function scratchOption(description = 'folder for intermediates'): Option {
+export function scratchOption(description = 'directory for temporary files'): Option {
   return new Option('--scratch <dir>', description).argParser(parseText);
 }
 
-export function windowOption(description = 'bytes that stream may hold fetched ahead; 96Mi when not given'): Option {
+export function windowOption(description = 'read-ahead buffer of stream (default 96Mi)'): Option {
   return new Option('--window <size>', description).argParser(parseSize({ min: 16 * MiB, max: 64 * GiB }));
 }
 
 export function concurrencyOption(): Option {
-  const description = 'ranged reads at a time, 1 to 256; 16 when not given';
+  const description = 'concurrent range requests, 1 to 256 (default 16)';
   return new Option('--concurrency <n>', description).argParser(parseInteger({ min: 1, max: 256 }));
 }
 
@@ -58,14 +58,14 @@ export function concurrencyOption(): Option {
 export function readingOptions(): Option[] {
   return [
     concurrencyOption(),
-    new Option('--part-size <size>', 'bytes of one ranged read; 16Mi when not given').argParser(
+    new Option('--part-size <size>', 'size of one range request (default 16Mi)').argParser(
       parseSize({ min: 64 * KiB, max: GiB }),
     ),
   ];
 }
 
 export function reportOption(): Option {
-  return new Option('--report <file>', 'write the JSON result to this file as well').argParser(parseText);
+  return new Option('--report <file>', 'also write the JSON result to this file').argParser(parseText);
 }
 
 export function pvcOption(description: string): Option {
@@ -95,7 +95,7 @@ export function parseInteger({ min, max }: { readonly min: number; readonly max:
   return (value) => {
     const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
     if (number >= min && number <= max) return number;
-    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    throw new InvalidArgumentError(`It must be an integer from ${min} to ${max}.`);
   };
 }
 

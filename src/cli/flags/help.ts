@@ -50,17 +50,17 @@ function sectionText({ title, lines }: HelpSection): string {
 export const STRATEGIES_SECTION: HelpSection = {
   title: 'Strategies',
   lines: [
-    'staged      layers are downloaded to scratch, rebased there, converted onto the target',
-    'staged-raw  as staged, but a raw image is made in scratch first: nothing touches the',
-    '            target until the whole image has been rebuilt and checked',
-    'stream      no scratch: layers are read from the source while they are converted',
+    'staged      downloads the layers to scratch, rebases them, converts the disk to the target',
+    'staged-raw  like staged, but builds the raw image in scratch first and writes to the',
+    '            target only after it is complete and checked',
+    'stream      needs no scratch: reads the layers from the source during the restore',
   ],
 };
 
 export const AWS_SECTION: HelpSection = {
   title: 'Credentials',
   lines: [
-    "The plan's credentialsFile (or --credentials-file) and profile; without them AWS's own chain:",
+    "The plan's credentialsFile (or --credentials-file) and profile; without them the AWS chain:",
     'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ~/.aws, a web identity, the machine.',
     'HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured.',
   ],

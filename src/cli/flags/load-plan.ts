@@ -17,8 +17,8 @@ const MAX_PLAN_BYTES = 64 * MiB;
 /** USAGE without a plan, PLAN_INVALID as `readPlan` says. */
 export async function loadPlan(argument: string | undefined, session: Session): Promise<LoadedPlan> {
   if (argument === undefined || argument === '') {
-    throw new DatamoverError('USAGE', 'no plan was given', {
-      hint: 'name the plan file, or - for standard input; to have one written: kubevirt-datamover plan --help',
+    throw new DatamoverError('USAGE', 'no plan given', {
+      hint: 'name the plan file, or - for standard input; to create one: kubevirt-datamover plan --help',
     });
   }
   const { readPlan } = await import('../../plan/read.ts');
@@ -38,7 +38,8 @@ async function readStandardInput({ stdin, stderr, signal }: Session): Promise<st
     for await (const chunk of stdin) {
       const bytes = Buffer.from(chunk);
       size += bytes.length;
-      if (size > MAX_PLAN_BYTES) throw new DatamoverError('PLAN_INVALID', 'standard input is no plan: over 64 MiB');
+      if (size > MAX_PLAN_BYTES)
+        throw new DatamoverError('PLAN_INVALID', 'standard input: invalid plan: larger than 64 MiB');
       chunks.push(bytes);
     }
   } finally {

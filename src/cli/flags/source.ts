@@ -22,15 +22,15 @@ export interface SourceFlags {
 export function sourceOptions(): Option[] {
   const text = (flags: string, description: string): Option => new Option(flags, description).argParser(parseText);
   return [
-    text('--source <place>', 's3://bucket/prefix, or a folder that holds checkpoints/ and manifests/'),
-    text('--endpoint <url>', 'where S3 is, when it is not AWS'),
+    text('--source <place>', 's3://BUCKET/PREFIX, or a directory with checkpoints/ and manifests/'),
+    text('--endpoint <url>', 'S3 endpoint, if not AWS'),
     text('--region <name>', 'region of the bucket'),
-    new Option('--path-style', 'address the bucket in the path, as most other S3 servers want it'),
+    new Option('--path-style', 'put the bucket in the URL path, as most servers except AWS need'),
     text('--profile <name>', 'profile in the credentials file'),
     text('--credentials-file <file>', 'credentials, AWS ini format'),
-    text('--ca-file <file>', 'certificates to trust, PEM'),
-    new Option('--insecure-skip-tls-verify', 'trust any certificate'),
-    text('--sse-customer-key-file <file>', 'key of objects encrypted with SSE-C, 32 bytes'),
+    text('--ca-file <file>', 'CA certificates to trust, PEM'),
+    new Option('--insecure-skip-tls-verify', 'do not verify the server certificate'),
+    text('--sse-customer-key-file <file>', 'SSE-C key of the objects, 32 bytes'),
   ];
 }
 
@@ -45,16 +45,19 @@ export const SOURCE_SECTION: HelpSection = {
 /** The source that the flags name. USAGE when there is none, or when flags do not go together. */
 export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
   const { source } = flags;
-  if (source === undefined) refuse('no source was given', 'add --source s3://BUCKET/PREFIX, or --source FOLDER');
+  if (source === undefined) refuse('no source given', 'add --source s3://BUCKET/PREFIX or --source DIR');
   if (!/^s3:\/\//i.test(source)) return parseFolder(source, flags, cwd);
   const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(source) ?? [];
-  if (bucket === '') refuse(`--source ${source} names no bucket`, 'as in s3://BUCKET/PREFIX');
+  if (bucket === '') refuse(`invalid --source ${source}: no bucket`, 'use s3://BUCKET/PREFIX');
   const { endpoint } = flags;
   if (endpoint !== undefined && !(/^https?:\/\/[^/]/i.test(endpoint) && URL.canParse(endpoint))) {
-    refuse(`--endpoint ${endpoint} is no http or https URL`, 'as in https://s3.example.com');
+    refuse(`invalid --endpoint ${endpoint}: not an http or https URL`, 'use a URL such as https://s3.example.com');
   }
   if (endpoint !== undefined && new URL(endpoint).username + new URL(endpoint).password !== '') {
-    refuse('--endpoint holds a user or a password', 'give credentials with --credentials-file, or in the environment');
+    refuse(
+      'invalid --endpoint: contains a user name or password',
+      'pass credentials with --credentials-file or in the environment',
+    );
   }
   const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(cwd, path));
   const s3: S3Source = {
@@ -77,9 +80,11 @@ export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
 
 function parseFolder(source: string, { source: _, ...others }: SourceFlags, cwd: string): PlanSource {
   const url = /^([a-z][a-z0-9+.-]*):\/\//i.exec(source);
-  if (url !== null) refuse(`--source ${source}: ${url[1]} is not supported`, 's3://BUCKET/PREFIX, or a folder');
+  if (url !== null)
+    refuse(`invalid --source ${source}: ${url[1]} is not supported`, 'use s3://BUCKET/PREFIX or a directory');
   const s3Flags = sourceOptions().filter((option) => option.attributeName() in others);
   const names = s3Flags.map((option) => option.long).join(', ');
-  if (names !== '') refuse(`${names} with the folder ${source}: that is for s3://`, 'leave it out, or name the bucket');
+  if (names !== '')
+    refuse(`${names} cannot be combined with the directory ${source}`, 'remove it, or use --source s3://BUCKET/PREFIX');
   return { kind: 'directory', directory: resolve(cwd, source) };
 }

@@ -13,7 +13,7 @@ export function isAnswer(error: CommanderError): boolean {
 export function usageError(error: CommanderError, command: Command, { cwd }: { readonly cwd: string }): DatamoverError {
   const help = `see: ${fullName(command)} --help`;
   if (error.code === 'commander.help') {
-    return new DatamoverError('USAGE', 'no command was given', {
+    return new DatamoverError('USAGE', 'no command given', {
       hint: 'to restore: kubevirt-datamover restore plan.yaml',
     });
   }

@@ -14,13 +14,11 @@ export interface GlobalFlags {
 
 export function globalOptions(): Option[] {
   return [
-    new Option('--output <format>', 'what stdout gets: text for people, json for scripts')
-      .choices(['text', 'json'])
-      .default('text', 'text'),
-    new Option('--log-level <level>', 'how much is told on stderr').choices(LOG_LEVELS).default('info', 'info'),
-    new Option('--log-format <format>', 'how it is told; auto is json in a pod, else text')
+    new Option('--output <format>', 'output format (default text)').choices(['text', 'json']).default('text', 'text'),
+    new Option('--log-level <level>', 'log level').choices(LOG_LEVELS).default('info', 'info'),
+    new Option('--log-format <format>', 'log format; auto: json inside a pod, else text')
       .choices(['auto', 'text', 'json'])
       .default('auto', 'auto'),
-    new Option('--no-progress', 'tell nothing of phases and bytes'),
+    new Option('--no-progress', 'disable progress output'),
   ];
 }

@@ -138,9 +138,9 @@ test('a lost layer: list tells it and goes on, verify calls the disk broken, res
 });
 
 const SOURCE_MISUSES: readonly { readonly args: readonly string[]; readonly message: RegExp }[] = [
-  { args: ['list'], message: /no source was given/ },
-  { args: ['plan', '--source', bucket], message: /no VM was given/ },
-  { args: ['list', '--source', 's3://'], message: /names no bucket/ },
+  { args: ['list'], message: /no source given/ },
+  { args: ['plan', '--source', bucket], message: /no VM given/ },
+  { args: ['list', '--source', 's3://'], message: /no bucket/ },
   { args: ['list', '--source', 'gs://bucket'], message: /gs is not supported/ },
   {
     args: ['list', '--source', bucket, '--profile', 'x', '--endpoint', 'https://y'],
