@@ -26,7 +26,8 @@ const HOUSE: Readonly<Record<string, Room>> = {
   store: { may: '', doors: 'store key limits' },
   'store/retry': { may: 'store', doors: 'all' },
   'store/http': { may: 'store store/retry', doors: 'connection exchange message pool' },
-  'store/s3': { may: 'store store/retry store/http', doors: 's3' },
+  'store/aws': { may: '', doors: 'environment identity identity-types named-file settings' },
+  'store/s3': { may: 'store store/retry store/http store/aws', doors: 's3' },
   'store/directory': { may: 'store store/retry', doors: 'directory' },
   scratch: {
     may: '',

@@ -1,70 +1,130 @@
-// Where the S3 keys come from: the plan's credentials file, the environment handed in, or the SDK's own chain.
-import type { AwsCredentialIdentityProvider } from '@smithy/types';
-import { DatamoverError } from '../../errors.ts';
-import { readNamedFile } from './files.ts';
-import type { Environment, S3Options } from './options.ts';
+// How the keys of an identity are had: as they are, or asked for through the SDK's own ways, fenced as all of its clients are.
+import type { AwsCredentialIdentity, AwsCredentialIdentityProvider } from '@smithy/types';
+import { DatamoverError, messageOf } from '../../errors.ts';
+import type { Environment } from '../aws/environment.ts';
+import { type IdentityOptions, readIdentity } from '../aws/identity.ts';
+import { type Container, type Identity, noCredentials, type UserSource } from '../aws/identity-types.ts';
+import { fencedConfig, SILENT } from './sdk-config.ts';
+import type { S3Transport } from './transport.ts';
+
+export interface CredentialSettings {
+  readonly region: string;
+  readonly fips: boolean;
+  readonly dualstack: boolean;
+  readonly stsEndpoint: string | undefined;
+  readonly transport: S3Transport;
+}
 
 /**
- * Keys of an ini file that would run a program, or get keys from places that a file taken from a cluster has no business
- * with. The SDK would follow each of them.
- */
-const REFUSED = /^(credential_process|credential_source|sso_.*|login_session|mfa_serial|services|endpoint_url.*)$/;
-
-/**
- * The provider to give to the SDK, or undefined for its default chain (with `profile`, where the plan names one). PLAN_INVALID for a
- * credentials file that cannot be read, lacks the profile, or would run a program.
+ * The provider to give to the SDK. It reads files and variables again whenever keys are asked for: whoever mounts the file may
+ * have renewed them. Rejects with PLAN_INVALID for a file or profile that cannot be used; the provider does so too, and with
+ * ACCESS_DENIED where there are no keys.
  */
 export async function chooseCredentials(
-  { credentialsFile, profile }: S3Options,
+  options: IdentityOptions,
   env: Environment,
-): Promise<AwsCredentialIdentityProvider | undefined> {
-  if (credentialsFile !== undefined) return await fromFile(credentialsFile, profile ?? 'default');
-  const accessKeyId = oneLine(env.AWS_ACCESS_KEY_ID);
-  const secretAccessKey = oneLine(env.AWS_SECRET_ACCESS_KEY);
-  // As in the SDK's chain: a profile that is asked for wins over keys in the environment.
-  const byProfile = profile !== undefined || (env.AWS_PROFILE ?? '') !== '';
-  if (byProfile || !accessKeyId || !secretAccessKey) return undefined;
-  const sessionToken = oneLine(env.AWS_SESSION_TOKEN);
-  return async () => ({ accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) });
+  settings: CredentialSettings,
+): Promise<AwsCredentialIdentityProvider> {
+  try {
+    await readIdentity(options, env);
+  } catch (error) {
+    // That there are no keys is told with the first object that needs them, beside all else that is wrong.
+    if (!(error instanceof DatamoverError) || error.code !== 'ACCESS_DENIED') throw error;
+  }
+  return async () => await keysOf(await readIdentity(options, env), settings);
 }
 
-/** A Secret that was made with `echo` ends with a line break, which is no part of a key. */
-function oneLine(value: string | undefined): string | undefined {
-  return value?.replace(/[\r\n]+$/, '');
+type Keys = AwsCredentialIdentity;
+
+async function keysOf(identity: Identity, settings: CredentialSettings): Promise<Keys> {
+  const sdk = await import('@aws-sdk/credential-providers');
+  switch (identity.kind) {
+    case 'keys': {
+      const { kind: _, ...keys } = identity;
+      return keys;
+    }
+    case 'web-identity': {
+      const { tokenFile: webIdentityTokenFile, roleArn, sessionName: roleSessionName = SESSION_NAME } = identity;
+      const clientConfig = stsConfig(settings);
+      return await sdk.fromTokenFile({ webIdentityTokenFile, roleArn, roleSessionName, clientConfig })();
+    }
+    case 'role': {
+      const { roleArn, sessionName = SESSION_NAME, externalId, seconds } = identity;
+      return await sdk.fromTemporaryCredentials({
+        masterCredentials: await keysOf(identity.source, settings),
+        params: {
+          RoleArn: roleArn,
+          RoleSessionName: sessionName,
+          ...(externalId === undefined ? {} : { ExternalId: externalId }),
+          ...(seconds === undefined ? {} : { DurationSeconds: seconds }),
+        },
+        clientConfig: stsConfig(settings),
+      })();
+    }
+    case 'container':
+      return await orNone('the container credentials service', () => sdk.fromHttp(containerOptions(identity))());
+    case 'instance':
+      return await orNone('the metadata service of the machine', () => sdk.fromInstanceMetadata({ logger: SILENT })());
+    default:
+      return await keysOfUser(identity, settings);
+  }
 }
 
-async function fromFile(file: string, profile: string): Promise<AwsCredentialIdentityProvider> {
-  const text = (await readNamedFile(file, 'credentials file')).toString('utf8');
-  checkCredentialsFile(text, file, profile);
-  const { fromIni } = await import('@aws-sdk/credential-providers');
-  return async (properties) => {
-    // Read again whenever keys are asked for: whoever mounts the file may have renewed them.
-    const now = (await readNamedFile(file, 'credentials file')).toString('utf8');
-    checkCredentialsFile(now, file, profile);
-    // No other file: the user's own ~/.aws/config would be merged in.
-    return await fromIni({ filepath: file, configFilepath: '/dev/null', profile, ignoreCache: true })(properties);
+/** The session of a role that nothing names, as the role's owner sees it. */
+const SESSION_NAME = 'kubevirt-datamover';
+
+function stsConfig({ region, stsEndpoint, transport, ...which }: CredentialSettings) {
+  return {
+    ...fencedConfig(stsEndpoint === undefined ? which : { fips: false, dualstack: false }),
+    maxAttempts: 3,
+    region,
+    requestHandler: transport,
+    ...(stsEndpoint === undefined ? {} : { endpoint: stsEndpoint }),
   };
 }
 
-/** Refuses what must not be followed; PLAN_INVALID. */
-export function checkCredentialsFile(text: string, file: string, profile: string): void {
-  const sections: string[] = [];
-  for (const line of text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)) {
-    const section = /^\s*\[\s*([^\]]*?)\s*\]/.exec(line)?.[1];
-    if (section !== undefined) sections.push(section.replace(/^profile\s+/, ''));
-    const key = /^\s*([^=\s#;]+)\s*=/.exec(line)?.[1]?.toLowerCase();
-    if (key === undefined || !REFUSED.test(key)) continue;
-    throw new DatamoverError('PLAN_INVALID', `the credentials file ${file} holds ${key}, which is not followed`, {
-      hint: 'give the keys themselves (aws_access_key_id, aws_secret_access_key) or role_arn with web_identity_token_file; to run a program for keys, put it into your own ~/.aws/config and name no credentialsFile',
-    });
+/** What is empty rather than missing is not looked for in the environment. */
+function containerOptions({ relativeUri = '', fullUri = '', token = '', tokenFile = '' }: Container) {
+  return {
+    awsContainerCredentialsRelativeUri: relativeUri,
+    awsContainerCredentialsFullUri: fullUri,
+    awsContainerAuthorizationToken: token,
+    awsContainerAuthorizationTokenFile: tokenFile,
+    logger: SILENT,
+  };
+}
+
+/** Programs and logins of the user's own files, which the SDK reads itself. */
+async function keysOfUser({ kind, profile, files }: UserSource, settings: CredentialSettings): Promise<Keys> {
+  const sdk = await import('@aws-sdk/credential-providers');
+  const { config, credentials } = files.paths;
+  const { fips, dualstack, transport } = settings;
+  const init = {
+    profile,
+    ignoreCache: true,
+    // No file is as good as an empty one.
+    configFilepath: config ?? '/dev/null',
+    filepath: credentials ?? '/dev/null',
+    // Not the region: a login has its own.
+    clientConfig: { ...fencedConfig({ fips, dualstack }), maxAttempts: 3, requestHandler: transport },
+  };
+  const where = `[${profile}] of ${files.files.join(' and ')}`;
+  if (kind === 'process') {
+    // The error quotes the command line, which may hold a password, and what the program printed.
+    return await sdk
+      .fromProcess(init)()
+      .catch(() => {
+        throw noCredentials(`credential_process of ${where} failed; run its command to see why`);
+      });
   }
-  if (sections.includes(profile)) return;
-  const held = sections.length === 0 ? 'no section at all' : sections.map((name) => `[${name}]`).join(', ');
-  throw new DatamoverError(
-    'PLAN_INVALID',
-    `the credentials file ${file} has no section [${profile}]; it holds ${held}`,
-    {
-      hint: 'name the section to use as source.s3.profile',
-    },
-  );
+  return await orNone(where, () => (kind === 'login' ? sdk.fromLoginCredentials(init) : sdk.fromSSO(init))());
+}
+
+/** ACCESS_DENIED for whatever goes wrong: none of these says in a way of its own that it has no keys. */
+async function orNone(where: string, ask: () => Promise<Keys>): Promise<Keys> {
+  try {
+    return await ask();
+  } catch (error) {
+    throw noCredentials(`${where}: ${messageOf(error).split('\n', 1)[0]}`);
+  }
 }

@@ -173,11 +173,6 @@ function oddKeys(error: unknown, { where }: FailureContext): DatamoverError {
 
 /** What the SDK finds wrong before it asks anything. */
 function fromSettings(error: Error): Error {
-  if (/^Region is missing/.test(error.message)) {
-    return new DatamoverError('PLAN_INVALID', 'no S3 region is known', {
-      hint: 'give region (source.s3.region, --region) or set AWS_REGION; with an endpoint of your own any region will do',
-    });
-  }
   if (error.name === 'EndpointError' || error.name === 'InvalidBucketName') {
     return new DatamoverError('PLAN_INVALID', `the bucket's name, region and endpoint do not fit: ${error.message}`, {
       hint: 'check bucket, region and endpoint; a server of your own usually wants forcePathStyle: true',

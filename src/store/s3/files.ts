@@ -1,72 +1,72 @@
 // The files that a plan names for S3: the CA's certificates and the SSE-C key.
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, getCACertificates } from 'node:tls';
-import { DatamoverError, systemCode } from '../../errors.ts';
+import { DatamoverError } from '../../errors.ts';
+import { readNamedFile } from '../aws/named-file.ts';
+import type { Settings } from '../aws/settings.ts';
 import type { TlsOptions } from '../http/connection.ts';
+import { readCertificates } from './certificates.ts';
 import type { S3Options } from './options.ts';
 
 /** Bytes of an SSE-C key: AES-256. */
 const SSE_KEY_BYTES = 32;
 
-/** The system's certificates and the plan's. PLAN_INVALID for a CA file that cannot be read or holds no certificate. */
-export async function readTlsOptions(options: S3Options): Promise<TlsOptions> {
+/**
+ * Node's certificates and the plan's, or where the plan has none those of `caBundle`. PLAN_INVALID for a CA file that cannot be
+ * read or holds no certificate; USAGE where a variable or the user's own file names it.
+ */
+export async function readTlsOptions(options: S3Options, caBundle: Settings['caBundle']): Promise<TlsOptions> {
   const extra: string[] = [];
   if (options.caFile !== undefined) {
-    const text = (await readNamedFile(options.caFile, 'CA file')).toString('utf8');
-    checkCertificates(text, `the CA file ${options.caFile}`);
-    extra.push(text);
+    extra.push(...readCertificates(await readNamedFile(options.caFile, 'CA file'), options.caFile));
   }
   if (options.caPem !== undefined && options.caPem.trim() !== '') {
-    checkCertificates(options.caPem, 'the CA certificate given as text');
-    extra.push(options.caPem);
+    extra.push(...readCertificates(Buffer.from(options.caPem), 'the CA certificate given as text'));
   }
+  if (extra.length === 0 && options.insecureSkipTLSVerify !== true) extra.push(...(await readBundle(caBundle)));
   // `ca` replaces Node's own list, so that this has to be added again.
   const ca = extra.length === 0 ? {} : { ca: [...getCACertificates('default'), ...extra] };
   return { secureContext: createSecureContext(ca), rejectUnauthorized: options.insecureSkipTLSVerify !== true };
 }
 
-/** The SSE-C key, or undefined when none is named. PLAN_INVALID when it cannot be read or is not 32 bytes long. */
+async function readBundle(caBundle: Settings['caBundle']): Promise<string[]> {
+  if (caBundle === undefined) return [];
+  const { file, namedBy } = caBundle;
+  if (namedBy === 'SSL_CERT_FILE') {
+    // OpenSSL and Go pass over one that they cannot use, and many a system sets it for all programs.
+    return await readFile(file)
+      .then((bytes) => readCertificates(bytes, file))
+      .catch(() => []);
+  }
+  const bytes = await readNamedFile(file, 'CA bundle', { code: 'USAGE', namedBy });
+  return readCertificates(bytes, `${file} (${namedBy})`, 'USAGE');
+}
+
+/**
+ * The SSE-C key, or undefined when none is named. As the operator reads it: 32 bytes, or 32 bytes and line breaks at the end.
+ * PLAN_INVALID when it cannot be read or is neither.
+ */
 export async function readSseKey({ sseCustomerKeyFile: file }: S3Options): Promise<Uint8Array | undefined> {
   if (file === undefined) return undefined;
   const key = await readNamedFile(file, 'SSE-C key file');
   if (key.length === SSE_KEY_BYTES) return key;
-  throw new DatamoverError('PLAN_INVALID', `the SSE-C key file ${file} has ${key.length} bytes, not ${SSE_KEY_BYTES}`, {
-    hint: 'it must hold the raw key: no base64 or hex, no line break at its end',
-  });
+  let end = key.length;
+  while (end > SSE_KEY_BYTES && (key[end - 1] === 0x0a || key[end - 1] === 0x0d)) end -= 1;
+  if (end === SSE_KEY_BYTES) return key.subarray(0, end);
+  throw new DatamoverError(
+    'PLAN_INVALID',
+    `${file}: invalid SSE-C key: expected ${SSE_KEY_BYTES} bytes, got ${key.length}`,
+    {
+      hint: sseKeyHint(key),
+    },
+  );
 }
 
-/** A file that the plan names; PLAN_INVALID when it cannot be read. */
-export async function readNamedFile(file: string, what: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === undefined) throw error;
-    const why = code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`;
-    throw new DatamoverError('PLAN_INVALID', `the ${what} ${file} ${why}`, {
-      hint: 'check the path in the plan, that the file is mounted here, and that this user may read it',
-      cause: error,
-    });
-  }
-}
-
-function checkCertificates(pem: string, what: string): void {
-  const blocks = pem.match(/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END [^-]*-----/g) ?? [];
-  try {
-    if (blocks.length > 0) {
-      for (const block of blocks) new X509Certificate(block);
-      return;
-    }
-  } catch (error) {
-    throw noCertificate(`${what} holds a damaged certificate`, error);
-  }
-  throw noCertificate(`${what} holds no PEM certificate`);
-}
-
-function noCertificate(message: string, cause?: unknown): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', message, {
-    hint: 'it must hold one or more blocks of -----BEGIN CERTIFICATE-----',
-    ...(cause === undefined ? {} : { cause }),
-  });
+function sseKeyHint(key: Buffer): string {
+  const text = key.toString('latin1').trim();
+  if (/^[A-Za-z0-9+/]{43}=$/.test(text))
+    return 'it is base64: decode it with `base64 -d FILE > KEY` and name that file';
+  if (/^[0-9a-fA-F]{64}$/.test(text))
+    return 'it is hexadecimal: decode it with `xxd -r -p FILE > KEY` and name that file';
+  return 'the file must hold the raw key of 32 bytes; a line break after it is ignored';
 }

@@ -1,5 +1,9 @@
 // What a plan says of an S3 source, and the parts of it that are refused before anything is asked.
 import { DatamoverError } from '../../errors.ts';
+import { type Environment, variable } from '../aws/environment.ts';
+import type { Settings } from '../aws/settings.ts';
+
+export type { Environment } from '../aws/environment.ts';
 
 /** The plan's `source.s3`; file names are absolute. */
 export interface S3Options {
@@ -18,15 +22,6 @@ export interface S3Options {
   readonly insecureSkipTLSVerify?: boolean;
   /** 32 bytes. */
   readonly sseCustomerKeyFile?: string;
-}
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The plan's endpoint, else the environment's (in the SDK's order); undefined for AWS's own. */
-export function chooseEndpoint(options: S3Options, env: Environment): string | undefined {
-  if (options.endpoint !== undefined) return options.endpoint;
-  if (env.AWS_IGNORE_CONFIGURED_ENDPOINT_URLS === 'true') return undefined;
-  return firstSet(env.AWS_ENDPOINT_URL_S3, env.AWS_ENDPOINT_URL);
 }
 
 /** The endpoint as a URL, or undefined for AWS's own. PLAN_INVALID for one that holds a password or is no http(s) URL. */
@@ -50,16 +45,20 @@ export function checkEndpoint(endpoint: string | undefined): URL | undefined {
 }
 
 /**
- * The region to sign for, or undefined to let the SDK look into its configuration files. Servers other than AWS's take any,
- * so that one is made up rather than asked for when an endpoint is given. PLAN_INVALID for what is no region's name.
+ * The region to sign for. Servers other than AWS's take any, so that one is made up rather than asked for when an endpoint is
+ * given. PLAN_INVALID for an invalid name, and for none at all.
  */
-export function chooseRegion(options: S3Options, env: Environment): string | undefined {
-  const known = firstSet(options.region, env.AWS_REGION, env.AWS_DEFAULT_REGION);
-  if (known === undefined) return chooseEndpoint(options, env) === undefined ? undefined : 'us-east-1';
+export function chooseRegion({ region, endpoint }: Pick<Settings, 'region' | 'endpoint'>): string {
+  if (region === undefined) {
+    if (endpoint !== undefined) return 'us-east-1';
+    throw new DatamoverError('PLAN_INVALID', 'no S3 region is known', {
+      hint: 'give region (source.s3.region, --region) or set AWS_REGION; with an endpoint of your own any region will do',
+    });
+  }
   // What the SDK takes.
-  if (/^(?!-)[A-Za-z0-9-]{1,63}(?<!-)$/.test(known)) return known;
-  throw new DatamoverError('PLAN_INVALID', `the S3 region ${JSON.stringify(known)} is none`, {
-    hint: 'a region is letters, digits and -, as in us-east-1; look for a space or a line break in it (source.s3.region, AWS_REGION)',
+  if (/^(?!-)[A-Za-z0-9-]{1,63}(?<!-)$/.test(region)) return region;
+  throw new DatamoverError('PLAN_INVALID', `invalid S3 region ${JSON.stringify(region)}`, {
+    hint: 'a region is letters, digits and -, as in us-east-1; check source.s3.region, AWS_REGION and region in the credentials file for a space or a line break',
   });
 }
 
@@ -86,17 +85,13 @@ export function normalPrefix({ prefix }: S3Options): string {
   return bare === '' ? '' : `${bare}/`;
 }
 
-function firstSet(...values: readonly (string | undefined)[]): string | undefined {
-  return values.find((value) => value !== undefined && value !== '');
-}
-
 const READ_TIMEOUT = 'KUBEVIRT_DM_READ_TIMEOUT_SECONDS';
 const MOST_READ_TIMEOUT_SECONDS = 3600;
 
 /** Milliseconds, or undefined when the environment sets none; an empty variable counts as unset. USAGE for what is no number of seconds. */
 export function readTimeoutMs(env: Environment): number | undefined {
-  const text = env[READ_TIMEOUT];
-  if (text === undefined || text === '') return undefined;
+  const text = variable(env, READ_TIMEOUT);
+  if (text === undefined) return undefined;
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (seconds > 0 && seconds <= MOST_READ_TIMEOUT_SECONDS) return seconds * 1000;
   throw new DatamoverError(

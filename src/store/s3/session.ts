@@ -3,6 +3,7 @@
 import type * as Sdk from '@aws-sdk/client-s3';
 import { abortable } from '../../concurrency.ts';
 import { DatamoverError } from '../../errors.ts';
+import { readSettings } from '../aws/settings.ts';
 import type { Receiver } from '../http/exchange.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import type { RetryPolicy, SourceState } from '../retry/policy.ts';
@@ -13,7 +14,6 @@ import { readSseKey, readTlsOptions } from './files.ts';
 import {
   checkBucket,
   checkEndpoint,
-  chooseEndpoint,
   choosePathStyle,
   chooseRegion,
   type Environment,
@@ -22,6 +22,7 @@ import {
 } from './options.ts';
 import { readProxyEnvironment } from './proxy.ts';
 import { GuardedReceiver } from './receiver.ts';
+import { FENCED_S3, fencedConfig } from './sdk-config.ts';
 import { S3Transport, type SendOptions } from './transport.ts';
 
 export interface SessionOptions {
@@ -62,36 +63,37 @@ export class S3Session {
 
   static async open(options: S3Options, { concurrency, policy, source, env }: SessionOptions): Promise<S3Session> {
     checkBucket(options);
-    const endpoint = chooseEndpoint(options, env);
+    const settings = await readSettings(options, env);
+    const { endpoint } = settings;
     const url = checkEndpoint(endpoint);
-    const region = chooseRegion(options, env);
     const proxies = readProxyEnvironment(env);
-    const tls = await readTlsOptions(options);
+    const region = chooseRegion(settings);
+    const tls = await readTlsOptions(options, url?.protocol === 'http:' ? undefined : settings.caBundle);
     const sseKey = await readSseKey(options);
-    const credentials = await chooseCredentials(options, env);
+    const transport = new S3Transport({
+      tls,
+      proxies,
+      keep: concurrency,
+      connectMs: policy.connectMs,
+      answerMs: policy.stallMs,
+      onAnswer: () => {
+        source.answered = true;
+      },
+    });
+    const credentials = await chooseCredentials(options, env, { ...settings, region, transport });
     const sdk = await import('@aws-sdk/client-s3');
     const client = new sdk.S3Client({
-      requestHandler: new S3Transport({
-        tls,
-        proxies,
-        keep: concurrency,
-        connectMs: policy.connectMs,
-        answerMs: policy.stallMs,
-        onAnswer: () => {
-          source.answered = true;
-        },
-      }),
+      ...fencedConfig(settings),
+      ...FENCED_S3,
+      region,
+      credentials,
+      requestHandler: transport,
       maxAttempts: 1,
-      // Ranged answers may carry the whole object's checksum, and the SDK would compare it with the part.
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      requestChecksumCalculation: 'WHEN_REQUIRED',
       forcePathStyle: choosePathStyle(options, url),
-      logger: SILENT,
-      ...(region === undefined ? {} : { region }),
       ...(endpoint === undefined ? {} : { endpoint }),
-      ...(credentials === undefined ? {} : { credentials }),
-      ...(credentials !== undefined || options.profile === undefined ? {} : { profile: options.profile }),
     });
+    // It passes a trace id of the environment on (AWS Lambda's).
+    client.middlewareStack.remove('recursionDetectionMiddleware');
     return new S3Session(sdk, client, { ...options, ...(endpoint === undefined ? {} : { endpoint }) }, sseKey);
   }
 
@@ -212,6 +214,3 @@ export class S3Session {
     return { Bucket: this.#options.bucket, Key: `${this.prefix}${key}`, ...this.#sse };
   }
 }
-
-/** The SDK would warn on the console, which is the progress view's. */
-const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };

@@ -88,17 +88,29 @@ test('a credentials file that cannot be used', async (t) => {
   t.match(missing.message, file);
   const texts: [string, RegExp][] = [
     [`[default]\ncredential_process = touch ${witness}\n`, /credential_process/],
-    [`[default]\naws_access_key_id=a\n[other]\n Credential_Process=touch ${witness}\n`, /credential_process/],
     [`[default]\nsso_session = corp\n`, /sso_session/],
     ['[default]\ncredential_source = Ec2InstanceMetadata\n', /credential_source/],
-    ['[other]\naws_access_key_id=a\n', /no section \[default\]; it holds \[other\]/],
-    ['aws_access_key_id=a\n', /no section at all/],
+    ['[other]\naws_access_key_id=a\n', /section \[default\] not found in .*, which has \[other\]/],
+    ['aws_access_key_id=a\n', /:1: no section found/],
   ];
   for (const [text, why] of texts) {
     writeFileSync(file, text);
     const error = await rejectsWith(t, 'PLAN_INVALID', () => open(base), JSON.stringify(text));
     t.match(error.message, why);
   }
+  writeFileSync(
+    file,
+    `[default]\naws_access_key_id=a\naws_secret_access_key=b\n[other]\n Credential_Process=touch ${witness}\n`,
+  );
+  const other = await rejectsWith(t, 'PLAN_INVALID', () => open({ ...base, profile: 'other' }));
+  t.match(other.message, `${file}:5: credential_process of [other] is not followed`);
+  const unused = await open(base);
+  await t.rejects(
+    unused.head('object', { signal }),
+    { code: 'SOURCE_UNREACHABLE' },
+    'a profile that is not used is none of its business',
+  );
+  await unused.close();
   t.notOk(existsSync(witness), 'nothing was run');
 });
 
@@ -178,11 +190,8 @@ test('a service that gives no keys and no answer', async (t) => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
-  const before = process.env.AWS_ENDPOINT_URL_STS;
-  process.env.AWS_ENDPOINT_URL_STS = `http://127.0.0.1:${address.port}`;
+  const env = { AWS_ENDPOINT_URL_STS: `http://127.0.0.1:${address.port}` };
   t.teardown(() => {
-    if (before === undefined) delete process.env.AWS_ENDPOINT_URL_STS;
-    else process.env.AWS_ENDPOINT_URL_STS = before;
     for (const socket of sockets) socket.destroy();
     server.close();
   });
@@ -201,14 +210,14 @@ test('a service that gives no keys and no answer', async (t) => {
     ['read', (store, signal) => readAll(store, 'k', { ...range, signal })],
   ];
   for (const [name, ask] of asks) {
-    const store = await openS3Store(options, { concurrency: 2, env: {}, policy });
+    const store = await openS3Store(options, { concurrency: 2, env, policy });
     const began = performance.now();
     await rejectsWith(t, 'SOURCE_UNREACHABLE', () => ask(store, signal), name);
     t.ok(performance.now() - began < 5_000, `${name} is given up`);
     await store.close();
     const patient = await openS3Store(options, {
       concurrency: 2,
-      env: {},
+      env,
       policy: { ...policy, unansweredMs: 60_000 },
     });
     const stop = new AbortController();
@@ -316,7 +325,11 @@ test('objects under a key of the customer (SSE-C)', async (t) => {
     ['right', key],
     ['wrong', patternedBytes(32, 8)],
     ['line', Buffer.concat([key, Buffer.from('\n')])],
+    ['lines', Buffer.concat([key, Buffer.from('\r\n\r\n')])],
     ['base64', Buffer.from(key.toString('base64'))],
+    ['hex', Buffer.from(`${key.toString('hex')}\n`)],
+    ['33', Buffer.concat([key, Buffer.from('x')])],
+    ['31', key.subarray(1)],
   ];
   for (const [name, content] of keys) writeFileSync(join(folder, name), content);
   const sse = { SSECustomerAlgorithm: 'AES256', SSECustomerKey: key.toString('base64') };
@@ -331,13 +344,22 @@ test('objects under a key of the customer (SSE-C)', async (t) => {
     t.match(error.hint, 'sseCustomerKeyFile');
     t.notMatch(inspect(error, { depth: 20 }), key.toString('base64'));
   }
-  for (const [name, length] of [
-    ['line', 33],
-    ['base64', 44],
+  for (const name of ['line', 'lines']) {
+    const lines = await open({ bucket, endpoint, sseCustomerKeyFile: join(folder, name) }, env);
+    t.equal((await lines.head('object', { signal })).size, size, name);
+    await lines.close();
+  }
+  for (const [name, length, hint] of [
+    ['base64', 44, 'base64 -d'],
+    ['hex', 65, 'xxd'],
+    ['33', 33, '32 bytes'],
+    ['31', 32 - 1, '32 bytes'],
   ] as const) {
     const file = join(folder, name);
     const error = await rejectsWith(t, 'PLAN_INVALID', () => open({ bucket, endpoint, sseCustomerKeyFile: file }, env));
-    t.match(error.message, `has ${length} bytes, not 32`);
+    t.equal(error.message, `${file}: invalid SSE-C key: expected 32 bytes, got ${length}`);
+    t.match(error.hint, hint);
+    t.notMatch(inspect(error, { depth: 20 }), key.toString('base64'));
   }
   const none = { bucket, endpoint, sseCustomerKeyFile: join(folder, 'none') };
   await rejectsWith(t, 'PLAN_INVALID', () => open(none, env));
