@@ -3,11 +3,13 @@
 import { failProgram, runProgram } from './cli/program.ts';
 import { type CancelSignal, type Context, cancelledBy } from './cli/session/context.ts';
 import { signalStatus } from './cli/session/exit.ts';
+import { fenceEnvironment } from './cli/session/fence.ts';
 import { toDatamoverError } from './errors.ts';
 
 /** Below the 30 s that Kubernetes gives, far above the 10 s that an orderly end takes: only a hang meets it. */
 const GRACE_MS = 20_000;
 
+fenceEnvironment(process.env);
 const cancel = new AbortController();
 const context: Context = {
   argv: process.argv.slice(2),

@@ -15,8 +15,9 @@ export interface DownloadRequest {
 }
 
 /**
- * Reads every variable; an empty one counts as unset. USAGE with all problems at once: one that is missing or wrong, a
- * provider that is not S3, a path that is not absolute or lies in the root folder.
+ * Reads every variable; an empty one counts as unset, line breaks at the end are no part of it. USAGE with all problems at once:
+ * one that is missing or wrong, in quotes or between spaces, a provider that is not S3, a path that is not absolute or lies in
+ * the root folder.
  */
 export function planFromEnvironment(env: Readonly<Record<string, string | undefined>>): DownloadRequest {
   const problems: Problem[] = [];
@@ -67,9 +68,26 @@ interface Reader {
 
 const PREFIX = 'KUBEVIRT_DM_';
 
-function variable({ env }: Reader, name: string): string | undefined {
-  return env[PREFIX + name] || undefined;
+/**
+ * A Secret made with `echo` and a file of variables with CR LF leave a line break at the end, which no value has. Quotes and
+ * spaces around a value are refused rather than taken away: what kept them (`docker --env-file`) may have changed more.
+ */
+function variable(reader: Reader, name: string): string | undefined {
+  const given = reader.env[PREFIX + name] ?? '';
+  const value = name === 'BSL_CA_CERT' ? given : given.replace(/[\r\n]+$/, '');
+  if (value.trim() === '') return undefined;
+  const why = /^(["']).*\1$/s.test(value)
+    ? 'is in quotes, which are no part of it'
+    : AS_IT_IS.has(name) || value === value.trim()
+      ? undefined
+      : 'starts or ends with a space';
+  if (why === undefined) return value;
+  refuse(reader, name, why, 'set the value alone, without quotes and spaces around it');
+  return undefined;
 }
+
+/** The prefix is used as it is; text that is logged or certificates may have space around them. */
+const AS_IT_IS: ReadonlySet<string> = new Set(['BSL_PREFIX', 'BSL_CA_CERT', 'DATADOWNLOAD_NAME', 'DATADOWNLOAD_UID']);
 
 function refuse({ problems }: Reader, name: string, why: string, hint: string): void {
   problems.push({ code: 'USAGE', message: `${PREFIX}${name} ${why}`, hint });
@@ -91,7 +109,7 @@ function readSource(reader: Reader): S3Source {
     refuse(reader, 'BSL_S3_URL', 'is no http or https URL', 'as in https://s3.example.com');
   }
   const caPem = variable(reader, 'BSL_CA_CERT');
-  if (caPem !== undefined && !caPem.includes('-----BEGIN CERTIFICATE-----')) {
+  if (caPem !== undefined && !/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----/.test(caPem)) {
     refuse(
       reader,
       'BSL_CA_CERT',
@@ -122,8 +140,9 @@ function credentialsFile(reader: Reader): string | undefined {
 }
 
 function required(reader: Reader, name: string, what: string): string {
+  const before = reader.problems.length;
   const value = variable(reader, name);
-  if (value === undefined) refuse(reader, name, 'is not set', `set it to ${what}`);
+  if (value === undefined && reader.problems.length === before) refuse(reader, name, 'is not set', `set it to ${what}`);
   return value ?? '';
 }
 

@@ -1,6 +1,13 @@
 // A misbehaving peer: an HTTP proxy on loopback between the program and an S3 server, which passes, spoils or withholds
 // answers as a plan says, request by request. All faults happen on the wire.
-import { Agent, createServer, type IncomingMessage, request as requestUpstream, type ServerResponse } from 'node:http';
+import {
+  Agent,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as requestUpstream,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { type Fault, faultyBody, faultyHead } from './peer-faults.ts';
@@ -14,6 +21,7 @@ export interface PeerRequest {
   /** Decoded, without the query: `/bucket/prefix/key`. */
   readonly path: string;
   readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
   /** Of a ranged GET. */
   readonly range: { readonly first: number; readonly last: number } | undefined;
   /** 1 for the first request of this method, path and range. */
@@ -128,7 +136,7 @@ function describeRequest(
   seen.set(name, nth);
   // Without the bucket: tests make buckets of new names.
   const random = seededRandom(`${seed} ${name.replace(/ \/[^/ ]*/, '')} ${nth}`);
-  return { method, path, query: url.searchParams, range, nth, index, random };
+  return { method, path, query: url.searchParams, headers: incoming.headers, range, nth, index, random };
 }
 
 interface Passage {

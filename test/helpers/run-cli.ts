@@ -16,6 +16,8 @@ export interface RunCliOptions {
   readonly nodeArgs?: readonly string[];
   /** In a process group of its own, as a shell starts it. */
   readonly detached?: boolean;
+  /** Run as this user. */
+  readonly uid?: number;
   /** Aborting it sends SIGTERM. */
   readonly signal?: AbortSignal;
 }
@@ -48,7 +50,7 @@ export async function runCli(args: readonly string[], options: RunCliOptions = {
 /** Starts the program, for tests that watch it or kill it on its way. */
 export function startCli(
   args: readonly string[],
-  { env = {}, stdin = '', cwd, nodeArgs = [], detached = false }: RunCliOptions = {},
+  { env = {}, stdin = '', cwd, nodeArgs = [], detached = false, uid }: RunCliOptions = {},
 ): RunningCli {
   // Under tap `spawn` puts tap's loader into NODE_OPTIONS of every child; env(1) takes it out and becomes the program.
   const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...nodeArgs, programPath(), ...args], {
@@ -56,6 +58,7 @@ export function startCli(
     stdio: ['pipe', 'pipe', 'pipe'],
     detached,
     ...(cwd === undefined ? {} : { cwd }),
+    ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   // A program that ends without reading its input closes the pipe under us.
   child.stdin.on('error', () => {});
@@ -69,7 +72,7 @@ export function startCli(
 /** This process's environment without what would change the program: tap's loader, a pod's, the cloud's variables. */
 export function cleanEnvironment(added: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const foreign =
-    /^(NODE_OPTIONS|NODE_ENV|NO_COLOR|FORCE_COLOR|XDG_RUNTIME_DIR|(TAP|AWS_|KUBERNETES_|KUBEVIRT_DM_|npm_).*|.*_proxy)$/i;
+    /^(NODE_OPTIONS|NODE_ENV|NO_COLOR|FORCE_COLOR|XDG_RUNTIME_DIR|SSL_CERT_(FILE|DIR)|(TAP|AWS_|KUBERNETES_|KUBEVIRT_DM_|npm_).*|.*_proxy)$/i;
   const kept = Object.entries(process.env).filter(([name]) => !foreign.test(name));
   return { ...Object.fromEntries(kept), ...added };
 }

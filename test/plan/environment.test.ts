@@ -121,3 +121,47 @@ test('each variable that is wrong is told by name', async (t) => {
     t.match(error.message, message);
   }
 });
+
+test('line breaks at the end are no part of a value', async (t) => {
+  const change = {
+    KUBEVIRT_DM_BSL_PREFIX: 'p \n',
+    KUBEVIRT_DM_BSL_REGION: '\r\n',
+    KUBEVIRT_DM_BSL_PROFILE: '  ',
+    KUBEVIRT_DM_BSL_S3_FORCE_PATH_STYLE: 'true\r\n',
+    KUBEVIRT_DM_CREDENTIALS_FILE: '/elsewhere/cloud\n',
+    KUBEVIRT_DM_TARGET_PATH: '/data/my disk.raw\r\n',
+  };
+  const echoed = Object.fromEntries(Object.entries(NEEDED).map(([name, value]) => [name, `${value}\r\n`]));
+  const { plan } = planFromEnvironment({ ...echoed, ...change });
+  t.strictSame(plan.source, {
+    kind: 's3',
+    bucket: 'backups',
+    prefix: 'p ',
+    forcePathStyle: true,
+    credentialsFile: '/elsewhere/cloud',
+  });
+  t.match(plan, { backup: 'backup-004', vm: { namespace: 'demo', name: 'web' } });
+  t.strictSame(plan.pvcs, [{ name: 'rootdisk', target: '/data/my disk.raw' }]);
+});
+
+test('quotes and spaces around a value are named', async (t) => {
+  const names = [
+    ...Object.keys(NEEDED),
+    'KUBEVIRT_DM_BSL_REGION',
+    'KUBEVIRT_DM_CREDENTIALS_FILE',
+    'KUBEVIRT_DM_TARGET_PATH',
+  ];
+  for (const name of names) {
+    for (const [value, why] of [
+      ['"/geheim"', 'is in quotes, which are no part of it'],
+      ["'true'", 'is in quotes, which are no part of it'],
+      [' true', 'starts or ends with a space'],
+      ['/x\t\n', 'starts or ends with a space'],
+    ]) {
+      const error = refusal({ [name]: value });
+      t.equal(error.code, 'USAGE');
+      t.equal(error.message, `${name} ${why}`);
+      t.equal(error.problems.length, 1, 'and no more');
+    }
+  }
+});

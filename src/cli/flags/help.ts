@@ -60,8 +60,8 @@ export const STRATEGIES_SECTION: HelpSection = {
 export const AWS_SECTION: HelpSection = {
   title: 'Credentials',
   lines: [
-    "The plan's credentialsFile (or --credentials-file) and profile; without them the AWS chain:",
-    'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ~/.aws, a web identity, the machine.',
-    'HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured.',
+    "The plan's credentialsFile (or --credentials-file) and profile; without them, as in the AWS CLI:",
+    'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, a web identity, ~/.aws, the machine.',
+    'HTTPS_PROXY, HTTP_PROXY, NO_PROXY and AWS_CA_BUNDLE are honoured; docs/environment.md has all.',
   ],
 };

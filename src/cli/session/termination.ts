@@ -12,7 +12,7 @@ const MAX_BYTES = 4096;
  */
 export async function writeTerminationMessage(problems: readonly Problem[], env: NodeJS.ProcessEnv): Promise<void> {
   if (!inPod(env) || problems.length === 0) return;
-  const path = env.KUBEVIRT_DM_TERMINATION_LOG || '/dev/termination-log';
+  const path = env.KUBEVIRT_DM_TERMINATION_LOG?.replace(/[\r\n]+$/, '') || '/dev/termination-log';
   try {
     // Written in place: Kubernetes mounts this one file, so it can be neither made nor renamed over.
     if ((await stat(path)).isFile()) await writeFile(path, terminationMessage(problems));

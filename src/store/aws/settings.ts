@@ -17,8 +17,8 @@ export interface Settings {
   /** Which of AWS's own endpoints; false with another one. */
   readonly fips: boolean;
   readonly dualstack: boolean;
-  /** Where roles are asked for; undefined for AWS's own. */
-  readonly stsEndpoint: string | undefined;
+  /** Where roles are asked for; undefined for AWS's own. Throws USAGE as this does, and only who asks for a role needs it. */
+  readonly stsEndpoint: () => string | undefined;
   /** A file of certificates that the plan does not name, and what names it. */
   readonly caBundle: { readonly file: string; readonly namedBy: string } | undefined;
 }
@@ -46,7 +46,7 @@ export async function readSettings(options: SettingsOptions, env: Environment): 
     region: options.region ?? variable(env, 'AWS_REGION', 'AWS_DEFAULT_REGION') ?? lookup.any('region'),
     fips: flag('AWS_USE_FIPS_ENDPOINT', 'use_fips_endpoint'),
     dualstack: flag('AWS_USE_DUALSTACK_ENDPOINT', 'use_dualstack_endpoint'),
-    stsEndpoint: configured('STS'),
+    stsEndpoint: () => configured('STS'),
     caBundle: caBundle(env, lookup),
   };
 }

@@ -11,7 +11,7 @@ export interface CredentialSettings {
   readonly region: string;
   readonly fips: boolean;
   readonly dualstack: boolean;
-  readonly stsEndpoint: string | undefined;
+  readonly stsEndpoint: () => string | undefined;
   readonly transport: S3Transport;
 }
 
@@ -73,13 +73,14 @@ async function keysOf(identity: Identity, settings: CredentialSettings): Promise
 /** The session of a role that nothing names, as the role's owner sees it. */
 const SESSION_NAME = 'kubevirt-datamover';
 
-function stsConfig({ region, stsEndpoint, transport, ...which }: CredentialSettings) {
+function stsConfig({ region, stsEndpoint, transport, fips, dualstack }: CredentialSettings) {
+  const endpoint = stsEndpoint();
   return {
-    ...fencedConfig(stsEndpoint === undefined ? which : { fips: false, dualstack: false }),
+    ...fencedConfig(endpoint === undefined ? { fips, dualstack } : { fips: false, dualstack: false }),
     maxAttempts: 3,
     region,
     requestHandler: transport,
-    ...(stsEndpoint === undefined ? {} : { endpoint: stsEndpoint }),
+    ...(endpoint === undefined ? {} : { endpoint }),
   };
 }
 

@@ -59,6 +59,18 @@ test('restore: the flag wins over the plan, the plan over the environment', asyn
   }
 });
 
+test('a variable with a line break, and one in quotes', async (t) => {
+  if (!requires(t, 'qemu-img', 'setpriv')) return;
+  const places = makePlaces(t);
+  const run = (scratch: string) =>
+    runCli(['restore', writePlan(places)], { env: { KUBEVIRT_DM_SCRATCH_PATH: scratch }, cwd: places.folder });
+  t.match(
+    (await run(`${places.environment}\r\n`)).stderr,
+    `error SCRATCH_UNUSABLE: scratch ${places.environment} is no folder`,
+  );
+  t.match((await run(`"${places.environment}"`)).stderr, 'error USAGE: KUBEVIRT_DM_SCRATCH_PATH is in quotes');
+});
+
 /** Every top folder of this machine but /scratch, in a root of its own; "$1" says what /scratch is there. */
 const ROOT_SCRIPT = `
 set -eu

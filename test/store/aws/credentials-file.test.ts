@@ -278,7 +278,9 @@ test('region and endpoint of the file', async (t) => {
   );
   const env = { HOME: '/nowhere' };
   const from = { credentialsFile: file };
-  t.match(await readSettings(from, env), { region: 'eu-file', endpoint: 'http://file', stsEndpoint: undefined });
+  const settings = await readSettings(from, env);
+  t.match(settings, { region: 'eu-file', endpoint: 'http://file' });
+  t.equal(settings.stsEndpoint(), undefined, 'a token goes nowhere that a file names');
   t.match(await readSettings({ ...from, profile: 'x' }, env), { region: 'eu-x', endpoint: 'http://services' });
   t.match(await readSettings({ ...from, profile: 'y' }, env), { region: undefined, endpoint: undefined });
   t.match(await readSettings({ ...from, region: 'r', endpoint: 'http://plan' }, env), {
