@@ -78,13 +78,9 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
     },
     backUp: async (checkpoint, type, path) => {
       const format = formatAt(shape, checkpoint);
-      await createLayer(path, { format, size, signal });
+      await createLayer(path, { format, type, size, signal });
       await runBackup(daemon, { node, path, type, compress: format.compressed ?? false, bitmap });
       bitmap = await renewBitmap(daemon, { node, next: `changes-${checkpoint}`, last: bitmap });
-      if (format.backing !== undefined && type === 'incremental') {
-        const args = ['rebase', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', format.backing, path];
-        await runTool('qemu-img', args, { signal });
-      }
     },
     copyTo: async (path) => {
       await mkdir(dirname(path), { recursive: true });
@@ -134,14 +130,22 @@ async function nextState({ shape, folder, node, count, seed, signal }: NextState
   return path;
 }
 
-async function createLayer(
-  path: string,
-  { format, size, signal }: { readonly format: LayerFormat; readonly size: number; readonly signal: AbortSignal },
-): Promise<void> {
+interface NewLayer {
+  readonly format: LayerFormat;
+  readonly type: LayerType;
+  readonly size: number;
+  readonly signal: AbortSignal;
+}
+
+/** An incremental records its backing file from the start, as libvirt's do: QEMU then backs up into a file that has one. */
+async function createLayer(path: string, { format, type, size, signal }: NewLayer): Promise<void> {
   const options = [`cluster_size=${format.clusterSize ?? 64 * KiB}`, `compat=${format.compat ?? '1.1'}`];
   if (format.extendedL2) options.push('extended_l2=on');
+  const records = format.backing !== undefined && type === 'incremental';
+  const backing = records ? ['-u', '-F', 'qcow2', '-b', format.backing] : [];
+  const args = ['create', '-q', '-f', 'qcow2', '-o', options.join(','), ...backing, path, String(size)];
   await mkdir(dirname(path), { recursive: true });
-  await runTool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options.join(','), path, String(size)], { signal });
+  await runTool('qemu-img', args, { signal });
 }
 
 interface BackupRun {
@@ -157,7 +161,7 @@ async function runBackup(daemon: StorageDaemon, { node, path, type, compress, bi
   const target = `${node}-target`;
   const cache = { 'no-flush': true };
   const file = { driver: 'file', filename: path, cache };
-  await daemon.execute('blockdev-add', { driver: 'qcow2', 'node-name': target, file, cache });
+  await daemon.execute('blockdev-add', { driver: 'qcow2', 'node-name': target, file, cache, backing: null });
   const scope = type === 'full' ? { sync: 'full' } : { sync: 'bitmap', bitmap, 'bitmap-mode': 'never' };
   await daemon.runJob('blockdev-backup', `${node}-backup`, { device: node, target, compress, ...scope });
   await daemon.execute('blockdev-del', { 'node-name': target });
