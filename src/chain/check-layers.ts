@@ -3,7 +3,7 @@ import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { withLoss } from '../inventory/lost-layer.ts';
 import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/header.ts';
-import { judgeChain, judgeHeader } from '../qcow2/judge.ts';
+import { validateChain, validateHeader } from '../qcow2/judge.ts';
 import type { ObjectInfo, ObjectStore } from '../store/store.ts';
 import type { Disk, Layer } from './disk.ts';
 
@@ -94,14 +94,14 @@ async function checkLayer(
   }
   const length = Math.min(HEADER_READ_BYTES, info.size);
   const header = parseHeader(await readBytes(store, info, { offset: 0, length, signal }), where);
-  const warnings = judgeHeader(header, { where, fileSize: info.size, base });
+  const warnings = validateHeader(header, { where, fileSize: info.size, base });
   return { layer, info, header, warnings };
 }
 
 function joinChain(disk: Disk, layers: readonly JudgedLayer[]): CheckedChain {
   const [base, ...rest] = layers;
   if (base === undefined) throw new TypeError(`disk ${disk.name} has no layer`);
-  judgeChain(layers.map(({ header, layer }) => ({ header, where: layer.object })));
+  validateChain(layers.map(({ header, layer }) => ({ header, where: layer.object })));
   const tip = rest.at(-1) ?? base;
   return {
     disk,

@@ -1,18 +1,18 @@
-// Which layer shows each part of a stretch of the guest, and from where in its file: the layers' L2 entries laid over each
-// other, tip first. A forecast of what QEMU will read, never a judgement of what is right: QEMU reads for itself. Pure.
+// Maps a range of the virtual disk to layers and offsets in their files, from the layers' L2 entries, tip first. Used only to
+// predict what QEMU will read: QEMU reads the tables itself, so a wrong prediction costs time and never bytes. Pure.
 import { decodeL2Entry, type L2Entry, type TableFormat } from './tables.ts';
 
 export interface ChunkRun {
-  /** Where it begins in the stretch, bytes. */
+  /** Where it starts in the range, bytes. */
   readonly start: number;
-  /** As it was given to `lay`. */
+  /** As it was given to `overlay`. */
   readonly layer: number;
   /** In that layer's file. */
   readonly offset: number;
   readonly length: number;
 }
 
-/** Owners below 0 are no layers: nothing is known yet; zeros; compressed data, which begin at a granule in `#compressed`. */
+/** Owners below 0 are not layers: not known yet; zeros; compressed data, which start at a granule in `#compressed`. */
 const OPEN = -1;
 const ZERO = -2;
 const COMPRESSED = -3;
@@ -33,12 +33,12 @@ export class ChunkMap {
     this.#open = this.#owners.length;
   }
 
-  /** Nothing of it is left to be shown by further layers. */
+  /** Whether no part of the range depends on further layers. */
   get complete(): boolean {
     return this.#open === 0;
   }
 
-  /** Begins anew, for another stretch of the same size. */
+  /** Resets it for another range of the same size. */
   clear(): void {
     this.#owners.fill(OPEN);
     this.#compressed.clear();
@@ -46,25 +46,25 @@ export class ChunkMap {
   }
 
   /**
-   * Lays entries of a layer under what lies there already.
-   * @param entries whole entries of an L2 table.
-   * @param start where in the stretch the first of them begins; a multiple of the layer's clusters, or below 0.
+   * Adds entries of a layer below those of the layers that were added before.
+   * @param entries complete entries of an L2 table.
+   * @param start where in the range the first of them starts; a multiple of the layer's clusters, or below 0.
    */
-  lay(layer: number, entries: Uint8Array, start: number, format: TableFormat): void {
+  overlay(layer: number, entries: Uint8Array, start: number, format: TableFormat): void {
     const entrySize = format.extendedL2 ? 16 : 8;
     const cluster = 2 ** format.clusterBits;
     for (let index = 0; (index + 1) * entrySize <= entries.length; index += 1) {
       const entry = decodeL2Entry(entries, index, format);
-      if (entry.kind !== 'unallocated') this.#layEntry(layer, entry, start + index * cluster, cluster);
+      if (entry.kind !== 'unallocated') this.#overlayEntry(layer, entry, start + index * cluster, cluster);
     }
   }
 
-  /** From `start` on, all that is still open reads as zeros: the layer's disk ends there. */
+  /** From `start` on, parts that no layer has claimed read as zeros: the layer's disk ends there. */
   end(start: number): void {
     this.#put(start, this.#owners.length * this.#granule - start, ZERO, 0);
   }
 
-  /** What reads data, in order; runs that follow each other in both guest and file are one. */
+  /** Yields the runs of data in order; runs that are adjacent in both the virtual disk and the file are joined. */
   *runs(): Generator<ChunkRun, void, undefined> {
     const count = this.#owners.length;
     for (let first = 0; first < count; ) {
@@ -86,7 +86,7 @@ export class ChunkMap {
     return owner < 0 || this.#hosts[granule] === host;
   }
 
-  #layEntry(layer: number, entry: Exclude<L2Entry, { kind: 'unallocated' }>, start: number, cluster: number): void {
+  #overlayEntry(layer: number, entry: Exclude<L2Entry, { kind: 'unallocated' }>, start: number, cluster: number): void {
     if (entry.kind === 'zero') this.#put(start, cluster, ZERO, 0);
     else if (entry.kind === 'data') this.#put(start, cluster, layer, entry.offset);
     else if (entry.kind === 'compressed') {
@@ -102,7 +102,7 @@ export class ChunkMap {
     }
   }
 
-  /** Gives the first granule that was still open, if one was. */
+  /** Returns the first granule that was still open; undefined if none was. */
   #put(start: number, length: number, owner: number, host: number): number | undefined {
     const from = Math.max(0, Math.ceil(start / this.#granule));
     const to = Math.min(this.#owners.length, (start + length) / this.#granule);

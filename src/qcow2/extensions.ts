@@ -1,5 +1,5 @@
 // The header extensions of a qcow2 image: type (u32), length (u32), data padded to 8 bytes, until type 0
-// (docs/interop/qcow2.txt, "Header extensions"). They end where the backing name begins, else with the first cluster.
+// (docs/interop/qcow2.txt, "Header extensions"). They end where the backing name starts, else with the first cluster.
 import { DatamoverError } from '../errors.ts';
 
 export interface HeaderExtensions {
@@ -25,7 +25,7 @@ const TYPE = {
 const FEATURE_ENTRY = 48;
 
 /**
- * Reads the extensions that lie in `start` … `end` of the image and within the bytes given.
+ * Reads the extensions in `start` … `end` of the image, as far as they are within the bytes given.
  * @throws DatamoverError IMAGE_CORRUPT when one reaches past `end`.
  */
 export function parseExtensions(
@@ -43,9 +43,9 @@ export function parseExtensions(
     if (length > end - offset) {
       throw new DatamoverError(
         'IMAGE_CORRUPT',
-        `${where} is no sound qcow2 image: a header extension is ${length} bytes long, past the header's room`,
+        `${where}: invalid qcow2 image: a header extension of ${length} bytes ends past the end of the header`,
         {
-          hint: 'the layer is damaged: take another copy of it',
+          hint: 'the layer is damaged: get another copy of it',
         },
       );
     }

@@ -1,12 +1,12 @@
-// The qcow2 header: bytes → facts, nothing judged (judge.ts does that). Field offsets, feature bits and extensions are
-// those of QEMU's docs/interop/qcow2.txt; all integers are big-endian. Pure: reads no file.
+// Parses the qcow2 header; judge.ts validates it. Field offsets, feature bits and extensions are those of QEMU's
+// docs/interop/qcow2.txt; all integers are big-endian. Pure: reads no file.
 import { DatamoverError } from '../errors.ts';
 import { safeNumber } from '../units.ts';
 import { type HeaderExtensions, parseExtensions } from './extensions.ts';
 
 /**
  * How many first bytes of a layer to read for `parseHeader` (all of them when the layer is smaller). Header, extensions
- * and a usual backing name fit; the last two are only told about, so that what does not fit is no loss.
+ * and a usual backing name fit; the last two are only shown in messages, so truncating them is harmless.
  */
 export const HEADER_READ_BYTES = 4096;
 
@@ -14,7 +14,7 @@ export interface BackingName {
   readonly offset: number;
   /** Bytes; the format allows 1023. */
   readonly length: number;
-  /** Undefined when it lies beyond the bytes that were given. For messages only: never open it. */
+  /** Undefined when it is beyond the bytes that were given. For messages only: never open it. */
   readonly name: string | undefined;
 }
 
@@ -26,7 +26,7 @@ export interface Qcow2Header extends HeaderExtensions {
   readonly clusterSize: number;
   /** Bytes of the disk. */
   readonly virtualSize: number;
-  /** What the header names as the parent; undefined when it names none. */
+  /** The parent that the header names; undefined when it names none. */
   readonly backing: BackingName | undefined;
   /** 0 none, 1 AES, 2 LUKS. */
   readonly cryptMethod: number;
@@ -70,15 +70,18 @@ export function parseHeader(bytes: Uint8Array, where: string): Qcow2Header {
   const version = parseVersion(view, where);
   const number64 = (offset: number, field: string): number => {
     const value = safeNumber(view.getBigUint64(offset));
-    if (value === undefined) throw corrupt(where, `its ${field} is beyond 2^53`);
+    if (value === undefined) throw corruptImage(where, `${field} exceeds 2^53`);
     return value;
   };
   const clusterBits = view.getUint32(20);
-  if (clusterBits < 9 || clusterBits > 21) throw corrupt(where, `its cluster bits are ${clusterBits}, not 9 to 21`);
+  if (clusterBits < 9 || clusterBits > 21) throw corruptImage(where, `cluster bits ${clusterBits} are not in 9 to 21`);
   const clusterSize = 2 ** clusterBits;
   const headerLength = version === 2 ? V2_LENGTH : view.getUint32(100);
   if (version === 3 && (headerLength < V3_LENGTH || headerLength > clusterSize)) {
-    throw corrupt(where, `its header length is ${headerLength}, not ${V3_LENGTH} to the cluster size ${clusterSize}`);
+    throw corruptImage(
+      where,
+      `header length of ${headerLength} bytes is not in ${V3_LENGTH} to the cluster size, ${clusterSize}`,
+    );
   }
   const backing = parseBacking(bytes, { offset: number64(8, 'backing file offset'), length: view.getUint32(16) });
   return {
@@ -108,11 +111,17 @@ export function parseHeader(bytes: Uint8Array, where: string): Qcow2Header {
 
 function parseVersion(view: DataView, where: string): 2 | 3 {
   if (view.byteLength < 8 || view.getUint32(0) !== MAGIC) {
-    throw corrupt(where, 'it does not begin with the qcow2 magic', 'it is no qcow2 file: look at what was put there');
+    throw corruptImage(
+      where,
+      'qcow2 magic not found',
+      'not a qcow2 file: inspect the object that was uploaded under this key',
+    );
   }
   const version = view.getUint32(4);
-  if (version !== 2 && version !== 3) throw corrupt(where, `its qcow2 version is ${version}, not 2 or 3`);
-  if (view.byteLength < (version === 2 ? V2_LENGTH : V3_LENGTH)) throw corrupt(where, 'it ends within its header');
+  if (version !== 2 && version !== 3)
+    throw corruptImage(where, `unsupported qcow2 version ${version}, expected 2 or 3`);
+  if (view.byteLength < (version === 2 ? V2_LENGTH : V3_LENGTH))
+    throw corruptImage(where, 'the file ends within the header');
   return version;
 }
 
@@ -135,6 +144,10 @@ function parseFeatures(bits: bigint): Qcow2Features {
   };
 }
 
-function corrupt(where: string, why: string, hint = 'the layer is damaged: take another copy of it'): DatamoverError {
-  return new DatamoverError('IMAGE_CORRUPT', `${where} is no sound qcow2 image: ${why}`, { hint });
+function corruptImage(
+  where: string,
+  why: string,
+  hint = 'the layer is damaged: get another copy of it',
+): DatamoverError {
+  return new DatamoverError('IMAGE_CORRUPT', `${where}: invalid qcow2 image: ${why}`, { hint });
 }

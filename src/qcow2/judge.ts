@@ -1,16 +1,16 @@
-// May this layer be handed to qemu-img? Design section 5 "Safe header", with the limits that QEMU itself has
-// (block/qcow2.h: L1 table 32 MiB, refcount table 8 MiB, 65536 snapshots, backing name 1023 bytes). Pure.
+// Validates a layer's header before qemu-img opens the layer. Design section 5 "Safe header", with the limits that QEMU itself
+// has (block/qcow2.h: L1 table 32 MiB, refcount table 8 MiB, 65536 snapshots, backing name 1023 bytes). Pure.
 import { DatamoverError } from '../errors.ts';
 import { formatBytes, MiB } from '../units.ts';
 import type { Qcow2Header } from './header.ts';
 import { quoteUntrusted } from './quote.ts';
 
-export interface JudgeOptions {
+export interface ValidateOptions {
   /** Names the layer in messages. */
   readonly where: string;
   /** Bytes of the layer's file or object. */
   readonly fileSize: number;
-  /** Whether it is the chain's first layer, which must stand alone. */
+  /** Whether it is the chain's first layer, which must have no parent. */
   readonly base: boolean;
 }
 
@@ -26,56 +26,57 @@ const MIN_EXTENDED_CLUSTER = 32 * SECTOR;
 
 /**
  * Refuses a layer whose header would make qemu-img open another file, misread it, or use memory without bound.
+ * A backing file that an incremental records is no reason for a warning: libvirt records one in each, and it is never opened.
  * @returns warnings for people, possibly none.
  * @throws DatamoverError IMAGE_UNSAFE: encryption, external data file, backing file in the base, unknown incompatible
  * bit. IMAGE_CORRUPT: all else.
  */
-export function judgeHeader(header: Qcow2Header, options: JudgeOptions): string[] {
-  judgeFeatures(header, options);
-  judgeBacking(header, options);
-  judgeSizes(header, options);
-  judgeTables(header, options);
-  return warnAbout(header, options);
+export function validateHeader(header: Qcow2Header, options: ValidateOptions): string[] {
+  validateFeatures(header, options);
+  validateBacking(header, options);
+  validateSizes(header, options);
+  validateTables(header, options);
+  return warningsOf(header, options);
 }
 
 /**
  * Refuses a chain, base first, in which a disk shrinks: a checkpoint's disk is never smaller than its parent's.
  * @throws DatamoverError CHAIN_BROKEN
  */
-export function judgeChain(layers: readonly { readonly where: string; readonly header: Qcow2Header }[]): void {
+export function validateChain(layers: readonly { readonly where: string; readonly header: Qcow2Header }[]): void {
   for (const [index, layer] of layers.entries()) {
     const parent = layers[index - 1];
     if (parent === undefined || layer.header.virtualSize >= parent.header.virtualSize) continue;
     throw new DatamoverError(
       'CHAIN_BROKEN',
-      `${layer.where} holds a disk of ${layer.header.virtualSize} bytes, its parent ${parent.where} one of ${parent.header.virtualSize}: a disk does not shrink between checkpoints`,
+      `${layer.where}: virtual disk is smaller than that of its parent ${parent.where}: ${layer.header.virtualSize} bytes, parent ${parent.header.virtualSize}`,
       {
-        hint: 'the layers are in the wrong order or of different disks: compare the chain with the index in the bucket',
+        hint: 'the layers are in the wrong order or belong to different disks: compare the chain with the index in the bucket',
       },
     );
   }
 }
 
-/** A layer's virtual size must fit its L1 table: how many guest bytes one L1 entry maps. */
+/** How many bytes of the virtual disk one L1 entry maps. */
 export function bytesPerL1Entry({ clusterSize, features }: Qcow2Header): number {
   return clusterSize * (clusterSize / (features.extendedL2 ? 16 : 8));
 }
 
-function judgeFeatures(header: Qcow2Header, { where }: JudgeOptions): void {
+function validateFeatures(header: Qcow2Header, { where }: ValidateOptions): void {
   const { features } = header;
   if (header.cryptMethod !== 0 || header.hasEncryptionHeader) {
-    throw unsafe(
+    throw unsafeImage(
       where,
-      'it is encrypted',
-      'backups of KubeVirt are not; restore it by hand if you trust it and hold its key',
+      'encrypted',
+      'KubeVirt does not encrypt backups; if you trust this layer and have its key, restore it manually',
     );
   }
   if (features.externalData || header.dataFileName !== undefined) {
     const named = header.dataFileName === undefined ? '' : ` (${quoteUntrusted(header.dataFileName)})`;
-    throw unsafe(
+    throw unsafeImage(
       where,
-      `its data lies in another file${named}`,
-      'a backup layer never names a data file: it was forged or put there by mistake',
+      `the data is in an external data file${named}`,
+      'a backup layer never uses a data file; find out who wrote this object, and restore another backup',
     );
   }
   if (features.unknown.length > 0) {
@@ -83,107 +84,103 @@ function judgeFeatures(header: Qcow2Header, { where }: JudgeOptions): void {
       const name = header.featureNames.get(bit);
       return name === undefined ? `${bit}` : `${bit} (${quoteUntrusted(name)})`;
     });
-    throw unsafe(
+    throw unsafeImage(
       where,
-      `it uses unknown incompatible feature bits: ${bits.join(', ')}`,
-      'a newer version of this program may know them',
+      `unknown incompatible feature bits: ${bits.join(', ')}`,
+      'use a newer version of kubevirt-datamover',
     );
   }
   if (features.corrupt) {
-    throw corrupt(where, 'it is marked corrupt by the QEMU that wrote it');
+    throw corruptImage(where, 'marked corrupt by the QEMU that wrote it');
   }
   const zlib = header.compressionType === 0;
   if (header.compressionType > 1 || features.compressionType === zlib) {
-    throw corrupt(where, `its compression type is ${header.compressionType}, which does not go with its feature bits`);
+    throw corruptImage(where, `compression type ${header.compressionType} contradicts the feature bits`);
   }
 }
 
-function judgeBacking({ backing, clusterSize }: Qcow2Header, { where, base }: JudgeOptions): void {
+function validateBacking({ backing, clusterSize }: Qcow2Header, { where, base }: ValidateOptions): void {
   if (backing === undefined) return;
   if (base) {
     const named = backing.name === undefined ? '' : ` (${quoteUntrusted(backing.name)})`;
-    throw unsafe(
+    throw unsafeImage(
       where,
-      `it is the chain's base but names a backing file${named}`,
-      'the chain does not begin here: its true first layer is a full one without a backing file',
+      `first layer of the chain, but it records a backing file${named}`,
+      'the chain starts earlier: its first layer is a full without a backing file',
     );
   }
   if (backing.length > MAX_BACKING_NAME || backing.offset + backing.length > clusterSize) {
-    throw corrupt(
+    throw corruptImage(
       where,
-      `its backing name of ${backing.length} bytes at offset ${backing.offset} does not fit the first cluster`,
+      `backing name of ${backing.length} bytes at offset ${backing.offset} does not fit into the first cluster`,
     );
   }
 }
 
-function judgeSizes(header: Qcow2Header, { where }: JudgeOptions): void {
+function validateSizes(header: Qcow2Header, { where }: ValidateOptions): void {
   const { virtualSize, l1Size, clusterSize, refcountOrder, features } = header;
   if (virtualSize === 0 || virtualSize % SECTOR !== 0) {
-    throw corrupt(where, `its virtual size of ${virtualSize} bytes is no whole number of sectors of ${SECTOR} above 0`);
+    throw corruptImage(where, `virtual size of ${virtualSize} bytes is not a positive multiple of ${SECTOR}`);
   }
   if (features.extendedL2 && clusterSize < MIN_EXTENDED_CLUSTER) {
-    throw corrupt(
+    throw corruptImage(
       where,
-      `it has extended L2 entries with clusters of ${clusterSize} bytes; they need ${MIN_EXTENDED_CLUSTER}`,
+      `extended L2 entries need clusters of at least ${MIN_EXTENDED_CLUSTER} bytes, got ${clusterSize}`,
     );
   }
   const needed = Math.ceil(virtualSize / bytesPerL1Entry(header));
   if (l1Size < needed || l1Size * 8 > MAX_L1_BYTES) {
-    throw corrupt(
+    throw corruptImage(
       where,
-      `its L1 table has ${l1Size} entries; a disk of ${virtualSize} bytes needs ${needed}, and QEMU takes at most ${MAX_L1_BYTES / 8}`,
+      `L1 table has ${l1Size} entries; a disk of ${virtualSize} bytes needs ${needed}, and QEMU allows at most ${MAX_L1_BYTES / 8}`,
     );
   }
-  if (refcountOrder > 6) throw corrupt(where, `its refcount order is ${refcountOrder}, not 0 to 6`);
+  if (refcountOrder > 6) throw corruptImage(where, `refcount order ${refcountOrder} is not in 0 to 6`);
 }
 
-function judgeTables(header: Qcow2Header, { where, fileSize }: JudgeOptions): void {
+function validateTables(header: Qcow2Header, { where, fileSize }: ValidateOptions): void {
   const { clusterSize } = header;
-  const inside = (name: string, offset: number, length: number): void => {
+  const requireInside = (name: string, offset: number, length: number): void => {
     if (offset % clusterSize !== 0)
-      throw corrupt(where, `its ${name} at offset ${offset} is not aligned to its clusters`);
-    if (offset < clusterSize) throw corrupt(where, `its ${name} at offset ${offset} lies on the header`);
+      throw corruptImage(where, `${name} at offset ${offset} is not aligned to the cluster size`);
+    if (offset < clusterSize) throw corruptImage(where, `${name} at offset ${offset} overlaps the header`);
     if (offset + length > fileSize) {
-      throw corrupt(
+      throw corruptImage(
         where,
-        `its ${name} of ${length} bytes at offset ${offset} ends past the file's ${fileSize} bytes (${formatBytes(fileSize)})`,
+        `${name} of ${length} bytes at offset ${offset} ends past the end of the file, which has ${fileSize} bytes (${formatBytes(fileSize)})`,
       );
     }
   };
-  inside('L1 table', header.l1TableOffset, header.l1Size * 8);
+  requireInside('L1 table', header.l1TableOffset, header.l1Size * 8);
   const refcountBytes = header.refcountTableClusters * clusterSize;
   if (refcountBytes === 0 || refcountBytes > MAX_REFCOUNT_TABLE_BYTES) {
-    throw corrupt(where, `its refcount table is ${refcountBytes} bytes long, not 1 to ${MAX_REFCOUNT_TABLE_BYTES}`);
+    throw corruptImage(where, `refcount table has ${refcountBytes} bytes, expected 1 to ${MAX_REFCOUNT_TABLE_BYTES}`);
   }
-  inside('refcount table', header.refcountTableOffset, refcountBytes);
+  requireInside('refcount table', header.refcountTableOffset, refcountBytes);
   if (header.snapshotCount > MAX_SNAPSHOTS)
-    throw corrupt(where, `it claims ${header.snapshotCount} internal snapshots`);
+    throw corruptImage(where, `${header.snapshotCount} internal snapshots, expected at most ${MAX_SNAPSHOTS}`);
   if (header.snapshotCount > 0) {
-    inside('snapshot table', header.snapshotsOffset, header.snapshotCount * MIN_SNAPSHOT_BYTES);
+    requireInside('snapshot table', header.snapshotsOffset, header.snapshotCount * MIN_SNAPSHOT_BYTES);
   }
 }
 
-function warnAbout(header: Qcow2Header, { where }: JudgeOptions): string[] {
+function warningsOf(header: Qcow2Header, { where }: ValidateOptions): string[] {
   const warnings: string[] = [];
   if (header.features.dirty) {
-    warnings.push(`${where} was not closed properly by its writer (dirty bit): its refcounts need a repair`);
-  }
-  if (header.backing !== undefined) {
-    const named = header.backing.name === undefined ? '' : ` (${quoteUntrusted(header.backing.name)})`;
-    warnings.push(`${where} records a backing file${named}, which is ignored: the plan says what its parent is`);
+    warnings.push(`${where} was not closed properly by its writer (dirty bit); its refcounts need a repair`);
   }
   if (header.snapshotCount > 0) {
-    warnings.push(`${where} holds ${header.snapshotCount} internal snapshots, which are ignored`);
+    warnings.push(`${where} contains ${header.snapshotCount} internal snapshots, which are ignored`);
   }
   return warnings;
 }
 
-function unsafe(where: string, why: string, hint: string): DatamoverError {
-  return new DatamoverError('IMAGE_UNSAFE', `${where} is refused: ${why}`, { hint });
+function unsafeImage(where: string, why: string, hint: string): DatamoverError {
+  return new DatamoverError('IMAGE_UNSAFE', `${where}: unsafe image: ${why}`, { hint });
 }
 
-function corrupt(where: string, why: string): DatamoverError {
-  return new DatamoverError('IMAGE_CORRUPT', `${where} is no sound qcow2 image: ${why}`, {
-    hint: 'the layer is damaged: take another copy of it, or restore an earlier checkpoint',
+function corruptImage(where: string, why: string): DatamoverError {
+  return new DatamoverError('IMAGE_CORRUPT', `${where}: invalid qcow2 image: ${why}`, {
+    hint: 'the layer is damaged: get another copy of it, or restore an earlier checkpoint',
   });
 }

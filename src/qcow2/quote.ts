@@ -1,8 +1,8 @@
-// Text that an image holds, made fit for a message: quoted, without control characters, short.
+// Quotes text from an image for a message: no control characters, limited length.
 
 const MAX_LENGTH = 120;
 
-/** `text` in double quotes; what a terminal could act upon is escaped, what is long is cut. */
+/** `text` in double quotes; characters that a terminal could act upon are escaped, long text is truncated. */
 export function quoteUntrusted(text: string): string {
   const short = text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text;
   const escaped = short.replace(/[\p{C}\p{Z}"\\]/gu, (char) =>

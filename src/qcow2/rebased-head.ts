@@ -1,10 +1,10 @@
-// The first bytes of an image as `qemu-img rebase -u` would leave them, for who serves an image that cannot be written to.
+// The first bytes of an image as `qemu-img rebase -u` would leave them, for serving an image that cannot be written to.
 // Field offsets and extensions are those of QEMU's docs/interop/qcow2.txt. Pure.
 import { DatamoverError } from '../errors.ts';
 import type { Qcow2Header } from './header.ts';
 
 export interface RebasedHeadOptions {
-  /** The parent as QEMU shall open it; undefined for a base, which has none. Its format is qcow2. */
+  /** The parent as QEMU opens it; undefined for a base, which has none. Its format is qcow2. */
   readonly backing: string | undefined;
   /** Names the layer in messages. */
   readonly where: string;
@@ -21,9 +21,9 @@ const EXTENSIONS_LENGTH = 8 + 8 + 8;
 const MAX_BACKING_NAME = 1023;
 
 /**
- * The bytes to show in place of the image's first cluster; what follows them there reads as zeros. The parent is
- * recorded, all other extensions are dropped (feature names, bitmaps: nobody reads them), with them the autoclear bits
- * that speak of them, and internal snapshots are hidden. All that says how the image's own clusters are read stays.
+ * Returns the bytes to show in place of the image's first cluster; the rest of that cluster reads as zeros. The parent is
+ * recorded; all other extensions (feature names, bitmaps: never read), the autoclear bits about them and internal snapshots
+ * are removed. Every field that determines how the image's own clusters are read is kept.
  * @param head the image's own first bytes, at least 112 of them.
  * @throws DatamoverError IMAGE_CORRUPT when the parent's name does not fit into the cluster.
  */
@@ -34,8 +34,8 @@ export function rebasedHead(head: Uint8Array, header: Qcow2Header, { backing, wh
   if (name.length > MAX_BACKING_NAME || nameOffset + name.length > header.clusterSize) {
     throw new DatamoverError(
       'IMAGE_CORRUPT',
-      `${where} cannot be streamed: its first cluster of ${header.clusterSize} bytes has no room for its parent's name of ${name.length} bytes`,
-      { hint: 'use --strategy staged, or let TMPDIR be a shorter path' },
+      `${where}: cannot be streamed: the parent's name of ${name.length} bytes does not fit into the first cluster of ${header.clusterSize} bytes`,
+      { hint: 'use --strategy staged, or set TMPDIR to a shorter path' },
     );
   }
   const bytes = new Uint8Array(nameOffset + name.length);
@@ -57,7 +57,7 @@ export function rebasedHead(head: Uint8Array, header: Qcow2Header, { backing, wh
   return bytes;
 }
 
-/** Fields behind these are unknown to everybody; a feature bit would say so if they mattered. */
+/** Later fields are not defined; a feature bit would announce them if they mattered. */
 function headerLength({ version, headerLength: own }: Qcow2Header): number {
   if (version === 2) return V2_LENGTH;
   return own >= V3_LENGTH_COMPRESSION ? V3_LENGTH_COMPRESSION : V3_LENGTH;

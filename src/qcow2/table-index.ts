@@ -1,4 +1,4 @@
-// Where an image's L2 tables and refcount blocks lie in its file, and in which order they are read. Pure.
+// Where an image's L2 tables and refcount blocks are in its file, and in which order they are read. Pure.
 import type { Qcow2Header } from './header.ts';
 import { bytesPerL1Entry } from './judge.ts';
 import { decodeL1 } from './tables.ts';
@@ -10,7 +10,7 @@ export interface TableSlice {
   /** Host offsets. */
   readonly start: number;
   readonly end: number;
-  /** Where it stands in the order of reading: L2 tables by guest offset, then refcount blocks. */
+  /** Position in the order of reading: L2 tables by guest offset, then refcount blocks. */
   readonly rank: number;
 }
 
@@ -23,13 +23,13 @@ export interface TableIndexOptions {
   readonly fileSize: number;
 }
 
-/** 20 bytes a slice, and nothing for tables that are not there. What a damaged table points at outside of the file is left out. */
+/** 20 bytes a slice, nothing for tables that do not exist. Offsets outside of the file, from a damaged table, are skipped. */
 export class TableIndex {
   /** Bytes of one slice; the last one of the file may be shorter. */
   readonly sliceSize: number;
   /** Guest bytes that a slice of an L2 table maps. */
   readonly guestSpan: number;
-  /** How many slices of L2 tables there are: the ranks below this. */
+  /** Number of slices of L2 tables: the ranks below this. */
   readonly l2Count: number;
   readonly #fileSize: number;
   /** By rank. */
@@ -69,7 +69,7 @@ export class TableIndex {
     return this.#hosts.length;
   }
 
-  /** The slice that holds the byte at `offset`, if one does. */
+  /** The slice that contains the byte at `offset`; undefined if none does. */
   find(offset: number): TableSlice | undefined {
     const after = lowerBound(this.#byHost.length, (place) => this.#host(this.#byHost[place] ?? 0) > offset);
     const rank = after === 0 ? undefined : this.#byHost[after - 1];
@@ -89,7 +89,7 @@ export class TableIndex {
     return rank < this.l2Count ? (this.#guests[rank] ?? 0) * this.guestSpan : Number.POSITIVE_INFINITY;
   }
 
-  /** The first L2 slice that maps the guest byte at `guest` or bytes behind it; `l2Count` when none does. */
+  /** The first L2 slice that maps the guest byte at `guest` or later ones; `l2Count` when none does. */
   rankAt(guest: number): number {
     const unit = Math.floor(guest / this.guestSpan);
     return lowerBound(this.l2Count, (rank) => (this.#guests[rank] ?? 0) >= unit);
@@ -100,7 +100,7 @@ export class TableIndex {
   }
 }
 
-/** The first of 0 … `count` − 1 that `holds`, which holds for all behind it too; `count` when none does. */
+/** The first of 0 … `count` − 1 for which `holds` is true, as it is for all after it; `count` when there is none. */
 function lowerBound(count: number, holds: (index: number) => boolean): number {
   let low = 0;
   let high = count;

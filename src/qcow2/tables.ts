@@ -1,7 +1,7 @@
-// L1 and L2 table entries, decoded (docs/interop/qcow2.txt, "Cluster mapping"). Pure; offsets are not judged here: a
+// Decodes L1 and L2 table entries (docs/interop/qcow2.txt, "Cluster mapping"). Pure; offsets are not validated here: a
 // damaged table gives offsets beyond the file, which the caller must refuse.
 
-/** What a table's entries look like in one image. */
+/** The layout of table entries in one image. */
 export interface TableFormat {
   /** 9…21. */
   readonly clusterBits: number;
@@ -10,17 +10,17 @@ export interface TableFormat {
 }
 
 export type L2Entry =
-  /** Not in this layer: its parent shows. */
+  /** Not in this layer: read from its parent. */
   | { readonly kind: 'unallocated' }
-  /** Reads as zeros, whatever the parent holds. */
+  /** Reads as zeros, whatever the parent contains. */
   | { readonly kind: 'zero' }
-  /** One whole cluster at `offset`. */
+  /** One cluster at `offset`. */
   | { readonly kind: 'data'; readonly offset: number }
   /** Compressed data in `offset` … `offset + length`, where the end may be up to 511 bytes too far. */
   | { readonly kind: 'compressed'; readonly offset: number; readonly length: number }
   /**
    * A cluster with extended entries at `offset` (0: none). Bit n of `allocated`: subcluster n is data in the cluster; of
-   * `zero`: it reads as zeros; of neither: the parent shows.
+   * `zero`: it reads as zeros; of neither: it is read from the parent.
    */
   | { readonly kind: 'subclusters'; readonly offset: number; readonly allocated: number; readonly zero: number };
 
@@ -29,13 +29,13 @@ export function l2EntriesPerTable({ clusterBits, extendedL2 }: TableFormat): num
   return 2 ** clusterBits / (extendedL2 ? 16 : 8);
 }
 
-/** Bytes of the smallest part of the guest that an entry tells of. */
+/** Bytes of the smallest part of the virtual disk that an entry describes. */
 export function subclusterSize({ clusterBits, extendedL2 }: TableFormat): number {
   return 2 ** clusterBits / (extendedL2 ? 32 : 1);
 }
 
 /**
- * The L2 table offsets of an L1 table; 0 where there is no L2 table. Bytes after the last whole entry are ignored.
+ * The L2 table offsets of an L1 table; 0 where there is no L2 table. Bytes after the last complete entry are ignored.
  * Exact, since offsets are below 2^56 and multiples of 512.
  */
 export function decodeL1(bytes: Uint8Array): Float64Array {
@@ -76,7 +76,7 @@ function hostOffset(high: number, low: number): number {
   return (high & 0x00ffffff) * 2 ** 32 + ((low & 0xfffffe00) >>> 0);
 }
 
-/** Bits 0…x−1: host offset; x…61: sectors of 512 bytes beyond the one that holds the offset; x = 62 − (cluster bits − 8). */
+/** Bits 0…x−1: host offset; x…61: sectors of 512 bytes after the one that contains the offset; x = 62 − (cluster bits − 8). */
 function compressed(high: number, low: number, clusterBits: number): L2Entry {
   const offsetBitsInHigh = 62 - (clusterBits - 8) - 32;
   const highBits = high & 0x3fffffff;

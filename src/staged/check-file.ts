@@ -2,7 +2,7 @@
 
 import type { Tally } from '../chain/tally.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
-import { judgeHeader } from '../qcow2/judge.ts';
+import { validateHeader } from '../qcow2/judge.ts';
 import type { Run } from '../restore/run.ts';
 import { readFileRange } from '../scratch/files.ts';
 import { checkLayerChecksums } from './checksums.ts';
@@ -33,7 +33,7 @@ export async function checkStaged(run: Run, layer: StagedLayer, options: CheckSt
   }
   // The header again, now from the very bytes that qemu-img will open.
   const header = parseHeader(await readFileRange(path, { offset: 0, length: HEADER_READ_BYTES }), where);
-  judgeHeader(header, { where, fileSize: checked.info.size, base: index === 0 });
+  validateHeader(header, { where, fileSize: checked.info.size, base: index === 0 });
   if (!checked.header.features.dirty) await examineStaged(run, layer, options);
 }
 

@@ -2,7 +2,7 @@
 import { open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { examineImage } from '../../src/chain/examine.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../../src/qcow2/header.ts';
-import { judgeChain, judgeHeader } from '../../src/qcow2/judge.ts';
+import { validateChain, validateHeader } from '../../src/qcow2/judge.ts';
 import { checkImage } from '../../src/qemu/check-image.ts';
 import { convert } from '../../src/qemu/convert.ts';
 import { fileNode, rawNode, rebasedChain } from '../../src/qemu/graph.ts';
@@ -18,9 +18,9 @@ export async function rebuild(
   const headers = await Promise.all(layers.map(readHeader));
   for (const [index, header] of headers.entries()) {
     const where = layers[index] ?? '';
-    judgeHeader(header, { where, fileSize: (await stat(where)).size, base: index === 0 });
+    validateHeader(header, { where, fileSize: (await stat(where)).size, base: index === 0 });
   }
-  judgeChain(headers.map((header, index) => ({ header, where: layers[index] ?? '' })));
+  validateChain(headers.map((header, index) => ({ header, where: layers[index] ?? '' })));
   for (const [index, image] of layers.entries()) {
     if (headers[index]?.features.dirty === true) await checkImage({ image, repair: 'all', signal });
     const backing = layers[index - 1];

@@ -3,13 +3,13 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { DatamoverError } from '../../src/errors.ts';
 import { parseHeader } from '../../src/qcow2/header.ts';
-import { judgeHeader } from '../../src/qcow2/judge.ts';
+import { validateHeader } from '../../src/qcow2/judge.ts';
 import { FIELD, SOUND_FILE_SIZE, soundHeader } from '../helpers/header-bytes.ts';
 
 /** True when the bytes are judged; false when refused as they should be. Anything else is thrown. */
 function isTaken(bytes: Uint8Array, base: boolean): boolean {
   try {
-    judgeHeader(parseHeader(bytes, 'layer'), { where: 'layer', fileSize: SOUND_FILE_SIZE, base });
+    validateHeader(parseHeader(bytes, 'layer'), { where: 'layer', fileSize: SOUND_FILE_SIZE, base });
     return true;
   } catch (error) {
     if (error instanceof DatamoverError && ['IMAGE_CORRUPT', 'IMAGE_UNSAFE'].includes(error.code)) return false;

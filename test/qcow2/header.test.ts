@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../../src/qcow2/header.ts';
-import { judgeHeader } from '../../src/qcow2/judge.ts';
+import { validateHeader } from '../../src/qcow2/judge.ts';
 import { GiB, KiB, MiB, TiB } from '../../src/units.ts';
 import { qemu } from '../helpers/chain.ts';
 import { requires } from '../helpers/requires.ts';
@@ -88,7 +88,7 @@ for (const { title, create, size, expect, features } of CASES) {
     t.match(header, expect);
     if (features !== undefined) t.match(header.features, features);
     t.equal(header.features.unknown.length, 0);
-    t.strictSame(judgeHeader(header, { where: 'layer', fileSize, base: true }), []);
+    t.strictSame(validateHeader(header, { where: 'layer', fileSize, base: true }), []);
   });
 }
 

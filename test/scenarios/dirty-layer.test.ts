@@ -59,6 +59,6 @@ for (const bytes of [512, 32 * KiB, 64 * KiB]) {
     truncateSync(layer, statSync(layer).size - bytes);
     const { exitCode, document } = await runRestore(plan);
     t.equal(exitCode, 4);
-    t.match(document.error, { code: 'IMAGE_CORRUPT', message: /is cut short: / });
+    t.match(document.error, { code: 'IMAGE_CORRUPT', message: /: truncated image: / });
   });
 }

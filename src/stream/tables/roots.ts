@@ -24,7 +24,7 @@ export interface Roots {
 
 /**
  * Gives, besides, the bytes from 0 on that were fetched for it: they may hold tables too. They lie in `buffer`, which has
- * ONE_READ bytes. Rejects as `ObjectStore.read`. `judgeHeader` has proven that the roots lie inside of the object.
+ * ONE_READ bytes. Rejects as `ObjectStore.read`. `validateHeader` has proven that the roots lie inside of the object.
  */
 export async function readRoots(
   layer: RemoteLayer,

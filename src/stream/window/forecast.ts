@@ -65,7 +65,7 @@ async function layOver(
     for (const [from, sector] of bytes.filled()) {
       const start = found.guest + (from / entrySize) * header.clusterSize;
       const ends = start + (SECTOR / entrySize) * header.clusterSize;
-      if (ends > guest && start < guest + size) chunk.lay(index, sector, start - guest, format);
+      if (ends > guest && start < guest + size) chunk.overlay(index, sector, start - guest, format);
     }
   }
 }
