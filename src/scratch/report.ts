@@ -1,9 +1,9 @@
-// What earlier runs left in scratch, told before the work begins.
+// Reports what earlier runs left behind in scratch, before the work starts.
 
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Progress } from '../progress.ts';
-import { formatBytes, formatDuration } from '../units.ts';
+import { formatBytes, formatDuration, MiB } from '../units.ts';
 import type { Recorded } from './journal-state.ts';
 import { bytesOnDisk, type LeftBytes, LOCK, PREFIX, workFolderPath } from './layout.ts';
 import { isLocked } from './lock.ts';
@@ -15,26 +15,23 @@ export interface ReportFolderOptions {
   readonly progress: Progress;
 }
 
-/** Tells of folders of other plans under `root`, and of what this run goes on from. */
+/** Less is not worth a warning: a killed run without scratch leaves its journal and a socket, some KiB. */
+const MIN_REPORTED = MiB;
+
+/** Reports what this run resumes from, and directories that other plans left behind under `root`. */
 export async function reportFolder({ root, planId, folder, progress }: ReportFolderOptions): Promise<void> {
   if (folder.journal?.worthKeeping) {
     progress.report({
       type: 'info',
-      message: `an interrupted run of this plan left ${formatBytes(folder.left.total)} in ${folder.path}: going on from there (--no-resume starts over)`,
+      message: `resuming an interrupted restore: ${formatBytes(folder.left.total)} already in ${folder.path} (use --no-resume to start over)`,
     });
   }
-  for (const { path, bytes, modified, inUse } of await findLeftovers(root, planId)) {
-    if (inUse) {
-      progress.report({
-        type: 'info',
-        message: `${path} is in use by a run of another plan: ${formatBytes(bytes)} so far`,
-      });
-      continue;
-    }
+  for (const { path, bytes, modified } of await findLeftovers(root, planId)) {
+    if (bytes < MIN_REPORTED) continue;
     const age = formatDuration(Math.max(0, (Date.now() - modified.getTime()) / 1000));
     progress.report({
       type: 'warning',
-      message: `${path} is left of another plan: ${formatBytes(bytes)}, last used ${age} ago; remove it when nobody needs it`,
+      message: `${path} (${formatBytes(bytes)}, last used ${age} ago) belongs to another plan; remove it if no longer needed`,
     });
   }
 }
@@ -43,11 +40,12 @@ export interface Leftover {
   readonly path: string;
   readonly bytes: number;
   readonly modified: Date;
-  /** A run is at work in it. */
-  readonly inUse: boolean;
 }
 
-/** Folders of other plans under `root`: told to people, never deleted. */
+/**
+ * Directories that runs of other plans left behind under `root`; they are never deleted. One that a run holds the lock of is in
+ * use and left out, as is one whose lock cannot be examined: another user's.
+ */
 export async function findLeftovers(root: string, planId: string): Promise<readonly Leftover[]> {
   const found = [];
   for (const name of await readdir(root).catch(() => [])) {
@@ -55,9 +53,8 @@ export async function findLeftovers(root: string, planId: string): Promise<reado
     if (!name.startsWith(PREFIX) || path === workFolderPath(root, planId)) continue;
     const info = await lstat(path).catch(() => undefined);
     if (!info?.isDirectory()) continue;
-    // Another user's lock cannot be looked at: then what is told is what was told before there was one.
-    const inUse = await isLocked(join(path, LOCK)).catch(() => false);
-    found.push({ path, bytes: await bytesOnDisk(path), modified: info.mtime, inUse });
+    if (await isLocked(join(path, LOCK)).catch(() => true)) continue;
+    found.push({ path, bytes: await bytesOnDisk(path), modified: info.mtime });
   }
   return found;
 }

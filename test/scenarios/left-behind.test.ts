@@ -127,7 +127,7 @@ test('a dry run says what the run itself will do', async (t) => {
     const dry = await dryRun(plan);
     t.equal(dry.exitCode, 0, dry.document.error?.code ?? 'ends well');
     t.equal(dry.document.dryRun?.bytesToFetch, 0, 'all is fetched already');
-    t.match(dry.stderr, /an interrupted run of this plan left .* going on from there/);
+    t.match(dry.stderr, /resuming an interrupted restore: .* already in /);
     t.match(dry.stderr, /an earlier run of this plan restored it .*: nothing would be done/);
     t.strictSame(contentOf(scratch), before, 'nothing is written');
     const [folder = ''] = readdirSync(scratch);

@@ -67,7 +67,7 @@ test('a killed download fetches what was missing and what was in flight, no more
     (run.document.pvcs[0]?.bytesFetched ?? 0) <= 0.1 * total + CONCURRENCY * PART,
     'the last run fetched the rest alone',
   );
-  t.match(run.stderr, /interrupted run of this plan left .* going on from there/);
+  t.match(run.stderr, /resuming an interrupted restore: .* already in /);
 });
 
 test('--no-resume starts over', async (t) => {
@@ -106,7 +106,7 @@ test('a disk with another plan’s claim is not excused', async (t) => {
   t.equal(headOf(device), 'claim', 'untouched');
   t.match(
     other.stderr,
-    new RegExp(`${left} is left of another plan: .* MiB, last used .* ago`),
+    new RegExp(`warning: .*${left} \\(.* MiB, last used .* ago\\) belongs to another plan`),
     'leftovers are told with size and age',
   );
   t.strictSame(readdirSync(scratch), [left], 'and never deleted');
