@@ -30,6 +30,7 @@ export const ERROR_CODES = [
   'TOOL_MISSING',
   'TOOL_FAILED',
   'VERIFY_MISMATCH',
+  'OUTPUT_FAILED',
   'CANCELLED',
 ] as const;
 

@@ -4,26 +4,33 @@ import { failProgram, runProgram } from './cli/program.ts';
 import { type CancelSignal, type Context, cancelledBy } from './cli/session/context.ts';
 import { signalStatus } from './cli/session/exit.ts';
 import { fenceEnvironment } from './cli/session/fence.ts';
+import { LogStream, ResultStream } from './cli/session/output.ts';
 import { toDatamoverError } from './errors.ts';
 
 /** Below the 30 s that Kubernetes gives, far above the 10 s that an orderly end takes: only a hang meets it. */
 const GRACE_MS = 20_000;
+/** A terminal that was stopped, or a pipe that is not read, may keep the last lines of the log no longer than this. */
+const LOG_PATIENCE_MS = 3_000;
 
 fenceEnvironment(process.env);
+const stdout = new ResultStream(1, () => process.stdout);
+const stderr = new LogStream(2, () => process.stderr);
 const cancel = new AbortController();
+let isAsked = false;
 const context: Context = {
   argv: process.argv.slice(2),
   env: process.env,
   cwd: process.cwd(),
   stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
+  stdout,
+  stderr,
   signal: cancel.signal,
   now: () => performance.timeOrigin + performance.now(),
 };
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => onSignal(name));
-for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
+process.on('SIGHUP', onHangup);
+process.on('exit', () => stderr.sayLastWords());
 process.on('uncaughtException', crash);
 process.on('unhandledRejection', crash);
 
@@ -31,14 +38,23 @@ void runProgram(context).then(exit);
 
 /** The first signal asks the run to end; a second one ends it at once, and its children die with it. */
 function onSignal(name: CancelSignal): void {
-  if (cancel.signal.aborted) process.exit(signalStatus(name));
-  cancel.abort(cancelledBy(name));
-  setTimeout(() => process.exit(signalStatus(name)), GRACE_MS).unref();
+  if (isAsked) process.exit(signalStatus(name));
+  isAsked = true;
+  if (!cancel.signal.aborted) stop(name);
 }
 
-/** Nobody reads any more (`… | head`): a restore goes on nevertheless, and its exit status tells how it went. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') crash(error);
+/**
+ * Where the log goes to a terminal, its end is the end of the run. Else the run continues: nohup asks for that by ignoring
+ * SIGHUP, but Node sets every signal back to its default at the start, so only the place of the log still tells. Several
+ * may come at once (from the kernel, the shell, systemd beside SIGTERM), so none counts as a second signal.
+ */
+function onHangup(): void {
+  if (stderr.isTTY && !cancel.signal.aborted) stop('SIGHUP');
+}
+
+function stop(name: CancelSignal): void {
+  cancel.abort(cancelledBy(name));
+  setTimeout(() => process.exit(signalStatus(name)), GRACE_MS).unref();
 }
 
 /** A bug that nothing caught: one line, not a stack trace. */
@@ -48,8 +64,6 @@ function crash(error: unknown): void {
 
 /** Ends the process once its output is written, whatever connections or timers are left. */
 async function exit(status: number): Promise<void> {
-  for (const stream of [process.stdout, process.stderr]) {
-    await new Promise((resolve) => stream.write('', resolve));
-  }
+  await stderr.settle(LOG_PATIENCE_MS);
   process.exit(status);
 }

@@ -24,7 +24,11 @@ const FAILURE_DOCUMENTS: ReadonlyMap<string, FailureDocument> = new Map([['list'
 export async function runProgram(context: Context): Promise<number> {
   let status = 0;
   let current: Command | undefined;
-  const program = buildProgram(context, async (command, work) => {
+  let answer = '';
+  const writeOut = (text: string): void => {
+    answer += text;
+  };
+  const program = buildProgram({ ...context, writeOut }, async (command, work) => {
     status = await runSession(context, command.optsWithGlobals<GlobalFlags>(), work, documentOf(command));
   });
   for (const command of [program, ...program.commands]) {
@@ -38,10 +42,16 @@ export async function runProgram(context: Context): Promise<number> {
     return status;
   } catch (error) {
     if (!(error instanceof CommanderError)) return await failProgram(context, toDatamoverError(error, context.signal));
-    if (isAnswer(error)) return 0;
+    if (isAnswer(error)) return await printAnswer(context, answer);
     const command = current ?? program;
     return await failProgram(context, usageError(error, command, context), command);
   }
+}
+
+/** Prints the help or version that was asked for, which is text whatever the flags say. */
+async function printAnswer(context: Context, text: string): Promise<number> {
+  const outcome = { document: {}, text, problems: [] };
+  return await runSession(context, { ...guessGlobalFlags(context.argv), output: 'text' }, async () => outcome);
 }
 
 /** Ends a run that has no session: a call that could not be parsed, or a bug that nothing caught. */
@@ -55,14 +65,19 @@ export async function failProgram(context: Context, error: DatamoverError, comma
   );
 }
 
+export interface ProgramStreams extends Pick<Context, 'stdout' | 'stderr'> {
+  /** Takes help and version; without it they go to `stdout`. */
+  readonly writeOut?: (text: string) => void;
+}
+
 /** The tree; `run` is what each command's action calls. */
-export function buildProgram({ stdout, stderr }: Pick<Context, 'stdout' | 'stderr'>, run: Run): Command {
+export function buildProgram({ stdout, stderr, writeOut }: ProgramStreams, run: Run): Command {
   const program = new Command('kubevirt-datamover')
     .version(`kubevirt-datamover ${programVersion()}`, '--version', 'print the version')
     .helpOption('--help', 'print this help')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
-      writeOut: (text) => stdout.write(text),
+      writeOut: writeOut ?? ((text) => stdout.write(text)),
       writeErr: (text) => stderr.write(text),
       outputError: () => {},
       getOutHelpWidth: () => stdout.columns ?? 100,

@@ -69,7 +69,7 @@ const FAILURE_POLICY: PodFailurePolicy = {
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
     {
       action: 'FailJob',
-      onExitCodes: { containerName: CONTAINER, operator: 'In', values: [1, 2, 4, 5, 6, 7, 8] },
+      onExitCodes: { containerName: CONTAINER, operator: 'In', values: [1, 2, 4, 5, 6, 7, 8, 9] },
     },
   ],
 };

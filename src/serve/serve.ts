@@ -6,7 +6,7 @@ import { resolveDisks } from '../chain/resolve.ts';
 import { DatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
 import type { Plan } from '../plan/plan.ts';
-import type { Progress } from '../progress.ts';
+import { type Progress, secondsSince } from '../progress.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
 import { type Listen, withQemuNbd } from '../qemu/nbd.ts';
 import { runPhase } from '../restore/run.ts';
@@ -103,6 +103,7 @@ async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<nev
 }
 
 async function checkChain(store: ObjectStore, { plan, pvc, signal, progress }: ServeOptions): Promise<CheckedChain> {
+  const began = performance.now();
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const pvcs = pvc === undefined ? undefined : [pvc];
   if (pvc === undefined && plan.pvcs.length > 1) {
@@ -117,6 +118,7 @@ async function checkChain(store: ObjectStore, { plan, pvc, signal, progress }: S
   if (all.length > 0) throw DatamoverError.fromProblems(all);
   if (chain === undefined) throw new TypeError('no chain and no problem');
   for (const message of chain.warnings) progress.report({ type: 'warning', pvc: chain.disk.name, message });
+  progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(began) });
   return chain;
 }
 

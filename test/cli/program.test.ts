@@ -184,7 +184,9 @@ test('every code has the exit status of the contract', async (t) => {
     6: 7,
     7: 2,
     8: 1,
+    9: 1,
     130: 1,
   });
   t.equal(exitStatus('CANCELLED', 'SIGTERM'), 143);
+  t.equal(exitStatus('CANCELLED', 'SIGHUP'), 129);
 });

@@ -5,6 +5,8 @@ import type { TextStream } from '../../src/cli/session/context.ts';
 export class RecordedStream extends Writable implements TextStream {
   readonly isTTY: boolean;
   readonly columns: number;
+  readonly rows = 24;
+  lastWords = '';
   text = '';
 
   constructor({ isTTY = false, columns = 80 }: { readonly isTTY?: boolean; readonly columns?: number } = {}) {

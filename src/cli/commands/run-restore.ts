@@ -57,5 +57,12 @@ export function refuseConflicts(flags: RestoreFlags): void {
 }
 
 function outcomeOf<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {
-  return { document: result, text: render(result), problems: result.problems ?? [] };
+  return { document: result, text: render(result), problems: result.problems ?? [], complete: completeText(result) };
+}
+
+/** Undefined when no PVC is restored; "1 of 2 PVCs restored". */
+function completeText({ pvcs }: RestoreResult): string | undefined {
+  const open: readonly string[] = ['failed', 'pending', 'planned'];
+  const restored = pvcs.filter(({ state }) => !open.includes(state)).length;
+  return restored === 0 ? undefined : `${restored} of ${pvcs.length} ${pvcs.length === 1 ? 'PVC' : 'PVCs'} restored`;
 }

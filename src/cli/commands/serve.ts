@@ -13,6 +13,7 @@ import { refuse } from '../flags/usage.ts';
 import { withProgress } from '../progress/progress.ts';
 import { isSaid } from '../session/log.ts';
 import type { Outcome } from '../session/outcome.ts';
+import { printResult } from '../session/print-result.ts';
 import { type Run, type Session, secondsOf } from '../session/session.ts';
 
 interface Flags {
@@ -63,17 +64,20 @@ async function serve(argument: string | undefined, flags: Flags, session: Sessio
   const { plan } = await loadPlan(argument, session);
   const { serve: serveDisk } = await import('../../serve/serve.ts');
   const { pvc, concurrency, window } = flags;
+  // Who waits for the URI would wait for ever when it cannot be written.
+  const unheard = new AbortController();
   const served = await withProgress(session, undefined, (progress) =>
     serveDisk({
       plan,
       listen,
       env: session.env,
       progress,
-      signal: session.signal,
-      onReady: (ready) => tellReady(ready, session),
+      signal: AbortSignal.any([session.signal, unheard.signal]),
+      onReady: (ready) => void reportReady(ready, session).catch((error: unknown) => unheard.abort(error)),
       ...given({ pvc, concurrency, window, scratch: findScratch(flags.scratch, plan, session) }),
     }),
   );
+  unheard.signal.throwIfAborted();
   const result = served === undefined ? 'cancelled' : 'ok';
   const document = { version: 1, result, ...served, seconds: secondsOf(session) };
   return { document, text: '', problems: [] };
@@ -89,8 +93,12 @@ function listenOf({ socket, port }: Flags, { cwd }: Session): ServeOptions['list
 }
 
 /** The URI is what scripts want; with JSON it is in the document at the end, and the socket's existence says "ready". */
-function tellReady({ pvc, uri, virtualSize, layers }: Served, { stdout, stderr, flags }: Session): void {
-  if (flags.output === 'text') stdout.write(`${uri}\n`);
+async function reportReady({ pvc, uri, virtualSize, layers }: Served, session: Session): Promise<void> {
+  const { stderr, flags } = session;
+  if (flags.output === 'text') {
+    const failure = await printResult(`${uri}\n`, session);
+    if (failure !== undefined) throw failure;
+  }
   if (!isSaid('info', flags.logLevel)) return;
   stderr.write(
     [

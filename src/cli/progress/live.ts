@@ -4,7 +4,7 @@ import { isSaid } from '../session/log.ts';
 import { printableLine } from '../session/printable.ts';
 import { ProgressState } from './state.ts';
 import { isPhaseEvent, type ProgressOptions, type ProgressView } from './view.ts';
-import { eventLine, levelOf, liveLine } from './words.ts';
+import { eventLine, hasRoom, levelOf, liveLine } from './words.ts';
 
 /** A new line at most this often: figures that flicker cannot be read. */
 const UPDATE_MS = 200;
@@ -14,19 +14,45 @@ const TICK_MS = 1_000;
 
 /** What the spinner and its space take up, and one column that stays free so that no terminal wraps. */
 const SPINNER_COLUMNS = 3;
+const HIDE_CURSOR = '\u001B[?25l';
+const SHOW_CURSOR = '\u001B[?25h';
 
+/** For a terminal that `hasRoom`; while it has none, or nothing runs, no line is drawn. */
 export function liveProgress({ stderr, now, level, colour }: ProgressOptions): ProgressView {
   const state = new ProgressState();
-  const spinner = ora({ stream: stderr, isEnabled: true, discardStdin: false, color: colour ? 'cyan' : false });
+  // ora would put the cursor back through Node's own stream, which blocks while the terminal is stopped.
+  const spinner = ora({
+    stream: stderr,
+    isEnabled: true,
+    discardStdin: false,
+    hideCursor: false,
+    color: colour ? 'cyan' : false,
+  });
   let shownAt = Number.NEGATIVE_INFINITY;
   const show = (at: number): void => {
     shownAt = at;
-    spinner.text = printableLine(liveLine(state, at, (stderr.columns ?? 80) - SPINNER_COLUMNS));
+    if (!hasRoom(stderr) || state.isIdle) {
+      stop();
+      return;
+    }
+    spinner.text = printableLine(liveLine(state, at, (stderr.columns ?? 0) - SPINNER_COLUMNS));
+    start();
+  };
+  const start = (): void => {
+    if (spinner.isSpinning) return;
+    stderr.lastWords = SHOW_CURSOR;
+    stderr.write(HIDE_CURSOR);
+    spinner.start();
+  };
+  const stop = (): void => {
+    if (!spinner.isSpinning) return;
+    spinner.stop();
+    stderr.write(SHOW_CURSOR);
+    stderr.lastWords = '';
   };
   const tick = setInterval(() => show(now()), TICK_MS);
   tick.unref();
   show(now());
-  spinner.start();
   return {
     report(event) {
       const at = now();
@@ -41,7 +67,7 @@ export function liveProgress({ stderr, now, level, colour }: ProgressOptions): P
     },
     close() {
       clearInterval(tick);
-      spinner.stop();
+      stop();
     },
   };
 }

@@ -6,6 +6,7 @@ import type { Session } from '../session/session.ts';
 import { jsonProgress } from './json.ts';
 import { textProgress } from './text.ts';
 import type { ProgressView } from './view.ts';
+import { hasRoom } from './words.ts';
 
 /** Runs `work` with the progress that the flags, the terminal and the environment ask for. */
 export async function withProgress<T>(
@@ -38,7 +39,7 @@ async function openView({ stderr, now, flags, env, logFormat }: Session): Promis
     colour: (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',
   };
   if (logFormat === 'json') return jsonProgress(options);
-  const live = stderr.isTTY === true && env.TERM !== 'dumb' && flags.progress && isSaid('info', flags.logLevel);
+  const live = hasRoom(stderr) && env.TERM !== 'dumb' && flags.progress && isSaid('info', flags.logLevel);
   if (!live) return textProgress(options);
   const { liveProgress } = await import('./live.ts');
   return liveProgress(options);

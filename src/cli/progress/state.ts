@@ -40,6 +40,11 @@ export class ProgressState {
     return [...this.#running.values()].at(-1);
   }
 
+  /** Nothing runs that a line could show. */
+  get isIdle(): boolean {
+    return this.#running.size === 0 && this.pvc === undefined;
+  }
+
   add(event: ProgressEvent, now: number): void {
     if (event.type === 'pvc-started') {
       this.#running.clear();

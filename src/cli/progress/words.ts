@@ -1,6 +1,7 @@
 // The words for each event and for the running phase: what people read, on a terminal or in a log.
 import type { ProgressEvent } from '../../progress.ts';
 import { formatBytes, formatDuration } from '../../units.ts';
+import type { TextStream } from '../session/context.ts';
 import type { LogLevel } from '../session/global-flags.ts';
 import { type Pace, type ProgressState, paceOf, type RunningPhase } from './state.ts';
 import type { ToldEvent } from './view.ts';
@@ -10,6 +11,14 @@ export function levelOf(event: ProgressEvent): LogLevel {
   if (event.type === 'warning') return 'warn';
   if (event.type === 'pvc-finished' && event.state === 'failed') return 'error';
   return 'info';
+}
+
+/** Narrower terminals get lines of text. */
+const MIN_COLUMNS = 20;
+
+/** Whether a live line can be drawn: a serial console, or `docker exec -t` without a terminal, does not know its size. */
+export function hasRoom({ isTTY, columns, rows }: TextStream): boolean {
+  return isTTY === true && columns !== undefined && columns >= MIN_COLUMNS && rows !== undefined;
 }
 
 /** `0.4 s left` has no use: the rate changes faster. */

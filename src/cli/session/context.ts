@@ -3,7 +3,26 @@ import type { Readable, Writable } from 'node:stream';
 import { DatamoverError } from '../../errors.ts';
 
 /** A stream that people or scripts read; a terminal says so. */
-export type TextStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+export type TextStream = Writable & {
+  readonly isTTY?: boolean;
+  /** Above 0; undefined where there is no terminal, or one that does not know its size. */
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+  /** Bytes that were written so far. */
+  readonly bytesTaken?: number;
+  /** Written when the process exits, however that happens: what leaves a terminal as it was. */
+  lastWords?: string;
+  /** What could not be written, of a stream that drops that. */
+  readonly lost?: LostLines | undefined;
+  /** Resolves when what was written is stored, where the stream is a file. */
+  flush?(): Promise<void>;
+};
+
+export interface LostLines {
+  readonly lines: number;
+  /** Of the last of them. */
+  readonly reason: string;
+}
 
 export interface Context {
   /** The words after the program's name. */
@@ -22,7 +41,7 @@ export interface Context {
   readonly now: () => number;
 }
 
-export type CancelSignal = 'SIGINT' | 'SIGTERM';
+export type CancelSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 /** The reason for aborting a run that was sent `name`; its cause is the name. */
 export function cancelledBy(name: CancelSignal): DatamoverError {
@@ -36,7 +55,7 @@ export function cancelledBy(name: CancelSignal): DatamoverError {
 export function cancelSignalOf(signal: AbortSignal): CancelSignal | undefined {
   if (!(signal.reason instanceof DatamoverError)) return undefined;
   const { cause } = signal.reason;
-  return cause === 'SIGINT' || cause === 'SIGTERM' ? cause : undefined;
+  return cause === 'SIGINT' || cause === 'SIGTERM' || cause === 'SIGHUP' ? cause : undefined;
 }
 
 /** Are we in a pod? Kubernetes sets this variable in every container. */

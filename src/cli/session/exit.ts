@@ -1,4 +1,5 @@
 // The exit statuses: one table from error code to status (design section 7), which the help shows too.
+import { constants } from 'node:os';
 import type { ErrorCode } from '../../errors.ts';
 import type { CancelSignal } from './context.ts';
 
@@ -40,12 +41,13 @@ const STATUSES: readonly { readonly status: number; readonly meaning: string; re
     },
     { status: 7, meaning: 'qemu-img is missing, too old, or failed', codes: ['TOOL_MISSING', 'TOOL_FAILED'] },
     { status: 8, meaning: 'the target differs from the backup', codes: ['VERIFY_MISMATCH'] },
-    { status: 130, meaning: 'cancelled by SIGINT (143: by SIGTERM)', codes: ['CANCELLED'] },
+    { status: 9, meaning: 'the result could not be written (stdout, --report)', codes: ['OUTPUT_FAILED'] },
+    { status: 130, meaning: 'cancelled by SIGINT (143: SIGTERM, 129: SIGHUP)', codes: ['CANCELLED'] },
   ];
 
 const STATUS_OF = new Map(STATUSES.flatMap(({ status, codes }) => codes.map((code) => [code, status] as const)));
 
-/** The exit status of an error; `cancelledBy` tells the two signals apart. */
+/** The exit status of an error; `cancelledBy` tells the signals apart. */
 export function exitStatus(code: ErrorCode, cancelledBy?: CancelSignal): number {
   if (code === 'CANCELLED') return signalStatus(cancelledBy ?? 'SIGINT');
   return STATUS_OF.get(code) ?? 1;
@@ -53,7 +55,7 @@ export function exitStatus(code: ErrorCode, cancelledBy?: CancelSignal): number 
 
 /** 128 plus the signal's number, as shells say it. */
 export function signalStatus(name: CancelSignal): number {
-  return name === 'SIGTERM' ? 143 : 130;
+  return 128 + constants.signals[name];
 }
 
 /** The table as `--help` shows it. */

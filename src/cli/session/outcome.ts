@@ -11,6 +11,8 @@ export interface Outcome {
   readonly problems: readonly Problem[];
   /** What was thrown, for the log at level debug. */
   readonly cause?: unknown;
+  /** Work that stays done when the result cannot be written, e.g. "2 of 2 PVCs restored". */
+  readonly complete?: string | undefined;
 }
 
 /** Makes a command's document of an error that left it with nothing else to tell. */
@@ -34,6 +36,20 @@ export function failureOf(error: DatamoverError): {
   return {
     error: { code: first.code, message: first.message, hint: first.hint },
     problems: error.problems,
+  };
+}
+
+/** The outcome with one more problem, which the document lists as well. */
+export function withProblem(outcome: Outcome, { problems: [added] }: DatamoverError): Outcome {
+  if (added === undefined) return outcome;
+  const problems = [...outcome.problems, added];
+  const { code, message, hint } = problems[0] ?? added;
+  // What was cancelled, or failed before, stays so.
+  const result = outcome.problems.length === 0 ? { result: 'failed' } : {};
+  return {
+    ...outcome,
+    document: { ...outcome.document, ...result, error: { code, message, hint }, problems },
+    problems,
   };
 }
 

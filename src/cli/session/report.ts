@@ -3,13 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatamoverError, messageOf, systemCode } from '../../errors.ts';
-import { describeWarning } from './log.ts';
-import { failureDocument, type Outcome } from './outcome.ts';
+import { failureDocument, type Outcome, withProblem } from './outcome.ts';
+import { outputFailed } from './print-result.ts';
 import { type Session, settle } from './session.ts';
 
 /**
  * Runs `work` and writes its document to `path` as well, whether it succeeded or failed; with no path it only runs.
- * USAGE, before `work` begins, when a report cannot be written there.
+ * USAGE, before `work` starts, when a report cannot be written there; a report that cannot be written afterwards is the
+ * problem OUTPUT_FAILED of an outcome that stays what it is.
  */
 export async function withReport(
   path: string | undefined,
@@ -21,12 +22,11 @@ export async function withReport(
   const outcome = await settle(session, work, failureDocument);
   try {
     await report.write(outcome.document);
+    return outcome;
   } catch (error) {
-    // The restore ended as its status says; a file that is not there cannot change that.
-    const message = `the report was not written to ${report.path}: ${messageOf(error)}`;
-    session.stderr.write(describeWarning(message, session.logFormat, session.now()));
+    const message = `${report.path}: writing the report failed: ${messageOf(error)}`;
+    return withProblem(outcome, outputFailed(message, error, outcome.complete));
   }
-  return outcome;
 }
 
 export interface Report {

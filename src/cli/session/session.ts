@@ -1,11 +1,12 @@
 // One run of one command: does its work, prints what came of it, gives the exit status.
 import type { Command } from 'commander';
 import { toDatamoverError } from '../../errors.ts';
-import { type Context, cancelSignalOf } from './context.ts';
+import { type Context, cancelSignalOf, type LostLines } from './context.ts';
 import { exitStatus } from './exit.ts';
 import type { GlobalFlags } from './global-flags.ts';
-import { chooseLogFormat, describeCause, describeProblems, isSaid, type LogFormat } from './log.ts';
+import { chooseLogFormat, describeCause, describeProblems, describeWarning, isSaid, type LogFormat } from './log.ts';
 import { type FailureDocument, failedOutcome, failureDocument, type Outcome } from './outcome.ts';
+import { isReaderGone, printResult } from './print-result.ts';
 import { writeTerminationMessage } from './termination.ts';
 
 export interface Session extends Context {
@@ -58,12 +59,20 @@ export function secondsOf({ now, startedAt }: Session): number {
 
 /** Prints result and problems, each on its stream, and leaves the termination message. */
 async function conclude(session: Session, outcome: Outcome): Promise<number> {
-  const { flags, stdout, stderr, logFormat, now } = session;
-  stdout.write(flags.output === 'json' ? `${JSON.stringify(outcome.document)}\n` : outcome.text);
-  const first = outcome.problems[0];
-  if (first === undefined) return 0;
-  stderr.write(describeProblems(outcome.problems, logFormat, now()));
-  if (isSaid('debug', flags.logLevel)) stderr.write(describeCause(outcome.cause, logFormat, now()));
-  await writeTerminationMessage(outcome.problems, session.env);
-  return exitStatus(first.code, cancelSignalOf(session.signal));
+  const { flags, stderr, logFormat, now } = session;
+  const text = flags.output === 'json' ? `${JSON.stringify(outcome.document)}\n` : outcome.text;
+  const failure = await printResult(text, session, outcome.complete);
+  // `list | head` closed the pipe on purpose: the exit status suffices, unless there is work to report.
+  const isQuiet = failure !== undefined && isReaderGone(failure) && outcome.complete === undefined;
+  const problems = [...outcome.problems, ...(failure === undefined || isQuiet ? [] : failure.problems)];
+  if (problems.length > 0) stderr.write(describeProblems(problems, logFormat, now()));
+  if (isSaid('debug', flags.logLevel)) stderr.write(describeCause(outcome.cause ?? failure, logFormat, now()));
+  if (stderr.lost !== undefined) stderr.write(describeWarning(lostText(stderr.lost), logFormat, now()));
+  await writeTerminationMessage(problems, session.env);
+  const first = problems[0] ?? failure;
+  return first === undefined ? 0 : exitStatus(first.code, cancelSignalOf(session.signal));
+}
+
+function lostText({ lines, reason }: LostLines): string {
+  return `${lines} ${lines === 1 ? 'line' : 'lines'} of this log could not be written: ${reason}`;
 }

@@ -245,7 +245,7 @@ test('what would fail again fails the Job, a moved pod does not count, the rest 
   t.equal(spec.backoffLimit, 6);
   t.match(spec.podFailurePolicy.rules, [
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
-    { action: 'FailJob', onExitCodes: { containerName: 'restore', operator: 'In', values: [1, 2, 4, 5, 6, 7, 8] } },
+    { action: 'FailJob', onExitCodes: { containerName: 'restore', operator: 'In', values: [1, 2, 4, 5, 6, 7, 8, 9] } },
   ]);
   t.strictSame(
     spec.podFailurePolicy,
@@ -254,7 +254,7 @@ test('what would fail again fails the Job, a moved pod does not count, the rest 
         { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
         {
           action: 'FailJob',
-          onExitCodes: { containerName: 'restore', operator: 'In', values: [1, 2, 4, 5, 6, 7, 8] },
+          onExitCodes: { containerName: 'restore', operator: 'In', values: [1, 2, 4, 5, 6, 7, 8, 9] },
         },
       ],
     },

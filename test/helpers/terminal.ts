@@ -1,0 +1,107 @@
+// The program on a real pseudo-terminal: resized, left unread, stopped with Ctrl-S, hung up.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { cleanEnvironment, programPath } from './run-cli.ts';
+import type { Owner } from './tmp.ts';
+
+/** What `requires` must find before `startInTerminal`. */
+export const TERMINAL_TOOLS = ['python3'] as const;
+
+export interface TerminalOptions {
+  /** Default: 100 × 30. 0 is what a serial console, or `docker exec -t` without a terminal, has. */
+  readonly columns?: number;
+  readonly rows?: number;
+  /** What is the terminal; the others are pipes, standard input is empty. */
+  readonly on?: readonly ('stdin' | 'stdout' | 'stderr')[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** What starts the program: `nohup`, `setsid --wait`. */
+  readonly through?: readonly string[];
+}
+
+export interface TerminalEnd {
+  /** Null when a signal ended it. */
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** What appeared on the terminal. */
+  readonly screen: string;
+  /** What came through the pipes. */
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface InTerminal {
+  /** Runs the terminal, and ends as the program does. */
+  readonly child: ChildProcess;
+  readonly end: Promise<TerminalEnd>;
+  resize(columns: number, rows: number): void;
+  /** Nobody takes what the program writes to the terminal; `read` takes it again. */
+  pause(): void;
+  read(): void;
+  type(text: string): void;
+  /** The line is dropped: SIGHUP, and every write fails with EIO. */
+  hangUp(): void;
+  signal(name: NodeJS.Signals): void;
+  /** Resolves when `pattern` has appeared on the terminal, or in what came through the pipes. */
+  until(pattern: RegExp): Promise<void>;
+}
+
+/** Starts the program with `args`; killed with the test, if it still runs then. */
+export function startInTerminal(
+  t: Owner,
+  args: readonly string[],
+  { columns = 100, rows = 30, on = ['stdin', 'stdout', 'stderr'], env = {}, through = [] }: TerminalOptions = {},
+): InTerminal {
+  const helper = fileURLToPath(new URL('terminal.py', import.meta.url));
+  // Under tap `spawn` puts tap's loader into NODE_OPTIONS of every child; env(1) takes it out.
+  const program = [...through, 'env', '-u', 'NODE_OPTIONS', process.execPath, programPath(), ...args];
+  const child = spawn('python3', [helper, String(columns), String(rows), on.join(','), ...program], {
+    env: cleanEnvironment({ TERM: 'xterm', ...env }),
+    stdio: ['pipe', 'pipe', 'inherit', 'pipe', 'pipe'],
+  });
+  t.teardown(() => child.stdin?.end());
+  child.stdin?.on('error', () => {});
+  const said = { screen: '', stdout: '', stderr: '' };
+  const waiting = new Set<() => void>();
+  for (const [name, stream] of [
+    ['screen', child.stdio[1]],
+    ['stdout', child.stdio[3]],
+    ['stderr', child.stdio[4]],
+  ] as const) {
+    (stream as Readable).setEncoding('utf8').on('data', (text: string) => {
+      said[name] += text;
+      for (const look of waiting) look();
+    });
+  }
+  const end = once(child, 'close').then(
+    (): TerminalEnd => ({ exitCode: child.exitCode, signal: child.signalCode, ...said }),
+  );
+  const send = (line: string): void => void child.stdin?.write(`${line}\n`);
+  return {
+    child,
+    end,
+    resize: (width, height) => send(`size ${width} ${height}`),
+    pause: () => send('pause'),
+    read: () => send('read'),
+    type: (text) => send(`type ${Buffer.from(text).toString('hex')}`),
+    hangUp: () => send('hangup'),
+    signal: (name) => send(`signal ${constants.signals[name]}`),
+    until: async (pattern) => {
+      const seen = (): boolean => Object.values(said).some((text) => pattern.test(text));
+      let look = (): void => {};
+      const appeared = new Promise<void>((resolve) => {
+        look = () => {
+          if (seen()) resolve();
+        };
+        waiting.add(look);
+        look();
+      });
+      const missed = end.then((ended): void => {
+        if (!seen()) throw new Error(`ended before ${pattern}: ${JSON.stringify(ended)}`);
+      });
+      await Promise.race([appeared, missed]).finally(() => waiting.delete(look));
+    },
+  };
+}
