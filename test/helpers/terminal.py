@@ -4,8 +4,8 @@ terminal.py COLUMNS ROWS NAMES PROGRAM [ARGUMENT...]
 
 NAMES (such as stdin,stderr) are on the terminal; the others are /dev/null and the descriptors 3 (stdout) and 4 (stderr).
 What appears on the terminal goes to standard output. Commands, one a line: `size COLUMNS ROWS`, `pause` and `read` (who
-looks at the terminal), `type HEX`, `hangup`, `signal NUMBER`. At the end of the commands the program is killed.
-Ends as the program ends.
+looks at the terminal), `type HEX`, `hangup`, `signal NUMBER`; each is answered with a byte on descriptor 5 when it is
+done. At the end of the commands the program is killed. Ends as the program ends.
 """
 import fcntl
 import os
@@ -63,6 +63,7 @@ def relay(master, pid):
                     os.kill(pid, int(values[0]))
                 else:
                     reading = verb == "read"
+                os.write(5, b".")
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended != 0:
             return master, status

@@ -1,6 +1,6 @@
 // The program on a real pseudo-terminal: resized, left unread, stopped with Ctrl-S, hung up.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -36,16 +36,17 @@ export interface InTerminal {
   /** Runs the terminal, and ends as the program does. */
   readonly child: ChildProcess;
   readonly end: Promise<TerminalEnd>;
-  resize(columns: number, rows: number): void;
+  // Each resolves when it is done.
+  resize(columns: number, rows: number): Promise<void>;
   /** Nobody takes what the program writes to the terminal; `read` takes it again. */
-  pause(): void;
-  read(): void;
-  type(text: string): void;
+  pause(): Promise<void>;
+  read(): Promise<void>;
+  type(text: string): Promise<void>;
   /** The line is dropped: SIGHUP, and every write fails with EIO. */
-  hangUp(): void;
-  signal(name: NodeJS.Signals): void;
-  /** Resolves when `pattern` has appeared on the terminal, or in what came through the pipes. */
-  until(pattern: RegExp): Promise<void>;
+  hangUp(): Promise<void>;
+  signal(name: NodeJS.Signals): Promise<void>;
+  /** Resolves when what appeared on the terminal so far fits. */
+  until(fits: (screen: string) => boolean): Promise<void>;
 }
 
 /** Starts the program with `args`; killed with the test, if it still runs then. */
@@ -59,7 +60,7 @@ export function startInTerminal(
   const program = [...through, 'env', '-u', 'NODE_OPTIONS', process.execPath, programPath(), ...args];
   const child = spawn('python3', [helper, String(columns), String(rows), on.join(','), ...program], {
     env: cleanEnvironment({ TERM: 'xterm', ...env }),
-    stdio: ['pipe', 'pipe', 'inherit', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'inherit', 'pipe', 'pipe', 'pipe'],
   });
   t.teardown(() => child.stdin?.end());
   child.stdin?.on('error', () => {});
@@ -78,7 +79,19 @@ export function startInTerminal(
   const end = once(child, 'close').then(
     (): TerminalEnd => ({ exitCode: child.exitCode, signal: child.signalCode, ...said }),
   );
-  const send = (line: string): void => void child.stdin?.write(`${line}\n`);
+  let done = 0;
+  let sent = 0;
+  const acknowledged = new EventEmitter();
+  child.stdio.at(5)?.on('data', (answers: Buffer) => {
+    done += answers.length;
+    acknowledged.emit('done');
+  });
+  const send = async (line: string): Promise<void> => {
+    child.stdin?.write(`${line}\n`);
+    sent += 1;
+    const mine = sent;
+    while (done < mine) await Promise.race([once(acknowledged, 'done'), end]);
+  };
   return {
     child,
     end,
@@ -88,8 +101,8 @@ export function startInTerminal(
     type: (text) => send(`type ${Buffer.from(text).toString('hex')}`),
     hangUp: () => send('hangup'),
     signal: (name) => send(`signal ${constants.signals[name]}`),
-    until: async (pattern) => {
-      const seen = (): boolean => Object.values(said).some((text) => pattern.test(text));
+    until: async (fits) => {
+      const seen = (): boolean => fits(said.screen);
       let look = (): void => {};
       const appeared = new Promise<void>((resolve) => {
         look = () => {
@@ -99,7 +112,7 @@ export function startInTerminal(
         look();
       });
       const missed = end.then((ended): void => {
-        if (!seen()) throw new Error(`ended before ${pattern}: ${JSON.stringify(ended)}`);
+        if (!seen()) throw new Error(`ended before that: ${JSON.stringify(ended)}`);
       });
       await Promise.race([appeared, missed]).finally(() => waiting.delete(look));
     },
