@@ -12,6 +12,8 @@ export interface RunCliOptions {
   /** What standard input holds; nothing when absent. */
   readonly stdin?: string;
   readonly cwd?: string;
+  /** What starts the program: `sh -c 'exec "$@" 2>/dev/full' sh`. */
+  readonly through?: readonly string[];
   /** Flags for Node itself. */
   readonly nodeArgs?: readonly string[];
   /** In a process group of its own, as a shell starts it. */
@@ -50,10 +52,11 @@ export async function runCli(args: readonly string[], options: RunCliOptions = {
 /** Starts the program, for tests that watch it or kill it on its way. */
 export function startCli(
   args: readonly string[],
-  { env = {}, stdin = '', cwd, nodeArgs = [], detached = false, uid }: RunCliOptions = {},
+  { env = {}, stdin = '', cwd, through = [], nodeArgs = [], detached = false, uid }: RunCliOptions = {},
 ): RunningCli {
   // Under tap `spawn` puts tap's loader into NODE_OPTIONS of every child; env(1) takes it out and becomes the program.
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...nodeArgs, programPath(), ...args], {
+  const program = [process.execPath, ...nodeArgs, programPath(), ...args];
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', ...through, ...program], {
     env: cleanEnvironment(env),
     stdio: ['pipe', 'pipe', 'pipe'],
     detached,

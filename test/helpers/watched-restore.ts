@@ -1,10 +1,12 @@
 // A restore that is watched while it runs: its JSON log tells where it is, so that a test can strike at the right moment.
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import type { Phase } from '../../src/progress.ts';
 import { parseDocument, type RestoreDocument } from './restore.ts';
-import { type RunCliOptions, startCli } from './run-cli.ts';
+import { type CliResult, type RunCliOptions, startCli } from './run-cli.ts';
+import { startInTerminal } from './terminal.ts';
 import type { Owner } from './tmp.ts';
 
 const lineSchema = z.looseObject({
@@ -44,12 +46,38 @@ export function watchRestore(
   args: readonly string[] = [],
   options: RunCliOptions = {},
 ): WatchedRestore {
-  const { child, result } = startCli(['restore', plan, '--output', 'json', '--log-format', 'json', ...args], options);
+  const { child, result } = startCli(commandLine(plan, args), options);
   t.teardown(() => child.kill('SIGKILL'));
+  return watch(child, child.stderr, result);
+}
+
+export interface WatchedInTerminal extends WatchedRestore {
+  /** The terminal is gone: SIGHUP, and every write to it fails. */
+  hangUp(): Promise<void>;
+}
+
+/** As `watchRestore`, with a terminal for stderr. */
+export function watchRestoreInTerminal(
+  t: Owner,
+  plan: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): WatchedInTerminal {
+  const { child, end, hangUp } = startInTerminal(t, commandLine(plan, args), { on: ['stderr'], env });
+  const result = end.then(({ exitCode, stdout, screen }) => ({ exitCode, stdout, stderr: screen }));
+  return { ...watch(child, child.stdout, result), hangUp };
+}
+
+function commandLine(plan: string, args: readonly string[]): string[] {
+  return ['restore', plan, '--output', 'json', '--log-format', 'json', ...args];
+}
+
+/** `log` gives what the program writes to stderr. */
+function watch(child: ChildProcess, log: Readable | null, result: Promise<CliResult>): WatchedRestore {
   const lines: LogLine[] = [];
   const waiting = new Set<(line: LogLine) => void>();
-  if (child.stderr === null) throw new TypeError('stderr is no pipe');
-  createInterface({ input: child.stderr }).on('line', (text) => {
+  if (log === null) throw new TypeError('stderr is no pipe');
+  createInterface({ input: log }).on('line', (text) => {
     const line = parseLine(text);
     if (line === undefined) return;
     lines.push(line);

@@ -11,13 +11,14 @@ import { BAD_DEVICE_TOOLS } from '../helpers/bad-device.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
 import { SMALL_DISK_TOOLS } from '../helpers/small-disk.ts';
+import { TERMINAL_TOOLS } from '../helpers/terminal.ts';
 
 const RUNS = 60;
 /** Most of a run is waiting: for processes to start, for back-off, for a slow peer. */
 const JOBS = 3;
 
 test('sixty runs of the fault campaign', { timeout: 1_800_000 }, async (t) => {
-  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, ...SMALL_DISK_TOOLS)) return;
+  if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, ...SMALL_DISK_TOOLS, ...TERMINAL_TOOLS)) return;
   const backups = await shareBackups(t);
   const { signal } = new AbortController();
   // One that stalls takes 30 s, and is told by tests of its own.

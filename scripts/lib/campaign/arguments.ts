@@ -5,9 +5,9 @@ import { STRATEGIES, type Strategy } from '../../../src/strategy.ts';
 export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] [--jobs N] [--strategy NAME]… [--output text|json]
 
 Restores small backups under faults drawn from a seed: a peer that spoils answers, kills and signals at random moments
-and phases, scratch that fills up, targets that fail. After each end of the program, and after up to five restarts, it
-checks that the target is identical to the true disk with exit 0, or that the exit is not 0 with a code and that nothing
-can boot from the target. Wants root, for loop devices. The exit status is 0 when every promise was kept.
+and phases, scratch that fills up, targets that fail, output that cannot be written. After each end of the program, and
+after up to five restarts, it checks that the target is identical to the true disk with exit 0 (9 where the result could
+not be written), or that the exit is not 0 with a code and that nothing can boot from the target. Wants root, for loop devices. The exit status is 0 when every promise was kept.
 
   --runs N         how many runs (300)
   --seed S         the first run's seed; the others count on from it (1)

@@ -3,8 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Phase } from '../../../src/progress.ts';
 import { processesWith, survivorsOf } from '../../../test/helpers/processes.ts';
 import type { Owner } from '../../../test/helpers/tmp.ts';
-import { type WatchedEnd, type WatchedRestore, watchRestore } from '../../../test/helpers/watched-restore.ts';
-import type { Blow } from './draw.ts';
+import type { WatchedEnd, WatchedRestore } from '../../../test/helpers/watched-restore.ts';
+import type { Blow, Drawn } from './draw.ts';
+import { startWith } from './output.ts';
 
 /** No attempt may take longer: a stall of the source costs 30 s, a source that is gone 60 s. */
 export const ATTEMPT_LIMIT_MS = 120_000;
@@ -16,11 +17,14 @@ export interface AttemptOptions {
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly blow: Blow | undefined;
+  readonly output: Drawn['output'];
   /** Done once when a phase begins. */
   readonly onPhase: { readonly phase: Phase; readonly act: () => unknown } | undefined;
 }
 
 export interface AttemptEnd extends WatchedEnd {
+  /** Whether stdout took nothing: the document is the report's then. */
+  readonly resultLost: boolean;
   /** The signal that it was sent while it ran. */
   readonly struck: Blow['kind'] | undefined;
   /** What broke a promise already. */
@@ -29,13 +33,17 @@ export interface AttemptEnd extends WatchedEnd {
   readonly phase: string | undefined;
 }
 
-export async function attempt(owner: Owner, { plan, args, env, blow, onPhase }: AttemptOptions): Promise<AttemptEnd> {
+export async function attempt(
+  owner: Owner,
+  { plan, args, env, blow, output, onPhase }: AttemptOptions,
+): Promise<AttemptEnd> {
   const mark = { KDM_TEST_MARK: crypto.randomUUID() };
-  const run = watchRestore(owner, plan, args, { env: { ...env, ...mark }, detached: true });
+  const hangsUp = blow?.kind === 'hang-up';
+  const { run, endOf, hangUp } = startWith(owner, { plan, args, env: { ...env, ...mark }, output, hangsUp });
   const done = new AbortController();
   const broken: string[] = [];
   if (onPhase !== undefined) void run.untilPhase(onPhase.phase).then(onPhase.act, () => {});
-  const striking = blow === undefined ? Promise.resolve(undefined) : strike(run, blow, done.signal);
+  const striking = blow === undefined ? Promise.resolve(undefined) : strike(run, blow, { done: done.signal, hangUp });
   const limit = delay(ATTEMPT_LIMIT_MS, undefined, { signal: done.signal }).then(
     () => {
       broken.push(`hang: still running after ${ATTEMPT_LIMIT_MS} ms`);
@@ -43,7 +51,7 @@ export async function attempt(owner: Owner, { plan, args, env, blow, onPhase }: 
     },
     () => {},
   );
-  const end = await run.end;
+  const end = endOf(await run.end);
   const ended = performance.now();
   done.abort();
   await limit;
@@ -61,7 +69,11 @@ export async function attempt(owner: Owner, { plan, args, env, blow, onPhase }: 
 }
 
 /** When it was struck; undefined when it had ended before. */
-async function strike(run: WatchedRestore, blow: Blow, done: AbortSignal): Promise<{ at: number } | undefined> {
+async function strike(
+  run: WatchedRestore,
+  blow: Blow,
+  { done, hangUp }: { readonly done: AbortSignal; readonly hangUp: () => Promise<void> },
+): Promise<{ at: number } | undefined> {
   const { phase } = blow;
   try {
     if (phase !== undefined) await run.untilPhase(phase);
@@ -72,7 +84,8 @@ async function strike(run: WatchedRestore, blow: Blow, done: AbortSignal): Promi
   }
   const { pid, exitCode, signalCode } = run.child;
   if (pid === undefined || exitCode !== null || signalCode !== null) return undefined;
-  if (blow.kind === 'interrupt') process.kill(-pid, 'SIGINT');
+  if (blow.kind === 'hang-up') await hangUp();
+  else if (blow.kind === 'interrupt') process.kill(-pid, 'SIGINT');
   else run.child.kill(blow.kind === 'kill' ? 'SIGKILL' : 'SIGTERM');
   return { at: performance.now() };
 }

@@ -33,8 +33,11 @@ export const TARGETS = [
   'read-only device',
 ] as const;
 
+/** Where the program's output goes. A terminal hangs up in the first attempt. */
+export const OUTPUTS = ['pipes', 'result full', 'log full', 'log closed', 'log unread', 'terminal hung up'] as const;
+
 export interface Blow {
-  readonly kind: Exclude<(typeof BLOWS)[number], 'none'>;
+  readonly kind: Exclude<(typeof BLOWS)[number], 'none'> | 'hang-up';
   /** Counted from the beginning of this phase, or of the process. */
   readonly phase: Phase | undefined;
   readonly afterMs: number;
@@ -57,6 +60,7 @@ export interface Drawn {
   readonly blows: readonly Blow[];
   /** From this attempt on (counted from 0) source and scratch behave. */
   readonly mendedAt: number;
+  readonly output: (typeof OUTPUTS)[number];
 }
 
 export function drawRun(
@@ -68,7 +72,7 @@ export function drawRun(
   const blows = Array.from({ length: random() < 0.3 ? 0 : 1 + Math.floor(random() * 3) }, () =>
     drawBlow(random, strategy),
   );
-  return {
+  const drawn: Omit<Drawn, 'output'> = {
     seed,
     backup: Math.floor(random() * backups),
     strategy,
@@ -82,6 +86,11 @@ export function drawRun(
     blows,
     mendedAt: 1 + Math.floor(random() * 3),
   };
+  // Drawn last: what a seed drew before outputs could fail, it draws still.
+  const output = weighted(random, OUTPUTS, [12, 1, 1, 1, 1, 2]);
+  if (output !== 'terminal hung up') return { ...drawn, output };
+  const hangUp: Blow = { ...drawBlow(random, strategy), kind: 'hang-up' };
+  return { ...drawn, output, blows: [hangUp, ...blows.slice(1)] };
 }
 
 /** `stream` cannot check a whole object: what TLS would have noticed is not for it. */

@@ -65,6 +65,8 @@ export async function judge(end: AttemptEnd, { disks, scratch, before, killedBef
   return { broken, outcome, states };
 }
 
+const SIGNALS = { kill: undefined, terminate: 'SIGTERM', interrupt: 'SIGINT', 'hang-up': 'SIGHUP' } as const;
+
 function outcomeOf(end: AttemptEnd, broken: string[]): string {
   if (/^\s+at .*:\d+:\d+/m.test(end.stderr)) broken.push('a stack trace on stderr');
   if (end.exitCode === null) {
@@ -73,20 +75,23 @@ function outcomeOf(end: AttemptEnd, broken: string[]): string {
     if (end.struck !== 'kill' && !early) broken.push('ended by a signal that nobody sent, or that was to be heard');
     return 'killed';
   }
-  if (end.exitCode === 0) {
-    if (end.document?.result !== 'ok') broken.push('exit 0 without a result that is ok');
+  // A restore whose result was lost is complete, and fails for that alone.
+  const good = end.resultLost ? exitStatus('OUTPUT_FAILED') : 0;
+  if (end.exitCode === good || end.exitCode === 0) {
+    if (end.exitCode !== good) broken.push('exit 0, but the result was lost');
+    if (end.document?.result !== 'ok') broken.push(`exit ${end.exitCode} without a result that is ok`);
+    if (end.resultLost && !end.stderr.includes('OUTPUT_FAILED')) broken.push('no word of the result that was lost');
     return 'ok';
   }
   // Node itself had not begun to handle signals.
-  if (end.document === undefined && (end.exitCode === 130 || end.exitCode === 143) && end.struck !== undefined)
-    return 'killed';
+  if (end.document === undefined && end.exitCode > 128 && end.struck !== undefined) return 'killed';
   const code = ERROR_CODES.find((known) => known === end.document?.error?.code);
   if (code === undefined) {
     broken.push(`exit ${end.exitCode} without a code`);
     return `exit ${end.exitCode}`;
   }
   if (NEVER.includes(code)) broken.push(`${code}: ${end.document?.error?.message}`);
-  const expected = exitStatus(code, end.struck === 'terminate' ? 'SIGTERM' : 'SIGINT');
+  const expected = exitStatus(code, end.struck === undefined ? undefined : SIGNALS[end.struck]);
   if (end.exitCode !== expected) broken.push(`exit ${end.exitCode} with ${code}, whose status is ${expected}`);
   return code;
 }

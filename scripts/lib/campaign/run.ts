@@ -61,6 +61,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
         args,
         env: { ...rgw.env, XDG_RUNTIME_DIR: runtime },
         blow: drawn.blows[index],
+        output: drawn.output,
         onPhase: onPhaseOf(drawn, { mended, scratch, disks }),
       });
       const judged = await judge(end, {

@@ -28,6 +28,7 @@ const GROUPS: readonly (readonly [string, (drawn: Drawn) => string])[] = [
   ],
   ['scratch', ({ scratch }) => scratch],
   ['target', ({ target }) => target],
+  ['output', ({ output }) => output],
 ];
 
 function row(results: readonly RunResult[]): string {
