@@ -33,7 +33,7 @@ export function openDescriptor(fd: 1 | 2, nodeStream: () => Writable): Descripto
     write: async (bytes) => (await writeAsync(fd, bytes)).bytesWritten,
     writeNow: undefined,
     flush: async () => {
-      if (kind.isFile()) await flushFile(fd);
+      if (kind.isFile()) await flushFile(fd).catch(throwUnlessUnsupported);
     },
   };
 }
@@ -50,6 +50,10 @@ function reopen(fd: number): number | undefined {
     // The caller has other ways.
     return undefined;
   }
+}
+
+function throwUnlessUnsupported(error: unknown): void {
+  if (!['EINVAL', 'ENOSYS', 'ENOTSUP'].includes(systemCode(error) ?? '')) throw error;
 }
 
 function writeWithoutWaiting(fd: number, bytes: Buffer): number {

@@ -66,5 +66,5 @@ async function rejectWhenCancelled(cancelled: AbortSignal, settled: AbortSignal)
     });
   }
   await delay(PATIENCE_MS, undefined, { signal: settled });
-  throw new Error('no other process reads it');
+  throw new Error('not done 2 s after the run was cancelled');
 }
