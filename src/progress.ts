@@ -11,6 +11,9 @@ export type Phase =
   | 'finalize'
   | 'verify';
 
+/** Seconds that each phase of one PVC took; of those phases that ran, and no others. */
+export type PhaseSeconds = Partial<Record<Phase, number>>;
+
 export type ProgressEvent =
   /** A PVC begins; `index` counts from 1. */
   | {

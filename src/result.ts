@@ -1,5 +1,6 @@
 // The result documents: their keys are a contract (design section 7).
 import type { Problem } from './errors.ts';
+import type { PhaseSeconds } from './progress.ts';
 import type { Strategy } from './strategy.ts';
 
 export interface PvcResult {
@@ -17,13 +18,8 @@ export interface PvcResult {
   readonly scratchPeakBytes: number;
   /** Whether the whole target was read back and found identical to the chain. */
   readonly verified: boolean;
-  readonly seconds: {
-    readonly download: number;
-    readonly rebase: number;
-    readonly convert: number;
-    readonly verify: number;
-    readonly total: number;
-  };
+  /** Of each phase that ran for this PVC, and `total`, which they never exceed together. */
+  readonly seconds: Readonly<PhaseSeconds> & { readonly total: number };
   readonly warnings?: readonly string[];
 }
 

@@ -1,5 +1,6 @@
 // What one PVC's restore adds up to, filled in as it goes, so that a failure too can say how far it came.
 
+import type { PhaseSeconds } from '../progress.ts';
 import type { LayerResult, PvcResult } from '../result.ts';
 import type { Strategy } from '../strategy.ts';
 import type { CheckedChain } from './check-layers.ts';
@@ -9,7 +10,8 @@ export interface Tally {
   bytesFetched: number;
   scratchPeakBytes: number;
   verified: boolean;
-  seconds: { download: number; rebase: number; convert: number; verify: number };
+  /** By phase, unrounded. The phases of a PVC follow each other: they never overlap. */
+  readonly seconds: PhaseSeconds;
   /** What was proven of each layer, in the chain's order. */
   readonly checked: string[][];
   readonly warnings: string[];
@@ -20,7 +22,7 @@ export function startTally(chain: CheckedChain): Tally {
     bytesFetched: 0,
     scratchPeakBytes: 0,
     verified: false,
-    seconds: { download: 0, rebase: 0, convert: 0, verify: 0 },
+    seconds: {},
     checked: chain.layers.map(({ layer }) => (layer.size === undefined ? ['header'] : ['size', 'header'])),
     warnings: [...chain.warnings],
   };
@@ -51,13 +53,12 @@ export function pvcResult({ disk, chain, state, strategy, tally, seconds }: PvcO
     bytesFetched: tally?.bytesFetched ?? 0,
     scratchPeakBytes: tally?.scratchPeakBytes ?? 0,
     verified: tally?.verified ?? false,
-    seconds: {
-      download: tally?.seconds.download ?? 0,
-      rebase: tally?.seconds.rebase ?? 0,
-      convert: tally?.seconds.convert ?? 0,
-      verify: tally?.seconds.verify ?? 0,
-      total: seconds ?? 0,
-    },
+    seconds: { ...inMilliseconds(tally?.seconds ?? {}), total: seconds ?? 0 },
     ...(tally !== undefined && tally.warnings.length > 0 ? { warnings: tally.warnings } : {}),
   };
+}
+
+/** Rounded down, so that the phases never add up to more than the total. */
+function inMilliseconds(seconds: PhaseSeconds): PhaseSeconds {
+  return Object.fromEntries(Object.entries(seconds).map(([phase, time]) => [phase, Math.floor(time * 1000) / 1000]));
 }

@@ -25,7 +25,8 @@ export interface CompareTargetOptions extends Pick<CompareOptions, 'a' | 'b' | '
 export async function compareTarget(run: Run, options: CompareTargetOptions): Promise<void> {
   const { pvc, path, guest, range, tally, ...graphs } = options;
   const { size } = guest;
-  const { seconds } = await runPhase(run, { pvc, phase: 'verify', total: size }, async (onBytes) => {
+  const { seconds } = tally;
+  await runPhase(run, { pvc, phase: 'verify', total: size, seconds }, async (onBytes) => {
     const comparison = await guest.reading(range, (signal) =>
       compare({ ...graphs, name: path, onProgress: (fraction) => onBytes(Math.round(fraction * size), size), signal }),
     );
@@ -35,7 +36,6 @@ export async function compareTarget(run: Run, options: CompareTargetOptions): Pr
       hint: 'the device lost or changed what was written: do not boot from it, look at its health (dmesg), restore onto another one',
     });
   });
-  tally.seconds.verify = seconds;
 }
 
 /** Compares all of a target that an earlier run finished, and records that; one that differs counts as finished no more. */

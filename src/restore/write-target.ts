@@ -79,7 +79,7 @@ async function writeBody(run: Run, session: TargetSession, source: BlockGraph, o
   const pvc = chain.disk.name;
   const { body, tail } = session;
   const total = guest.size + (tail?.length ?? 0);
-  const { seconds } = await runPhase(run, { pvc, phase: 'convert', total }, async (onBytes) => {
+  await runPhase(run, { pvc, phase: 'convert', total, seconds: tally.seconds }, async (onBytes) => {
     if (body.length > 0) {
       await guest.reading(body, (signal) =>
         convert({
@@ -106,7 +106,6 @@ async function writeBody(run: Run, session: TargetSession, source: BlockGraph, o
     }
     await session.flush();
   });
-  tally.seconds.convert += seconds;
 }
 
 async function compareBody(run: Run, session: TargetSession, a: BlockGraph, options: WriteOptions): Promise<void> {
@@ -124,7 +123,8 @@ async function finish(
   { chain, target, guest, folder, tally }: WriteOptions,
 ): Promise<void> {
   const verified = run.options.verify === 'compare';
-  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'finalize' }, async () => {
+  const { seconds } = tally;
+  await runPhase(run, { pvc: chain.disk.name, phase: 'finalize', seconds }, async () => {
     const edges: Uint8Array[] = [];
     for (const edge of session.edges) {
       edges.push(await guest.reading(edge, (signal) => readRange(guest, edge, { folder, signal })));
@@ -136,7 +136,6 @@ async function finish(
     });
     await session.finish(edges);
   });
-  tally.seconds.convert += seconds;
   tally.verified = verified;
 }
 

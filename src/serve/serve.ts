@@ -124,7 +124,7 @@ async function checkChain(store: ObjectStore, { plan, pvc, signal, progress }: S
 
 async function examine(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {
   const pvc = chain.disk.name;
-  const { value } = await runPhase({ options }, { pvc, phase: 'check-image' }, () => examineChain(served));
+  const value = await runPhase({ options }, { pvc, phase: 'check-image' }, () => examineChain(served));
   for (const [index, outcome] of value.entries()) {
     const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
     if (message !== undefined) options.progress.report({ type: 'warning', pvc, message });

@@ -71,17 +71,16 @@ async function download(run: Run, options: StageOptions): Promise<readonly Stage
   const fetched = Promise.withResolvers<void>();
   const hashing = new HashProgress(run.options.checksums ? chain.layers : []);
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
-  const fetching = await runPhase(run, { pvc, phase: 'download', total }, async (onBytes) => {
+  const { seconds } = tally;
+  const { checked } = await runPhase(run, { pvc, phase: 'download', total, seconds }, async (onBytes) => {
     const checked = fetch(run, options, { hashing, onBytes, onAllWhole: fetched.resolve });
     await Promise.race([checked, fetched.promise]);
     return { checked };
   });
-  const checking = await runPhase(run, { pvc, phase: 'checksum', total: hashing.total }, async (onBytes) => {
+  return await runPhase(run, { pvc, phase: 'checksum', total: hashing.total, seconds }, async (onBytes) => {
     hashing.tell(onBytes);
-    return await fetching.value.checked;
+    return await checked;
   });
-  tally.seconds.download = fetching.seconds + checking.seconds;
-  return checking.value;
 }
 
 /** Bytes that were hashed, told to a phase that begins after the hashing. */
@@ -133,12 +132,11 @@ function fetch(
 }
 
 async function rebase(run: Run, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
-  const { seconds } = await runPhase(run, { pvc: chain.disk.name, phase: 'rebase' }, async () => {
+  await runPhase(run, { pvc: chain.disk.name, phase: 'rebase', seconds: tally.seconds }, async () => {
     await runBounded(layers.entries(), { limit: REBASES, signal: run.signal }, async ([index, layer], signal) => {
       await rebaseLayer(run, layer, { parent: layers[index - 1], signal });
     });
   });
-  tally.seconds.rebase = seconds;
 }
 
 /** At a time: each rewrites one layer's header and looks at no other, and most of its time is the journal's flush. */
@@ -169,21 +167,20 @@ async function examineRepaired(
   { chain, tally }: StageOptions,
 ): Promise<void> {
   const pvc = chain.disk.name;
-  const { seconds } = await runPhase(run, { pvc, phase: 'check-image' }, async () => {
+  await runPhase(run, { pvc, phase: 'check-image', seconds: tally.seconds }, async () => {
     for (const [index, layer] of layers.entries()) {
       if (!layer.checked.header.features.dirty) continue;
       await examineStaged(run, layer, { pvc, index, tally, signal: run.signal });
     }
   });
-  tally.seconds.rebase += seconds;
 }
 
 async function assemble(run: Run, staged: Guest, options: StageOptions): Promise<Guest> {
   const { chain, folder, tally } = options;
   const path = join(folder, 'disk.raw');
-  const { seconds } = await runPhase(
+  await runPhase(
     run,
-    { pvc: chain.disk.name, phase: 'flatten', total: staged.size },
+    { pvc: chain.disk.name, phase: 'flatten', total: staged.size, seconds: tally.seconds },
     async (onBytes) => {
       await makeSparseFile(path, staged.size);
       await convert({
@@ -197,7 +194,6 @@ async function assemble(run: Run, staged: Guest, options: StageOptions): Promise
       });
     },
   );
-  tally.seconds.convert += seconds;
   await noteUsage(run, options);
   const node = cached(rawNode(fileNode(path)), IN_SCRATCH);
   return localGuest({ node, chain: staged.chain, size: staged.size }, run);

@@ -59,10 +59,10 @@ async function examine(
   { chain, tally }: Pick<StreamOptions, 'chain' | 'tally'>,
 ): Promise<void> {
   const pvc = chain.disk.name;
-  const { value: outcomes, seconds } = await runPhase(run, { pvc, phase: 'check-image' }, async () => {
+  const { seconds } = tally;
+  const outcomes = await runPhase(run, { pvc, phase: 'check-image', seconds }, async () => {
     return await examineChain(served);
   });
-  tally.seconds.rebase += seconds;
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome !== 'unchecked') tally.checked[index]?.push('image');
     const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
