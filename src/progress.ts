@@ -1,4 +1,5 @@
 // What the engine tells while it works; the command line renders it (text, JSON lines, metrics).
+import type { KeptFrom, PvcState } from './pvc-state.ts';
 
 export type Phase =
   | 'preflight'
@@ -52,7 +53,10 @@ export type ProgressEvent =
       readonly pvc: string;
       readonly index: number;
       readonly count: number;
-      readonly state: 'restored' | 'failed' | 'pending' | 'planned';
+      readonly state: PvcState;
+      /** As in the result. */
+      readonly verified: boolean;
+      readonly keptFrom?: KeptFrom;
       readonly seconds: number;
     };
 

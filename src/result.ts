@@ -1,12 +1,13 @@
 // The result documents: their keys are a contract (design section 7).
 import type { Problem } from './errors.ts';
 import type { PhaseSeconds } from './progress.ts';
+import type { KeptFrom, PvcState } from './pvc-state.ts';
 import type { Strategy } from './strategy.ts';
 
 export interface PvcResult {
   readonly name: string;
   readonly target: string;
-  readonly state: 'restored' | 'failed' | 'pending' | 'planned';
+  readonly state: PvcState;
   readonly strategy: Strategy;
   /** Layers of the chain, in order, with what was checked of each. */
   readonly layers: readonly LayerResult[];
@@ -16,8 +17,10 @@ export interface PvcResult {
   readonly bytesFetched: number;
   /** The most that this PVC took up in scratch, bytes. */
   readonly scratchPeakBytes: number;
-  /** Whether the whole target was read back and found identical to the chain. */
+  /** Whether this run read all of the target back and found it identical to the chain. */
   readonly verified: boolean;
+  /** Of a PVC that is `kept`; missing where the journal was written before it recorded this. */
+  readonly keptFrom?: KeptFrom;
   /** Of each phase that ran for this PVC, and `total`, which they never exceed together. */
   readonly seconds: Readonly<PhaseSeconds> & { readonly total: number };
   readonly warnings?: readonly string[];

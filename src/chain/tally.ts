@@ -1,6 +1,7 @@
 // What one PVC's restore adds up to, filled in as it goes, so that a failure too can say how far it came.
 
 import type { PhaseSeconds } from '../progress.ts';
+import type { KeptFrom } from '../pvc-state.ts';
 import type { LayerResult, PvcResult } from '../result.ts';
 import type { Strategy } from '../strategy.ts';
 import type { CheckedChain } from './check-layers.ts';
@@ -34,12 +35,14 @@ export interface PvcOutcome {
   readonly chain?: CheckedChain | undefined;
   readonly state: PvcResult['state'];
   readonly strategy: Strategy;
+  /** Of one that is kept, where it is known. */
+  readonly keptFrom?: KeptFrom | undefined;
   readonly tally?: Tally | undefined;
   readonly seconds?: number;
 }
 
 /** The PVC's entry in the result document. */
-export function pvcResult({ disk, chain, state, strategy, tally, seconds }: PvcOutcome): PvcResult {
+export function pvcResult({ disk, chain, state, strategy, keptFrom, tally, seconds }: PvcOutcome): PvcResult {
   return {
     name: disk.name,
     target: disk.target,
@@ -53,6 +56,7 @@ export function pvcResult({ disk, chain, state, strategy, tally, seconds }: PvcO
     bytesFetched: tally?.bytesFetched ?? 0,
     scratchPeakBytes: tally?.scratchPeakBytes ?? 0,
     verified: tally?.verified ?? false,
+    ...(keptFrom === undefined ? {} : { keptFrom }),
     seconds: { ...inMilliseconds(tally?.seconds ?? {}), total: seconds ?? 0 },
     ...(tally !== undefined && tally.warnings.length > 0 ? { warnings: tally.warnings } : {}),
   };

@@ -7,23 +7,27 @@ import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type CompareOptions, compare } from '../qemu/compare.ts';
 import { deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
+import type { CompletedDisk } from '../scratch/journal-state.ts';
 import type { Target } from '../target/target.ts';
-import { recordFinished } from './finished.ts';
+import { keptDiffers } from './kept.ts';
 import { type Run, runPhase } from './run.ts';
 import { withGuest } from './with-disk.ts';
 
 export interface CompareTargetOptions extends Pick<CompareOptions, 'a' | 'b' | 'cache'> {
   readonly pvc: string;
+  /** The target, as messages name it. */
   readonly path: string;
   readonly guest: Guest;
   /** What of the disk is read. */
   readonly range: GuestRange;
   readonly tally: Tally;
+  /** The error for a difference; `place` is empty, or says where it is. */
+  readonly mismatch: (place: string) => DatamoverError;
 }
 
-/** VERIFY_MISMATCH when they differ, and as `compare`. */
+/** Rejects with `mismatch`'s error when they differ, and as `compare`. */
 export async function compareTarget(run: Run, options: CompareTargetOptions): Promise<void> {
-  const { pvc, path, guest, range, tally, ...graphs } = options;
+  const { pvc, path, guest, range, tally, mismatch, ...graphs } = options;
   const { size } = guest;
   const { seconds } = tally;
   await runPhase(run, { pvc, phase: 'verify', total: size, seconds }, async (onBytes) => {
@@ -31,36 +35,33 @@ export async function compareTarget(run: Run, options: CompareTargetOptions): Pr
       compare({ ...graphs, name: path, onProgress: (fraction) => onBytes(Math.round(fraction * size), size), signal }),
     );
     if (comparison.identical) return;
-    const place = comparison.offset === undefined ? '' : ` at byte ${comparison.offset}`;
-    throw new DatamoverError('VERIFY_MISMATCH', `${path} differs from the backup${place} after it was written`, {
-      hint: 'the device lost or changed what was written: do not boot from it, look at its health (dmesg), restore onto another one',
-    });
+    throw mismatch(comparison.offset === undefined ? '' : ` at byte ${comparison.offset}`);
   });
 }
 
-/** Compares all of a target that an earlier run finished, and records that; one that differs counts as finished no more. */
-export async function compareFinished(
+/** Compares all of a target that an earlier run completed; one that differs no longer counts as completed. */
+export async function compareCompleted(
   run: Run,
-  {
-    chain,
-    target,
-    folder,
-    tally,
-  }: { readonly chain: CheckedChain; readonly target: Target; readonly folder: string; readonly tally: Tally },
+  options: Pick<CompareTargetOptions, 'tally'> & {
+    readonly chain: CheckedChain;
+    readonly target: Target;
+    readonly completed: CompletedDisk;
+    readonly folder: string;
+  },
 ): Promise<void> {
-  const { journal } = run.folder;
+  const { chain, target, completed, folder, tally } = options;
   const pvc = chain.disk.name;
   const { kind, path, realPath } = target;
   const node = rawNode(kind === 'block' ? deviceNode(realPath) : fileNode(realPath));
   const cache = await cacheModeOf(realPath);
+  const mismatch = (place: string): DatamoverError => keptDiffers(completed, target, place);
   await withGuest(run, { chain, folder, tally }, async (guest) => {
     const range = { offset: 0, length: guest.size };
     const b = windowNode(node, { offset: 0, size: guest.size });
-    await compareTarget(run, { pvc, path, guest, range, tally, a: guest.chain, b, cache });
+    await compareTarget(run, { pvc, path, guest, range, tally, mismatch, a: guest.chain, b, cache });
   }).catch(async (error: unknown) => {
-    if (error instanceof DatamoverError && error.code === 'VERIFY_MISMATCH') await journal.reopen(pvc);
+    if (error instanceof DatamoverError && error.code === 'VERIFY_MISMATCH') await run.folder.journal.reopen(pvc);
     throw error;
   });
   tally.verified = true;
-  await recordFinished(journal, { chain, target, verified: true });
 }

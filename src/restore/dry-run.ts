@@ -18,9 +18,10 @@ import { estimateFetch } from '../stream/estimate.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
 import type { ByteRange } from '../units.ts';
+import { describeKept, needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import { type Checked, type CheckedDisk, type CheckRun, checkAll, needsLayers } from './preflight.ts';
+import { type Checked, type CheckedDisk, type CheckRun, checkAll } from './preflight.ts';
 
 /** As `restore`, up to the first step that would write anything: every PVC is `planned`, or `failed` with its problems. */
 export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
@@ -48,7 +49,7 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
       const run = folder === undefined ? common : { ...common, folder };
       const scratch = strategy === 'stream' || folder === undefined ? undefined : root;
       const checked = await checkAll(run, { disks, problems: [...problems, ...ofScratch], targets, scratch });
-      for (const disk of checked.disks) noteSkipped(options, outcomes, disk);
+      for (const disk of checked.disks) recordPlanned(options, outcomes, disk);
       const { scratchNeeded, scratchFree } = checked;
       const bytesToFetch = await countBytesToFetch(run, checked, folder);
       return { bytesToFetch, scratchNeeded, scratchFree: scratchFree ?? null };
@@ -75,20 +76,19 @@ async function lookAtFolder(
   }
 }
 
-function noteSkipped(options: RestoreOptions, outcomes: Outcomes, { chain, target, finished }: CheckedDisk): void {
+function recordPlanned(options: RestoreOptions, outcomes: Outcomes, { chain, target, completed }: CheckedDisk): void {
   const { strategy, progress } = options;
   outcomes.ended({ disk: chain.disk, chain, state: 'planned', strategy, tally: startTally(chain) });
-  if (finished === undefined) return;
-  const left = needsLayers(options, { finished }) ? 'it would be compared' : 'nothing would be done';
-  const message = `an earlier run of this plan restored it onto ${target.path}, which looks as it was left: ${left}`;
+  if (completed === undefined) return;
+  const message = describeKept(options, { completed, target }, { dryRun: true });
   progress.report({ type: 'info', pvc: chain.disk.name, message });
 }
 
 /** What the layers lack in scratch; of a stream, what it will fetch of them, which costs a look at all tables. */
 async function countBytesToFetch(run: CheckRun, { disks }: Checked, folder: FoundFolder | undefined): Promise<number> {
   let bytes = 0;
-  for (const { chain, finished } of disks) {
-    if (!needsLayers(run.options, { finished })) continue;
+  for (const { chain, completed } of disks) {
+    if (!needsLayers(run.options, { completed })) continue;
     bytes += run.options.strategy === 'stream' ? await estimateOf(run, chain) : await missingOf(run, chain, folder);
   }
   return bytes;

@@ -1,17 +1,17 @@
-// Which PVCs an earlier run of this plan has finished, proven on the target itself: a disk that was swapped for another
-// under the same name must not pass for a restored one.
+// Which PVCs an earlier run of this plan completed. What is recorded and looked at are both ends of the target and samples
+// between them: enough to notice another disk under the same name, no proof that the disk is still what was restored.
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { CheckedChain } from '../chain/check-layers.ts';
+import { systemCode } from '../errors.ts';
 import { crcOfRange } from '../scratch/files.ts';
 import type { Journal } from '../scratch/journal.ts';
-import type { FinishedDisk, Recorded } from '../scratch/journal-state.ts';
+import type { CompletedDisk, Recorded } from '../scratch/journal-state.ts';
 import { targetFailure } from '../target/failure.ts';
 import type { Target, TargetSession } from '../target/target.ts';
-import type { ByteRange } from '../units.ts';
-import { alignDown, KiB, MiB } from '../units.ts';
+import { alignDown, type ByteRange, KiB, MiB } from '../units.ts';
 
 /** How many windows of how many bytes stand for the body: 4 MiB to read, whatever the size of the disk. */
 const SAMPLES = 64;
@@ -23,17 +23,20 @@ const EDGE_SIZE = MiB;
 export interface DiskOnTarget {
   readonly chain: CheckedChain;
   readonly target: Target;
-  /** Whether all of the target was compared with the chain. */
-  readonly verified: boolean;
+}
+
+export interface RestoredDisk extends DiskOnTarget {
+  /** The run that restores it. */
+  readonly runId: string;
 }
 
 /**
  * Records how the target will look once the session has finished: the run may die right after the last byte, and must
  * not find a disk then that it does not know. `edges` are those of the session, in its order.
  */
-export async function recordFinishing(
+export async function recordExpected(
   journal: Journal,
-  on: DiskOnTarget,
+  on: RestoredDisk,
   { session, edges }: { readonly session: TargetSession; readonly edges: readonly Uint8Array[] },
 ): Promise<void> {
   if (session.driver === 'file') {
@@ -41,7 +44,7 @@ export async function recordFinishing(
     const crc = await crcOfFile(session.writePath, windows).catch((error: unknown) => {
       throw targetFailure(`cannot read ${session.writePath} back`, error);
     });
-    await record(journal, on, windows, crc);
+    await record(journal, on, { windows, crc, expected: true, inode: await inodeOf(session.writePath) });
     return;
   }
   const ascending = session.edges
@@ -49,44 +52,82 @@ export async function recordFinishing(
     .sort((a, b) => a.offset - b.offset);
   const windows = ascending.map(({ offset, length }) => ({ offset, length }));
   const crc = ascending.reduce((sum, { bytes }) => crc32(bytes, sum), 0);
-  await record(journal, on, windows, crc);
+  await record(journal, on, { windows, crc, expected: true });
 }
 
-/** Records that the target holds the whole disk, flushed. */
-export async function recordFinished(journal: Journal, on: DiskOnTarget): Promise<void> {
-  const windows = sampleWindows(on.chain.virtualSize);
-  const { crc } = await on.target.checksum(windows);
-  await record(journal, on, windows, crc);
+/** Records that the target holds all of the disk, flushed. */
+export async function recordCompleted(journal: Journal, on: RestoredDisk): Promise<void> {
+  const { chain, target } = on;
+  const windows = sampleWindows(chain.virtualSize);
+  const { crc } = await target.checksum(windows);
+  await record(journal, on, {
+    windows,
+    crc,
+    inode: target.kind === 'file' ? await inodeOf(target.realPath) : undefined,
+  });
+}
+
+/** `same`: no difference where it was looked at. `outdated`: the same, but made of other objects than the chain has now. */
+export interface Look {
+  readonly state: 'same' | 'changed' | 'outdated';
+  readonly disk: CompletedDisk;
 }
 
 /**
- * What the journal says of this disk when the target still looks as it was left: the same device or file, of the same
- * length, with the same bytes at both ends and in samples between. `outdated`: it was made of other versions of objects
- * than the chain has now. What shows nothing but zeros proves nothing, and is restored again.
+ * Looks at the target of a PVC that the journal says an earlier run completed: its length, both ends, and samples between.
+ * Undefined when the journal knows nothing of this device or file, or when what is there cannot be told from a new one:
+ * a blank target, or one on which the run stopped before its last bytes.
  */
-export async function findFinished(
-  journal: Recorded,
-  { chain, target }: Pick<DiskOnTarget, 'chain' | 'target'>,
-): Promise<{ readonly disk: FinishedDisk; readonly outdated: boolean } | undefined> {
-  const disk = journal.finished(chain.disk.name);
-  if (disk === undefined || !isDeepStrictEqual(disk.target, { ...target.identity })) return undefined;
-  if (target.kind === 'file' && (await target.length()) !== disk.virtualSize) return undefined;
+export async function findCompleted(journal: Recorded, { chain, target }: DiskOnTarget): Promise<Look | undefined> {
+  const disk = completedOn(journal, { chain, target });
+  if (disk === undefined) return undefined;
+  const length = target.kind === 'file' ? await target.length() : disk.virtualSize;
+  if (length === undefined) return undefined;
+  const sameFile =
+    target.kind === 'file' && disk.inode !== undefined && (await inodeOf(target.realPath)) === disk.inode;
+  // A file of that name which the run has not put there yet may be an earlier restore of the same backup.
+  if (disk.expected && target.kind === 'file' && !sameFile) return undefined;
   const { crc, zero } = await target.checksum(disk.windows);
-  if (zero || crc !== disk.crc) return undefined;
-  return { disk, outdated: disk.chain !== identityOf(chain) };
+  // A new target shows nothing but zeros too.
+  if (zero && !sameFile) return undefined;
+  if (length === disk.virtualSize && crc === disk.crc) {
+    return { state: disk.chain === identityOf(chain) ? 'same' : 'outdated', disk };
+  }
+  const wasWritten = disk.restoredBy !== undefined && !disk.expected;
+  return wasWritten ? { state: 'changed', disk } : undefined;
 }
 
-async function record(journal: Journal, on: DiskOnTarget, windows: readonly ByteRange[], crc: number): Promise<void> {
-  const { chain, target, verified } = on;
+/** What the journal says of this PVC on this very device or file; the target is not read. */
+export function completedOn(journal: Recorded, { chain, target }: DiskOnTarget): CompletedDisk | undefined {
+  const disk = journal.completed(chain.disk.name);
+  return disk !== undefined && isDeepStrictEqual(disk.target, { ...target.identity }) ? disk : undefined;
+}
+
+async function record(
+  journal: Journal,
+  { chain, target, runId }: RestoredDisk,
+  found: Pick<CompletedDisk, 'windows' | 'crc' | 'expected' | 'inode'>,
+): Promise<void> {
   const { disk, virtualSize } = chain;
-  const what = { disk: disk.name, chain: identityOf(chain), virtualSize, verified };
-  await journal.finish({ ...what, target: { ...target.identity }, windows, crc });
+  const restoredBy = { runId, finishedAt: new Date().toISOString() };
+  const what = { disk: disk.name, chain: identityOf(chain), virtualSize, restoredBy };
+  await journal.complete({ ...what, target: { ...target.identity }, ...found });
 }
 
 /** The plan may name no chain at all, and no version ever: an object that was replaced makes another disk. */
 function identityOf({ layers }: CheckedChain): string {
   const versions = layers.map(({ info: { key, size, etag } }) => [key, size, etag]);
   return createHash('sha256').update(JSON.stringify(versions)).digest('hex');
+}
+
+/** Undefined where there is no file. */
+async function inodeOf(path: string): Promise<string | undefined> {
+  try {
+    return String((await stat(path, { bigint: true })).ino);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw targetFailure(`cannot look at ${path}`, error);
+  }
 }
 
 async function crcOfFile(path: string, windows: readonly ByteRange[]): Promise<number> {

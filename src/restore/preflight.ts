@@ -4,13 +4,13 @@ import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
-import type { FinishedDisk, Recorded } from '../scratch/journal-state.ts';
+import type { CompletedDisk, Recorded } from '../scratch/journal-state.ts';
 import type { LeftBytes } from '../scratch/layout.ts';
 import { checkDistinct, placeOf } from '../target/devices.ts';
 import { openTarget } from '../target/open.ts';
 import type { Target } from '../target/target.ts';
 import { formatBytes } from '../units.ts';
-import { findFinished } from './finished.ts';
+import { describeAgain, explainNotBlank, findEarlierRestore, needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
 import { checkSpace } from './preflight-space.ts';
 import type { Run } from './run.ts';
@@ -18,8 +18,8 @@ import type { Run } from './run.ts';
 export interface CheckedDisk {
   readonly chain: CheckedChain;
   readonly target: Target;
-  /** An earlier run of this plan restored it, and the target still shows that. */
-  readonly finished: FinishedDisk | undefined;
+  /** An earlier run of this plan restored it, and a look at the target found no difference: it is kept. */
+  readonly completed: CompletedDisk | undefined;
 }
 
 export interface Checked {
@@ -53,13 +53,13 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
     if (target === undefined || chain === undefined) continue;
     const found = await checkTarget(run, chain, target);
     problems.push(...found.problems);
-    checked.push({ chain, target, finished: found.finished });
+    checked.push({ chain, target, completed: found.completed });
   }
   problems.push(...(await checkPlaces(run.options, opened, scratch)));
   const space = await checkSpace({
     disks: checked
       .filter((one) => needsLayers(run.options, one))
-      .map(({ chain, target, finished }) => ({ chain, target: finished === undefined ? target : undefined })),
+      .map(({ chain, target, completed }) => ({ chain, target: completed === undefined ? target : undefined })),
     strategy: run.options.strategy,
     headroomPercent: run.options.plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM,
     scratch,
@@ -72,14 +72,6 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   problems.push(...space.problems, ...(await problemsOf(qemu, signal)));
   if (problems.length > 0) throw DatamoverError.fromProblems(inPlanOrder(problems, run.options.plan.pvcs));
   return { disks: checked, scratchNeeded: space.scratchNeeded, scratchFree: space.scratchFree };
-}
-
-/** Whether a run reads the layers of a disk: to restore it, or to compare what an earlier run did not. */
-export function needsLayers(
-  { verify }: Pick<RestoreOptions, 'verify'>,
-  { finished }: Pick<CheckedDisk, 'finished'>,
-): boolean {
-  return finished === undefined || (verify === 'compare' && !finished.verified);
 }
 
 /** A run, or a dry run, which has at most found a folder; none is there for a run that has none to work in. */
@@ -140,25 +132,24 @@ async function checkTarget(
   run: CheckRun,
   chain: CheckedChain,
   target: Target,
-): Promise<{ readonly finished: FinishedDisk | undefined; readonly problems: readonly Problem[] }> {
+): Promise<{ readonly completed: CompletedDisk | undefined; readonly problems: readonly Problem[] }> {
   const { disk, virtualSize } = chain;
   try {
     if (disk.size !== undefined && disk.size < virtualSize) throw declaredTooSmall(disk, disk.size, virtualSize);
     target.checkSize(virtualSize);
-    const journal = run.folder?.journal;
-    const known = journal === undefined ? undefined : await findFinished(journal, { chain, target });
-    if (known?.outdated === true) warnOutdated(run.options, chain, target);
-    const finished = known?.outdated === false ? known.disk : undefined;
-    if (finished === undefined) await checkBlank(run, chain, target);
-    return { finished, problems: [] };
+    const earlier = await findEarlierRestore(run.options, run.folder?.journal, { chain, target });
+    if (earlier?.state === 'same') return { completed: earlier.disk, problems: [] };
+    await checkBlank(run, chain, target).catch((error: unknown) => {
+      throw explainNotBlank(error, earlier, target);
+    });
+    if (earlier !== undefined) {
+      const type = earlier.state === 'forced' ? 'info' : 'warning';
+      run.options.progress.report({ type, pvc: disk.name, message: describeAgain(earlier, target) });
+    }
+    return { completed: undefined, problems: [] };
   } catch (error) {
-    return { finished: undefined, problems: foreseen(error, disk.name) };
+    return { completed: undefined, problems: foreseen(error, disk.name) };
   }
-}
-
-function warnOutdated({ progress }: RestoreOptions, { disk }: CheckedChain, { path }: Target): void {
-  const message = `an earlier run of this plan restored it onto ${path}, but from objects that were replaced since: it is not done`;
-  progress.report({ type: 'warning', pvc: disk.name, message });
 }
 
 /** TARGET_NOT_BLANK unless the target is blank, forced, or holds the claim of this very plan and PVC. */

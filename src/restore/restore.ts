@@ -1,6 +1,7 @@
 // The joiner: a plan → chains → one check of everything → PVC by PVC → the result document.
 import { randomUUID } from 'node:crypto';
 import { resolveDisks } from '../chain/resolve.ts';
+import { type PvcOutcome, pvcResult } from '../chain/tally.ts';
 import { DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
 import { planId } from '../plan/plan-id.ts';
@@ -55,6 +56,8 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
       return await checkWithoutFolder(options, store, { disks, problems: [...problems, ...error.problems], scratch });
     });
     const run: Run = { options, store, planId: id, runId: randomUUID(), folder, signal };
+    // A later run that keeps what this one restored names it.
+    progress.report({ type: 'info', message: `run ${run.runId}` });
     await endingRun(run, async (targets) => {
       await reportFolder({ root, planId: id, folder: run.folder, progress });
       const scratch = options.strategy === 'stream' ? undefined : root;
@@ -119,10 +122,16 @@ async function restoreChecked(
     progress.report({ type: 'pvc-started', ...place, target, layers: layers.length, virtualSize });
     const outcome = await restorePvc(run, checked);
     outcomes.ended(outcome);
-    progress.report({ type: 'pvc-finished', ...place, state: outcome.state, seconds: outcome.seconds ?? 0 });
+    progress.report({ type: 'pvc-finished', ...place, ...endOf(outcome) });
     if (outcome.error === undefined) continue;
     throw await withRoomTold(outcome.error, { path: run.folder.path, scratchNeeded, scratchFree });
   }
+}
+
+/** As the result has it. */
+function endOf(outcome: PvcOutcome) {
+  const { state, verified, keptFrom, seconds } = pvcResult(outcome);
+  return { state, verified, ...(keptFrom === undefined ? {} : { keptFrom }), seconds: seconds.total };
 }
 
 /**

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Tally } from '../chain/tally.ts';
 import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
+import { DatamoverError } from '../errors.ts';
 import { convert } from '../qemu/convert.ts';
 import { type BlockGraph, cached, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import { makeMask } from '../qemu/mask.ts';
@@ -13,7 +14,7 @@ import { makeSparseFile } from '../scratch/files.ts';
 import { scratchError } from '../scratch/work-folder.ts';
 import type { Target, TargetSession } from '../target/target.ts';
 import { compareTarget } from './compare-target.ts';
-import { recordFinishing } from './finished.ts';
+import { recordExpected } from './finished.ts';
 import { type Run, runPhase } from './run.ts';
 
 export interface WriteOptions {
@@ -113,7 +114,15 @@ async function compareBody(run: Run, session: TargetSession, a: BlockGraph, opti
   const { body: range, cache } = session;
   if (range.length === 0) return;
   const b = window(targetNode(session), { offset: 0, length: guest.size });
-  await compareTarget(run, { pvc: chain.disk.name, path: target.path, guest, range, tally, a, b, cache });
+  const { path } = target;
+  const mismatch = (place: string): DatamoverError => writtenDiffers(path, place);
+  await compareTarget(run, { pvc: chain.disk.name, path, guest, range, tally, mismatch, a, b, cache });
+}
+
+function writtenDiffers(path: string, place: string): DatamoverError {
+  return new DatamoverError('VERIFY_MISMATCH', `${path} differs from the backup${place} after it was written`, {
+    hint: 'the device lost or changed what was written: do not boot from it, look at its health (dmesg), restore onto another one',
+  });
 }
 
 /** The edges are read from the chain, and written by us; `finish` proves them by reading back. */
@@ -122,7 +131,6 @@ async function finish(
   session: TargetSession,
   { chain, target, guest, folder, tally }: WriteOptions,
 ): Promise<void> {
-  const verified = run.options.verify === 'compare';
   const { seconds } = tally;
   await runPhase(run, { pvc: chain.disk.name, phase: 'finalize', seconds }, async () => {
     const edges: Uint8Array[] = [];
@@ -131,12 +139,12 @@ async function finish(
     }
     run.signal.throwIfAborted();
     const { journal, path } = run.folder;
-    await recordFinishing(journal, { chain, target, verified }, { session, edges }).catch((error: unknown) => {
+    await recordExpected(journal, { chain, target, runId: run.runId }, { session, edges }).catch((error: unknown) => {
       throw scratchError(error, path);
     });
     await session.finish(edges);
   });
-  tally.verified = verified;
+  tally.verified = run.options.verify === 'compare';
 }
 
 async function readRange(

@@ -1,4 +1,6 @@
 // What the records of a journal say, taken together.
+
+import type { KeptFrom } from '../pvc-state.ts';
 import type { ByteRange } from '../units.ts';
 import type { JournalRecord } from './journal-record.ts';
 
@@ -22,14 +24,19 @@ export interface SavedHead {
   readonly crc: number;
 }
 
-export interface FinishedDisk {
+/** A PVC whose target holds all of the disk, or will once the last bytes are written. */
+export interface CompletedDisk {
   readonly disk: string;
   /** Of which versions of which objects it was made: equal for the same ones in the same order. */
   readonly chain: string;
   /** Who the target was, as its room describes it. */
   readonly target: Readonly<Record<string, unknown>>;
-  /** Whether all of it was compared with the chain. */
-  readonly verified: boolean;
+  /** Undefined in a journal that was written before it recorded this. */
+  readonly restoredBy?: KeptFrom | undefined;
+  /** Recorded before the last bytes were written: the run may have stopped before it wrote them. */
+  readonly expected?: true | undefined;
+  /** Of a file: its inode number. */
+  readonly inode?: string | undefined;
   /** Bytes. */
   readonly virtualSize: number;
   /** Ranges of the target, and the CRC-32 of their bytes one after the other. */
@@ -39,9 +46,9 @@ export interface FinishedDisk {
 
 /** What a journal tells. */
 export interface Recorded {
-  /** Whether a part or a finished PVC is recorded: a reason to keep scratch. */
+  /** Whether a part or a completed PVC is recorded: a reason to keep scratch. */
   readonly worthKeeping: boolean;
-  finished(disk: string): FinishedDisk | undefined;
+  completed(disk: string): CompletedDisk | undefined;
 }
 
 /** A journal that is looked into and not written. */
@@ -59,18 +66,18 @@ interface LayerState {
 /** What the records say, taken together. */
 export class Records implements ReadJournal {
   readonly #layers = new Map<number, LayerState>();
-  readonly #finished = new Map<string, FinishedDisk>();
+  readonly #completed = new Map<string, CompletedDisk>();
 
   constructor(records: readonly JournalRecord[]) {
     for (const record of records) this.add(record);
   }
 
   get worthKeeping(): boolean {
-    return this.#finished.size > 0 || [...this.#layers.values()].some(({ parts }) => parts.length > 0);
+    return this.#completed.size > 0 || [...this.#layers.values()].some(({ parts }) => parts.length > 0);
   }
 
-  finished(disk: string): FinishedDisk | undefined {
-    return this.#finished.get(disk);
+  completed(disk: string): CompletedDisk | undefined {
+    return this.#completed.get(disk);
   }
 
   parts(identity: LayerIdentity): readonly Part[] {
@@ -118,11 +125,11 @@ export class Records implements ReadJournal {
         return;
       }
       case 'reopened':
-        this.#finished.delete(record.disk);
+        this.#completed.delete(record.disk);
         return;
       case 'finished': {
-        const { t: _, ...finished } = record;
-        this.#finished.set(record.disk, finished);
+        const { t: _, ...completed } = record;
+        this.#completed.set(record.disk, completed);
         return;
       }
     }

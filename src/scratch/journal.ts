@@ -1,13 +1,13 @@
 // What a run has done so far, so that the next one goes on from there (design section 8).
 //
 // The file only grows; a torn or damaged line ends what is believed, and the rest is cut off. The journal is a claim, not
-// a proof: parts are read again and compared with their CRC before they count, and a finished PVC counts only while its
-// target still looks as it was left.
+// a proof: parts are read again and compared with their CRC before they count, and a completed PVC is kept only while a look
+// at its target finds no difference. What an earlier run compared is not recorded: each run has to do that itself.
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { formatRecord, type JournalRecord, parseRecords } from './journal-record.ts';
 import {
-  type FinishedDisk,
+  type CompletedDisk,
   type LayerIdentity,
   type Part,
   type ReadJournal,
@@ -26,8 +26,8 @@ export interface LayerJournal {
 export interface Journal extends Recorded {
   /** What is known of this very object version; an older version's parts are forgotten. */
   layer(identity: LayerIdentity): Promise<LayerJournal>;
-  finish(disk: FinishedDisk): Promise<void>;
-  /** Takes a finished PVC back: its target is about to be written again, or is no longer what was left. */
+  complete(disk: CompletedDisk): Promise<void>;
+  /** Takes a completed PVC back: its target is about to be written again, or differs from the backup. */
   reopen(disk: string): Promise<void>;
   flush(): Promise<void>;
   close(): Promise<void>;
@@ -80,8 +80,8 @@ class FileJournal implements Journal {
     return this.#records.worthKeeping;
   }
 
-  finished(disk: string): FinishedDisk | undefined {
-    return this.#records.finished(disk);
+  completed(disk: string): CompletedDisk | undefined {
+    return this.#records.completed(disk);
   }
 
   async layer(identity: LayerIdentity): Promise<LayerJournal> {
@@ -93,13 +93,13 @@ class FileJournal implements Journal {
     return this.#view(id);
   }
 
-  async finish(disk: FinishedDisk): Promise<void> {
+  async complete(disk: CompletedDisk): Promise<void> {
     await this.#append({ t: 'finished', ...disk });
     await this.flush();
   }
 
   async reopen(disk: string): Promise<void> {
-    if (this.finished(disk) === undefined) return;
+    if (this.completed(disk) === undefined) return;
     await this.#append({ t: 'reopened', disk });
     await this.flush();
   }

@@ -24,6 +24,7 @@ const resultSchema = z.object({
       bytesFetched: z.number(),
       scratchPeakBytes: z.number(),
       verified: z.boolean(),
+      keptFrom: z.strictObject({ runId: z.string(), finishedAt: z.string() }).optional(),
       seconds: z.record(z.string(), z.number()),
       warnings: z.array(z.string()).optional(),
     }),

@@ -14,7 +14,7 @@ import { fetched, kill, stageOf } from '../helpers/stage.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';
 
-test('finished PVCs are not done twice', async (t) => {
+test('completed PVCs are not restored twice', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'root', 'losetup', 'mkfifo')) return;
   const shape = {
     disks: [
@@ -46,12 +46,12 @@ test('finished PVCs are not done twice', async (t) => {
     const run = await runRestore(plan, [], rgw.env);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
     t.match(run.document.pvcs, [
-      { state: 'restored', bytesFetched: 0 },
+      { state: 'kept', bytesFetched: 0 },
       { state: 'restored', bytesFetched: 0 },
     ]);
     t.equal(writesOf(first.path), before.written, 'nothing was written to it');
     t.ok(fetched(peer) - before.asked < MiB, 'no layer was fetched');
-    t.match(run.stderr, /an earlier run of this plan restored it .*: nothing to do/);
+    t.match(run.stderr, /of this plan restored it .*: kept, not compared/);
     t.ok(flushesOf(first.path) > before.flushed, 'the run before may have died before its last flush');
     t.equal(await difference(first.file, truthOf(made, 'backup-002', 'rootdisk')), undefined);
     t.equal(await difference(second.file, truthOf(made, 'backup-002', 'datadisk')), undefined);
@@ -79,38 +79,57 @@ test('finished PVCs are not done twice', async (t) => {
     const { plan, first } = await killedInSecond(t);
     execFileSync('dd', ['if=/dev/zero', `of=${first.path}`, 'bs=4096', 'count=1', 'oflag=direct', 'status=none']);
     const run = await runRestore(plan, [], rgw.env);
-    t.equal(run.document.error?.code, 'TARGET_NOT_BLANK');
+    t.match(run.document.error, {
+      code: 'TARGET_NOT_BLANK',
+      message: /of this plan restored it to .* at .*Z, and it was written to since/,
+      hint: /--force/,
+    });
   });
-  await t.test('what was compared once counts as compared, what was not is compared now', async (t) => {
+  await t.test('a disk whose beginning and end were wiped since is restored again', async (t) => {
+    const { plan, first } = await killedInSecond(t);
+    for (const place of ['seek=0', 'seek=15']) {
+      const to = [`of=${first.path}`, place, 'bs=1M', 'count=1', 'oflag=direct', 'status=none'];
+      execFileSync('dd', ['if=/dev/zero', ...to]);
+    }
+    const run = await runRestore(plan, [], rgw.env);
+    t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
+    t.match(run.document.pvcs, [{ state: 'restored' }, { state: 'restored' }]);
+    t.match(run.stderr, /and it was written to since: restoring it again/);
+    t.equal(await difference(first.file, truthOf(made, 'backup-002', 'rootdisk')), undefined);
+  });
+  await t.test('a comparison is made again, whether or not an earlier run made it', async (t) => {
     const flags = ['--verify', 'compare'];
     for (const compared of [true, false]) {
       const { plan, first } = await killedInSecond(t, compared ? flags : []);
       const before = writesOf(first.path);
       const run = await runRestore(plan, flags, rgw.env);
       t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
-      t.match(run.document.pvcs, [{ verified: true }, { verified: true }]);
+      t.match(run.document.pvcs, [
+        { state: 'kept', verified: true },
+        { state: 'restored', verified: true },
+      ]);
       t.equal(writesOf(first.path), before, 'nothing was written to it');
-      t.equal((run.document.pvcs[0]?.bytesFetched ?? 0) > 0, !compared, 'its layers are read to compare alone');
+      t.ok((run.document.pvcs[0]?.bytesFetched ?? 0) > 0, 'its layers are read to compare alone');
     }
   });
-  await t.test(
-    'a comparison that was still to be made finds a flipped byte, and forgets that it was finished',
-    async (t) => {
-      const { plan, first } = await killedInSecond(t);
-      const place = hiddenPlace(readFileSync(first.file));
-      const flipped = Buffer.from([readFileSync(first.file)[place] ?? 0]);
-      flipped[0] = (flipped[0] ?? 0) ^ 1;
-      execFileSync('dd', [`of=${first.path}`, 'bs=1', `seek=${place}`, 'conv=notrunc', 'status=none'], {
-        input: flipped,
-      });
-      execFileSync('blockdev', ['--flushbufs', first.path]);
-      const run = await runRestore(plan, ['--verify', 'compare'], rgw.env);
-      t.equal(run.exitCode, 8);
-      t.match(run.document.error, { code: 'VERIFY_MISMATCH', message: /differs from the backup at byte \d+/ });
-      const again = await runRestore(plan, [], rgw.env);
-      t.equal(again.document.error?.code, 'TARGET_NOT_BLANK');
-    },
-  );
+  await t.test('a comparison finds a flipped byte, and the disk counts as completed no more', async (t) => {
+    const { plan, first } = await killedInSecond(t);
+    const place = hiddenPlace(readFileSync(first.file));
+    const flipped = Buffer.from([readFileSync(first.file)[place] ?? 0]);
+    flipped[0] = (flipped[0] ?? 0) ^ 1;
+    execFileSync('dd', [`of=${first.path}`, 'bs=1', `seek=${place}`, 'conv=notrunc', 'status=none'], {
+      input: flipped,
+    });
+    execFileSync('blockdev', ['--flushbufs', first.path]);
+    const run = await runRestore(plan, ['--verify', 'compare'], rgw.env);
+    t.equal(run.exitCode, 8);
+    t.match(run.document.error, {
+      code: 'VERIFY_MISMATCH',
+      message: /differs from the backup at byte \d+: run .* this run did not write to it/,
+    });
+    const again = await runRestore(plan, [], rgw.env);
+    t.equal(again.document.error?.code, 'TARGET_NOT_BLANK');
+  });
   await t.test('a disk whose objects were replaced since does not count as restored', async (t) => {
     const { plan, first } = await killedInSecond(t);
     const tip = made.checkpoints[1]?.layers.find(({ disk }) => disk === 'rootdisk');
@@ -118,7 +137,7 @@ test('finished PVCs are not done twice', async (t) => {
     await rgw.put(bucket, tip?.object ?? '', readFileSync(tip?.path ?? ''));
     const refused = await runRestore(plan, [], rgw.env);
     t.equal(refused.document.error?.code, 'TARGET_NOT_BLANK');
-    t.match(refused.stderr, /from objects that were replaced since/);
+    t.match(refused.document.error?.message, /from objects that were replaced since/);
     const run = await runRestore(plan, ['--force'], rgw.env);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
     const truth = truthOf(made, 'backup-002', 'rootdisk');
@@ -132,7 +151,7 @@ function swapLink(link: string, to: string): void {
   renameSync(`${link}.new`, link);
 }
 
-/** A byte that none of the samples holds which prove that a disk is as it was left: 64 KiB of every 224 KiB here. */
+/** A byte that none of the samples holds: 64 KiB of every 224 KiB here. */
 function hiddenPlace(disk: Buffer): number {
   const step = (disk.length - 2 * MiB) / 64;
   return MiB + Math.floor(step * 10) + 128 * KiB;

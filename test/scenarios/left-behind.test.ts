@@ -76,7 +76,7 @@ test('a check that fails leaves what an earlier run left', async (t) => {
   const run = await runRestore(plan);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
   t.match(run.document.pvcs, [
-    { state: 'restored', bytesFetched: 0 },
+    { state: 'kept', bytesFetched: 0 },
     { state: 'restored', bytesFetched: 0 },
   ]);
   t.equal(await difference(first.file, truthOf(made, BACKUP, 'rootdisk')), undefined);
@@ -128,7 +128,7 @@ test('a dry run says what the run itself will do', async (t) => {
     t.equal(dry.exitCode, 0, dry.document.error?.code ?? 'ends well');
     t.equal(dry.document.dryRun?.bytesToFetch, 0, 'all is fetched already');
     t.match(dry.stderr, /resuming an interrupted restore: .* already in /);
-    t.match(dry.stderr, /an earlier run of this plan restored it .*: nothing would be done/);
+    t.match(dry.stderr, /of this plan restored it .*: it would be kept/);
     t.strictSame(contentOf(scratch), before, 'nothing is written');
     const [folder = ''] = readdirSync(scratch);
     rmSync(join(scratch, folder, '1', '01.qcow2'));

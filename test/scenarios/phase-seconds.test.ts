@@ -1,9 +1,9 @@
 // A PVC's `seconds` in the result: the phases that the log shows for it, and no others, within the total.
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { STRATEGIES } from '../../src/restore/options.ts';
+import { STRATEGIES } from '../../src/strategy.ts';
 import { MiB } from '../../src/units.ts';
-import { BACKUP_TOOLS, BackupForTest, madeBackup, PlanForOptions, planFor } from '../helpers/backup.ts';
+import { BACKUP_TOOLS, type BackupForTest, madeBackup, type PlanForOptions, planFor } from '../helpers/backup.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';

@@ -1,5 +1,6 @@
 import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { test } from 'tap';
 import { openJournal, readJournal } from '../../src/scratch/journal.ts';
 import { KiB, MiB } from '../../src/units.ts';
@@ -17,11 +18,11 @@ test('what was recorded is known to the next run', async (t) => {
   const layer = await first.layer(LAYER);
   await layer.addPart(PART);
   await layer.saveHead({ length: 512, crc: 9 });
-  await first.finish({
+  await first.complete({
     disk: 'other',
     chain: 'c',
     target: { rdev: '7:0' },
-    verified: true,
+    restoredBy: { runId: 'r', finishedAt: '2026-01-02T03:04:05.678Z' },
     virtualSize: 10,
     windows: [],
     crc: 1,
@@ -34,12 +35,12 @@ test('what was recorded is known to the next run', async (t) => {
   const again = await second.layer(LAYER);
   t.strictSame([...again.parts], [PART]);
   t.strictSame(again.head, { length: 512, crc: 9 });
-  t.match(second.finished('other'), { chain: 'c', verified: true, target: { rdev: '7:0' } });
+  t.match(second.completed('other'), { chain: 'c', restoredBy: { runId: 'r' }, target: { rdev: '7:0' } });
   await second.reopen('other');
-  t.equal(second.finished('other'), undefined);
+  t.equal(second.completed('other'), undefined);
   await second.close();
   const third = await openJournal(path);
-  t.equal(third.finished('other'), undefined, 'taken back for good');
+  t.equal(third.completed('other'), undefined, 'taken back for good');
   await third.close();
 });
 
@@ -101,11 +102,10 @@ test('a record that a full file system takes half of is gone, those before and a
   const last = { ...PART, offset: 1000 };
   await layer.addPart(last);
   await (await journal.layer({ ...LAYER, index: 2 })).addPart(last);
-  await journal.finish({
+  await journal.complete({
     disk: 'other',
     chain: 'c',
     target: {},
-    verified: false,
     virtualSize: 10,
     windows: [],
     crc: 1,
@@ -114,7 +114,7 @@ test('a record that a full file system takes half of is gone, those before and a
   const again = await openJournal(path);
   t.strictSame([...(await again.layer(LAYER)).parts], [...recorded, last]);
   t.strictSame([...(await again.layer({ ...LAYER, index: 2 })).parts], [last]);
-  t.ok(again.finished('other'));
+  t.ok(again.completed('other'));
   await again.close();
 });
 
@@ -122,11 +122,10 @@ test('a journal that is only looked into stays as it is', async (t) => {
   const path = join(tempFolder(t), 'journal');
   const journal = await openJournal(path);
   await (await journal.layer(LAYER)).addPart(PART);
-  await journal.finish({
+  await journal.complete({
     disk: 'other',
     chain: 'c',
     target: {},
-    verified: false,
     virtualSize: 10,
     windows: [],
     crc: 1,
@@ -136,7 +135,7 @@ test('a journal that is only looked into stays as it is', async (t) => {
   const bytes = readFileSync(path);
   const read = await readJournal(path);
   t.ok(read.worthKeeping);
-  t.ok(read.finished('other'));
+  t.ok(read.completed('other'));
   t.strictSame([...read.parts(LAYER)], [PART]);
   t.strictSame([...read.parts({ ...LAYER, etag: '"2"' })], [], 'another version of the object');
   t.ok(readFileSync(path).equals(bytes));
@@ -153,3 +152,16 @@ function fill(ballast: string): void {
     }
   }
 }
+
+test('a completed PVC of a journal that did not record its run yet is known all the same', async (t) => {
+  const path = join(tempFolder(t), 'journal');
+  const place = '"target":{"kind":"file","place":"/d.raw","size":null,"medium":null},"verified":true';
+  const body = `{"t":"finished","disk":"d","chain":"c",${place},"virtualSize":10,"windows":[],"crc":1}`;
+  writeFileSync(path, `${crc32(body).toString(16).padStart(8, '0')} ${body}\n`);
+  const journal = await openJournal(path);
+  const found = journal.completed('d');
+  t.match(found, { disk: 'd', chain: 'c', virtualSize: 10, crc: 1 });
+  t.strictSame([found?.restoredBy, found?.expected], [undefined, undefined]);
+  t.notOk('verified' in (found ?? {}), 'what that run compared is not believed');
+  await journal.close();
+});

@@ -3,8 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { exitStatus } from '../../../src/cli/session/exit.ts';
 import { ERROR_CODES, type ErrorCode } from '../../../src/errors.ts';
 import type { AttemptEnd } from './attempt.ts';
-import type { CampaignTarget, TargetState } from './target.ts';
-import { partialsOf } from './target.ts';
+import { type CampaignTarget, partialsOf, type TargetState } from './target.ts';
 
 export interface Judged {
   readonly broken: readonly string[];
@@ -52,8 +51,9 @@ export async function judge(end: AttemptEnd, { disks, scratch, before, killedBef
   for (const { name, target } of disks) {
     const told = end.document?.pvcs.find((pvc) => pvc.name === name)?.state;
     const state = states.get(name);
-    if (told === 'restored' && state !== 'restored') broken.push(`${name}: said restored, is ${state}`);
-    if (outcome === 'ok' && told !== 'restored') broken.push(`${name}: ok, but ${told}`);
+    const complete = told === 'restored' || told === 'kept';
+    if (complete && state !== 'restored') broken.push(`${name}: said ${told}, is ${state}`);
+    if (outcome === 'ok' && !complete) broken.push(`${name}: ok, but ${told}`);
     if (state === 'claim' && target.sound && before.get(name) !== 'claim')
       broken.push(`${name}: a claim is left by an orderly end (${outcome})`);
     if (!killedBefore)

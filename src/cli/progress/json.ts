@@ -5,7 +5,7 @@
 //   phase-finished pvc?, phase, bytes?, total?, fetched?, seconds
 //   retry          key, offset?, attempt, waitSeconds, reason, retries
 //   warning, note  pvc?, message
-//   pvc-finished   pvc, index, count, state, seconds
+//   pvc-finished   pvc, index, count, state, verified, keptFrom?, seconds
 // and from log.ts: error (pvc?, code, message, hint), cause (message). Each has time, level and event before these.
 // Bytes are whole numbers, rate is bytes a second.
 import type { ProgressEvent } from '../../progress.ts';

@@ -108,7 +108,8 @@ export function eventLine(event: ToldEvent, retries: number): string {
     return `${place}: ${layers}, ${formatBytes(event.virtualSize)}, onto ${event.target}`;
   }
   if (event.type === 'pvc-finished') {
-    return `${event.pvc} (${event.index} of ${event.count}): ${event.state} after ${formatDuration(event.seconds)}`;
+    const how = event.state === 'kept' ? ` (${event.verified ? 'compared' : 'not compared'})` : '';
+    return `${event.pvc} (${event.index} of ${event.count}): ${event.state}${how} after ${formatDuration(event.seconds)}`;
   }
   if (event.type === 'retry') {
     const place = event.offset === undefined ? event.key : `${event.key} at ${event.offset}`;

@@ -8,8 +8,19 @@ export function renderRestore({ pvcs, seconds }: RestoreResult): string {
   if (pvcs.length === 0) return '';
   const head = ['PVC', 'TARGET', 'STATE', 'SIZE', 'FETCHED', 'TIME', 'VERIFIED'];
   const restored = pvcs.filter(({ state }) => state === 'restored').length;
-  const sum = `${restored} of ${pvcs.length} ${pvcs.length === 1 ? 'PVC' : 'PVCs'} restored in ${formatDuration(seconds)}\n`;
-  return renderTable([head, ...pvcs.map(rowOf)], { right: [3, 4, 5] }) + sum;
+  const kept = pvcs.filter(({ state }) => state === 'kept');
+  const ofAll = `${restored} of ${pvcs.length} ${pvcs.length === 1 ? 'PVC' : 'PVCs'} restored`;
+  const sum = `${ofAll}${kept.length === 0 ? '' : `, ${kept.length} kept`} in ${formatDuration(seconds)}\n`;
+  return renderTable([head, ...pvcs.map(rowOf)], { right: [3, 4, 5] }) + sum + kept.map(keptLine).join('');
+}
+
+/** That a PVC is done says nothing of what this run knows of it. */
+function keptLine({ name, keptFrom, verified }: PvcResult): string {
+  const by = keptFrom === undefined ? 'an earlier run' : `run ${keptFrom.runId} at ${keptFrom.finishedAt}`;
+  const how = verified
+    ? 'compared with the backup by this run'
+    : 'not compared by this run (--verify compare does that)';
+  return `${name}: restored by ${by}, ${how}\n`;
 }
 
 function rowOf({ name, target, state, virtualSize, bytesFetched, seconds, verified }: PvcResult): string[] {

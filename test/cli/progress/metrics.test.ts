@@ -63,9 +63,12 @@ test('bytes, totals, retries and the running phase of each PVC', async (t) => {
     ]) {
       t.ok(lines.includes(line), line);
     }
-    progress.report({ type: 'pvc-finished', pvc: 'a', index: 1, count: 2, state: 'restored', seconds: 1 });
+    const end = { type: 'pvc-finished', index: 1, count: 2, seconds: 1 } as const;
+    progress.report({ ...end, pvc: 'a', state: 'restored', verified: true });
+    progress.report({ ...end, pvc: 'b', state: 'kept', verified: false });
     const after = await (await fetch(`http://[::1]:${port}/metrics`)).text();
     t.match(after, /kubevirt_datamover_pvcs_total\{state="restored"\} 1/);
+    t.match(after, /kubevirt_datamover_pvcs_total\{state="kept"\} 1/);
     t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 404);
   });
   await t.rejects(fetch(`http://127.0.0.1:${port}/metrics`), 'it ends with the run');

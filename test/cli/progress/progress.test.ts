@@ -34,7 +34,7 @@ const RUN: readonly (readonly [seconds: number, event: ProgressEvent])[] = [
   [28, { type: 'warning', pvc: 'rootdisk', message: 'leaked clusters' }],
   [29, { type: 'phase-finished', pvc: 'rootdisk', phase: 'convert', seconds: 2 }],
   [29, { type: 'info', message: 'nearly there' }],
-  [29, { type: 'pvc-finished', pvc: 'rootdisk', index: 1, count: 2, state: 'restored', seconds: 28 }],
+  [29, { type: 'pvc-finished', pvc: 'rootdisk', index: 1, count: 2, state: 'restored', verified: true, seconds: 28 }],
 ];
 
 interface Played {
@@ -145,7 +145,17 @@ test('as JSON: one object a line, with stable names', async (t) => {
     { time: at(28), level: 'warn', event: 'warning', pvc, message: 'leaked clusters' },
     { time: at(29), level: info, event: 'phase-finished', pvc, phase: 'convert', fetched: 1000 * MiB, seconds: 2 },
     { time: at(29), level: info, event: 'info', message: 'nearly there' },
-    { time: at(29), level: info, event: 'pvc-finished', pvc, index: 1, count: 2, state: 'restored', seconds: 28 },
+    {
+      time: at(29),
+      level: info,
+      event: 'pvc-finished',
+      pvc,
+      index: 1,
+      count: 2,
+      state: 'restored',
+      verified: true,
+      seconds: 28,
+    },
   ]);
 });
 
@@ -212,4 +222,22 @@ test('on a terminal: one line that is drawn again, and lines above it for what s
     'retries are counted, not listed',
   );
   t.ok(stream.text.endsWith('\u001B[?25h'), 'the cursor is back');
+});
+
+test('a PVC that is kept: whether this run compared it, and who restored it', async (t) => {
+  const keptFrom = { runId: 'a1b2', finishedAt: '2026-01-01T00:00:00.000Z' };
+  const end = { type: 'pvc-finished', pvc: 'rootdisk', index: 1, count: 2, state: 'kept', seconds: 1 } as const;
+  const events: [number, ProgressEvent][] = [
+    [0, { ...end, verified: false, keptFrom }],
+    [1, { ...end, verified: true, keptFrom }],
+  ];
+  t.strictSame(play(textProgress, {}, events).lines, [
+    'rootdisk (1 of 2): kept (not compared) after 1.0 s',
+    'rootdisk (1 of 2): kept (compared) after 1.0 s',
+  ]);
+  const lines = play(jsonProgress, {}, events).lines.map((line): unknown => JSON.parse(line));
+  t.match(lines, [
+    { event: 'pvc-finished', state: 'kept', verified: false, keptFrom },
+    { event: 'pvc-finished', state: 'kept', verified: true, keptFrom },
+  ]);
 });
