@@ -83,3 +83,29 @@ export interface RetryEvent {
 export function secondsSince(began: number): number {
   return Math.round(performance.now() - began) / 1000;
 }
+
+export interface PhaseOptions {
+  readonly pvc: string;
+  readonly phase: Phase;
+  /** Bytes, where they are known. */
+  readonly total?: number;
+  /** Where the phase's time is added, under its name; left out where no result lists it. */
+  readonly seconds?: PhaseSeconds;
+}
+
+/** Runs one phase of a PVC and reports its start and end. Its time is recorded however it ends. */
+export async function runPhase<T>(
+  progress: Progress,
+  { pvc, phase, total, seconds }: PhaseOptions,
+  work: (onBytes: (done: number, total: number) => void) => Promise<T>,
+): Promise<T> {
+  const started = performance.now();
+  progress.report({ type: 'phase-started', pvc, phase, ...(total === undefined ? {} : { total }) });
+  try {
+    const value = await work((done, all) => progress.report({ type: 'bytes', pvc, phase, done, total: all }));
+    progress.report({ type: 'phase-finished', pvc, phase, seconds: secondsSince(started) });
+    return value;
+  } finally {
+    if (seconds !== undefined) seconds[phase] = (seconds[phase] ?? 0) + (performance.now() - started) / 1000;
+  }
+}

@@ -81,18 +81,6 @@ const DEPENDENCY_DOORS: ReadonlyMap<string, RegExp> = new Map([
 const PENDING: ReadonlySet<string> = new Set([
   'scratch/error.ts imports restore/preflight-space.ts: it is no door',
   'scratch/error.ts imports restore/preflight-space.ts: scratch may not import restore',
-  'serve/serve.ts imports restore/run.ts: it is no door',
-  'serve/serve.ts imports restore/run.ts: serve may not import restore',
-  'staged/check-file.ts imports restore/run.ts: it is no door',
-  'staged/check-file.ts imports restore/run.ts: staged may not import restore',
-  'staged/staged.ts imports restore/run.ts: it is no door',
-  'staged/staged.ts imports restore/run.ts: staged may not import restore',
-  'stream/stream.ts imports restore/run.ts: it is no door',
-  'stream/stream.ts imports restore/run.ts: stream may not import restore',
-  'verify/read-staged.ts imports restore/run.ts: it is no door',
-  'verify/read-staged.ts imports restore/run.ts: verify may not import restore',
-  'verify/read-streamed.ts imports restore/run.ts: it is no door',
-  'verify/read-streamed.ts imports restore/run.ts: verify may not import restore',
 ]);
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));

@@ -1,6 +1,6 @@
 // What one PVC's restore adds up to, filled in as it goes, so that a failure too can say how far it came.
 
-import type { PhaseSeconds } from '../progress.ts';
+import type { PhaseSeconds, Progress } from '../progress.ts';
 import type { KeptFrom } from '../pvc-state.ts';
 import type { LayerResult, PvcResult } from '../result.ts';
 import type { Strategy } from '../strategy.ts';
@@ -65,4 +65,15 @@ export function pvcResult({ disk, chain, state, strategy, keptFrom, tally, secon
 /** Rounded down, so that the phases never add up to more than the total. */
 function inMilliseconds(seconds: PhaseSeconds): PhaseSeconds {
   return Object.fromEntries(Object.entries(seconds).map(([phase, time]) => [phase, Math.floor(time * 1000) / 1000]));
+}
+
+/** Counts and reports the bytes of a PVC's layers that come from the source. */
+export function fetchedCounter(
+  progress: Progress,
+  { pvc, tally }: { readonly pvc: string; readonly tally: Tally },
+): (count: number) => void {
+  return (count) => {
+    tally.bytesFetched += count;
+    progress.report({ type: 'fetched', pvc, count });
+  };
 }

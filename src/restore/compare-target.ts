@@ -5,12 +5,13 @@ import type { Tally } from '../chain/tally.ts';
 import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
 import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
+import { runPhase } from '../progress.ts';
 import { type CompareOptions, compare } from '../qemu/compare.ts';
 import { deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
 import type { Target } from '../target/target.ts';
 import { keptDiffers } from './kept.ts';
-import { type Run, runPhase } from './run.ts';
+import type { Run } from './options.ts';
 import { withGuest } from './with-disk.ts';
 
 export interface CompareTargetOptions extends Pick<CompareOptions, 'a' | 'b' | 'cache'> {
@@ -30,7 +31,7 @@ export async function compareTarget(run: Run, options: CompareTargetOptions): Pr
   const { pvc, path, guest, range, tally, mismatch, ...graphs } = options;
   const { size } = guest;
   const { seconds } = tally;
-  await runPhase(run, { pvc, phase: 'verify', total: size, seconds }, async (onBytes) => {
+  await runPhase(run.options.progress, { pvc, phase: 'verify', total: size, seconds }, async (onBytes) => {
     const comparison = await guest.reading(range, (signal) =>
       compare({ ...graphs, name: path, onProgress: (fraction) => onBytes(Math.round(fraction * size), size), signal }),
     );

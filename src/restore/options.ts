@@ -1,6 +1,8 @@
 // What the engine is asked to do: the command line's flags and the plan, already merged and typed.
 import type { Plan } from '../plan/plan.ts';
 import type { Progress } from '../progress.ts';
+import type { WorkFolder } from '../scratch/work-folder.ts';
+import type { ObjectStore } from '../store/store.ts';
 import type { Strategy } from '../strategy.ts';
 
 export interface RestoreOptions {
@@ -32,5 +34,16 @@ export interface RestoreOptions {
   /** The environment as a value: proxies, the default credential chain, runtime folders, whether this is a pod. */
   readonly env: Readonly<NodeJS.ProcessEnv>;
   readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** What every step of one run shares. */
+export interface Run {
+  readonly options: RestoreOptions;
+  readonly store: ObjectStore;
+  readonly planId: string;
+  /** Random, of this run alone: part of the claim. */
+  readonly runId: string;
+  readonly folder: WorkFolder;
   readonly signal: AbortSignal;
 }

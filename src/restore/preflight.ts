@@ -11,9 +11,8 @@ import { openTarget } from '../target/open.ts';
 import type { Target } from '../target/target.ts';
 import { formatBytes } from '../units.ts';
 import { describeAgain, explainNotBlank, findEarlierRestore, needsLayers } from './kept.ts';
-import type { RestoreOptions } from './options.ts';
+import type { RestoreOptions, Run } from './options.ts';
 import { checkSpace } from './preflight-space.ts';
-import type { Run } from './run.ts';
 
 export interface CheckedDisk {
   readonly chain: CheckedChain;

@@ -9,8 +9,8 @@ import { scratchError } from '../scratch/work-folder.ts';
 import { compareCompleted } from './compare-target.ts';
 import { type RestoredDisk, recordCompleted } from './finished.ts';
 import { describeKept, needsLayers } from './kept.ts';
+import type { Run } from './options.ts';
 import { type CheckedDisk, checkBlank } from './preflight.ts';
-import type { Run } from './run.ts';
 import { withGuest } from './with-disk.ts';
 import { writeTarget } from './write-target.ts';
 

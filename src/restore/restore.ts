@@ -14,11 +14,10 @@ import { openWorkFolder } from '../scratch/work-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
 import type { Target } from '../target/target.ts';
-import type { RestoreOptions } from './options.ts';
+import type { RestoreOptions, Run } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Checked, type CheckOptions, checkAll } from './preflight.ts';
 import { restorePvc } from './restore-pvc.ts';
-import type { Run } from './run.ts';
 
 /**
  * Restores the PVCs of a plan in its order. Foreseen failures and cancellation do not reject: the result says which PVC

@@ -2,7 +2,7 @@
 import type { Guest } from '../chain/virtual-disk.ts';
 import { type StageOptions, withStagedGuest } from '../staged/staged.ts';
 import { withStreamedGuest } from '../stream/stream.ts';
-import type { Run } from './run.ts';
+import type { Run } from './options.ts';
 
 /** Gives `work` the disk of a chain; what was made for it in `folder` is the caller's to remove. */
 export async function withGuest<T>(run: Run, options: StageOptions, work: (guest: Guest) => Promise<T>): Promise<T> {

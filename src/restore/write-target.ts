@@ -6,6 +6,7 @@ import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Tally } from '../chain/tally.ts';
 import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
 import { DatamoverError } from '../errors.ts';
+import { runPhase } from '../progress.ts';
 import { convert } from '../qemu/convert.ts';
 import { type BlockGraph, cached, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import { makeMask } from '../qemu/mask.ts';
@@ -15,7 +16,7 @@ import { scratchError } from '../scratch/work-folder.ts';
 import type { Target, TargetSession } from '../target/target.ts';
 import { compareTarget } from './compare-target.ts';
 import { recordExpected } from './finished.ts';
-import { type Run, runPhase } from './run.ts';
+import type { Run } from './options.ts';
 
 export interface WriteOptions {
   readonly chain: CheckedChain;
@@ -80,7 +81,7 @@ async function writeBody(run: Run, session: TargetSession, source: BlockGraph, o
   const pvc = chain.disk.name;
   const { body, tail } = session;
   const total = guest.size + (tail?.length ?? 0);
-  await runPhase(run, { pvc, phase: 'convert', total, seconds: tally.seconds }, async (onBytes) => {
+  await runPhase(run.options.progress, { pvc, phase: 'convert', total, seconds: tally.seconds }, async (onBytes) => {
     if (body.length > 0) {
       await guest.reading(body, (signal) =>
         convert({
@@ -132,7 +133,7 @@ async function finish(
   { chain, target, guest, folder, tally }: WriteOptions,
 ): Promise<void> {
   const { seconds } = tally;
-  await runPhase(run, { pvc: chain.disk.name, phase: 'finalize', seconds }, async () => {
+  await runPhase(run.options.progress, { pvc: chain.disk.name, phase: 'finalize', seconds }, async () => {
     const edges: Uint8Array[] = [];
     for (const edge of session.edges) {
       edges.push(await guest.reading(edge, (signal) => readRange(guest, edge, { folder, signal })));

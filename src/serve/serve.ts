@@ -6,10 +6,9 @@ import { resolveDisks } from '../chain/resolve.ts';
 import { DatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type Progress, secondsSince } from '../progress.ts';
+import { type Progress, runPhase, secondsSince } from '../progress.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
 import { type Listen, withQemuNbd } from '../qemu/nbd.ts';
-import { runPhase } from '../restore/run.ts';
 import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { examineChain } from '../stream/examine-chain.ts';
@@ -124,7 +123,7 @@ async function checkChain(store: ObjectStore, { plan, pvc, signal, progress }: S
 
 async function examine(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {
   const pvc = chain.disk.name;
-  const value = await runPhase({ options }, { pvc, phase: 'check-image' }, () => examineChain(served));
+  const value = await runPhase(options.progress, { pvc, phase: 'check-image' }, () => examineChain(served));
   for (const [index, outcome] of value.entries()) {
     const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
     if (message !== undefined) options.progress.report({ type: 'warning', pvc, message });

@@ -3,11 +3,11 @@
 import type { Tally } from '../chain/tally.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { validateHeader } from '../qcow2/judge.ts';
-import type { Run } from '../restore/run.ts';
 import { readFileRange } from '../scratch/files.ts';
 import { checkLayerChecksums } from './checksums.ts';
 import type { StagedLayer } from './download.ts';
 import { examineFile } from './examine-file.ts';
+import type { StagedRun } from './options.ts';
 
 export interface CheckStagedOptions {
   readonly pvc: string;
@@ -23,7 +23,7 @@ export interface CheckStagedOptions {
  * Checks a whole layer that nothing has changed yet. A dirty one is not examined: that is for `examineStaged`, after its
  * repair. CHECKSUM_MISMATCH, IMAGE_CORRUPT, IMAGE_UNSAFE.
  */
-export async function checkStaged(run: Run, layer: StagedLayer, options: CheckStagedOptions): Promise<void> {
+export async function checkStaged(run: StagedRun, layer: StagedLayer, options: CheckStagedOptions): Promise<void> {
   const { index, tally, onHashed, signal } = options;
   const { path, checked } = layer;
   const where = run.store.describe(checked.layer.object);
@@ -39,7 +39,7 @@ export async function checkStaged(run: Run, layer: StagedLayer, options: CheckSt
 
 /** Looks for damage in a layer's tables; leaks are only warned about. */
 export async function examineStaged(
-  run: Run,
+  run: StagedRun,
   layer: StagedLayer,
   { pvc, index, tally, signal }: Omit<CheckStagedOptions, 'onHashed'>,
 ): Promise<void> {

@@ -1,15 +1,15 @@
 // The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
 import { join } from 'node:path';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
-import type { Tally } from '../chain/tally.ts';
+import { fetchedCounter, type Tally } from '../chain/tally.ts';
 import { type Guest, localGuest } from '../chain/virtual-disk.ts';
 import { runBounded } from '../concurrency.ts';
 import type { CacheMode } from '../direct-io.ts';
+import { runPhase } from '../progress.ts';
 import { checkImage } from '../qemu/check-image.ts';
 import { convert } from '../qemu/convert.ts';
 import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
 import { rebaseUnsafe } from '../qemu/rebase.ts';
-import { fetchedCounter, type Run, runPhase } from '../restore/run.ts';
 import { makeSparseFile } from '../scratch/files.ts';
 import { scratchError } from '../scratch/work-folder.ts';
 import { MiB } from '../units.ts';
@@ -24,6 +24,7 @@ import {
 } from './download.ts';
 import { checkFileUnrepaired } from './examine-file.ts';
 import { saveHead } from './layer-file.ts';
+import type { StagedRun } from './options.ts';
 
 export interface StageOptions {
   readonly chain: CheckedChain;
@@ -34,7 +35,7 @@ export interface StageOptions {
 
 /** Rebuilds the chain in scratch and gives `work` the disk; nothing is written anywhere else. */
 export async function withStagedGuest<T>(
-  run: Run,
+  run: StagedRun,
   options: StageOptions,
   work: (guest: Guest) => Promise<T>,
 ): Promise<T> {
@@ -44,7 +45,7 @@ export async function withStagedGuest<T>(
   return await work(guest);
 }
 
-async function prepare(run: Run, options: StageOptions): Promise<Guest> {
+async function prepare(run: StagedRun, options: StageOptions): Promise<Guest> {
   const { chain } = options;
   const layers = await download(run, options);
   await rebase(run, layers, options);
@@ -65,22 +66,30 @@ async function prepare(run: Run, options: StageOptions): Promise<Guest> {
 const IN_SCRATCH: CacheMode = 'writeback';
 
 /** Fetches the layers; each is checked as soon as it is whole. What is left of that then is the phase `checksum`. */
-async function download(run: Run, options: StageOptions): Promise<readonly StagedLayer[]> {
+async function download(run: StagedRun, options: StageOptions): Promise<readonly StagedLayer[]> {
   const { chain, tally } = options;
   const pvc = chain.disk.name;
   const fetched = Promise.withResolvers<void>();
   const hashing = new HashProgress(run.options.checksums ? chain.layers : []);
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
   const { seconds } = tally;
-  const { checked } = await runPhase(run, { pvc, phase: 'download', total, seconds }, async (onBytes) => {
-    const checked = fetch(run, options, { hashing, onBytes, onAllWhole: fetched.resolve });
-    await Promise.race([checked, fetched.promise]);
-    return { checked };
-  });
-  return await runPhase(run, { pvc, phase: 'checksum', total: hashing.total, seconds }, async (onBytes) => {
-    hashing.tell(onBytes);
-    return await checked;
-  });
+  const { checked } = await runPhase(
+    run.options.progress,
+    { pvc, phase: 'download', total, seconds },
+    async (onBytes) => {
+      const checked = fetch(run, options, { hashing, onBytes, onAllWhole: fetched.resolve });
+      await Promise.race([checked, fetched.promise]);
+      return { checked };
+    },
+  );
+  return await runPhase(
+    run.options.progress,
+    { pvc, phase: 'checksum', total: hashing.total, seconds },
+    async (onBytes) => {
+      hashing.tell(onBytes);
+      return await checked;
+    },
+  );
 }
 
 /** Bytes that were hashed, told to a phase that begins after the hashing. */
@@ -109,7 +118,7 @@ interface FetchOptions extends Pick<DownloadOptions, 'onBytes' | 'onAllWhole'> {
 
 /** Resolves when every layer is whole and checked. */
 function fetch(
-  run: Run,
+  run: StagedRun,
   { chain, folder, tally }: StageOptions,
   options: FetchOptions,
 ): Promise<readonly StagedLayer[]> {
@@ -123,7 +132,7 @@ function fetch(
     concurrency: run.options.concurrency ?? DEFAULT_CONCURRENCY,
     partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
     ...callbacks,
-    onFetched: fetchedCounter(run, { pvc, tally }),
+    onFetched: fetchedCounter(run.options.progress, { pvc, tally }),
     onWhole: (layer, index, signal) => {
       return checkStaged(run, layer, { pvc, index, tally, onHashed: (count) => hashing.add(count), signal });
     },
@@ -131,8 +140,8 @@ function fetch(
   });
 }
 
-async function rebase(run: Run, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
-  await runPhase(run, { pvc: chain.disk.name, phase: 'rebase', seconds: tally.seconds }, async () => {
+async function rebase(run: StagedRun, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
+  await runPhase(run.options.progress, { pvc: chain.disk.name, phase: 'rebase', seconds: tally.seconds }, async () => {
     await runBounded(layers.entries(), { limit: REBASES, signal: run.signal }, async ([index, layer], signal) => {
       await rebaseLayer(run, layer, { parent: layers[index - 1], signal });
     });
@@ -143,7 +152,7 @@ async function rebase(run: Run, layers: readonly StagedLayer[], { chain, tally }
 const REBASES = 4;
 
 async function rebaseLayer(
-  run: Run,
+  run: StagedRun,
   staged: StagedLayer,
   { parent, signal }: { readonly parent: StagedLayer | undefined; readonly signal: AbortSignal },
 ): Promise<void> {
@@ -162,12 +171,12 @@ async function rebaseLayer(
 
 /** The layers that were dirty: the others were examined as they came. */
 async function examineRepaired(
-  run: Run,
+  run: StagedRun,
   layers: readonly StagedLayer[],
   { chain, tally }: StageOptions,
 ): Promise<void> {
   const pvc = chain.disk.name;
-  await runPhase(run, { pvc, phase: 'check-image', seconds: tally.seconds }, async () => {
+  await runPhase(run.options.progress, { pvc, phase: 'check-image', seconds: tally.seconds }, async () => {
     for (const [index, layer] of layers.entries()) {
       if (!layer.checked.header.features.dirty) continue;
       await examineStaged(run, layer, { pvc, index, tally, signal: run.signal });
@@ -175,11 +184,11 @@ async function examineRepaired(
   });
 }
 
-async function assemble(run: Run, staged: Guest, options: StageOptions): Promise<Guest> {
+async function assemble(run: StagedRun, staged: Guest, options: StageOptions): Promise<Guest> {
   const { chain, folder, tally } = options;
   const path = join(folder, 'disk.raw');
   await runPhase(
-    run,
+    run.options.progress,
     { pvc: chain.disk.name, phase: 'flatten', total: staged.size, seconds: tally.seconds },
     async (onBytes) => {
       await makeSparseFile(path, staged.size);
@@ -212,6 +221,6 @@ function cacheLimit({ layers, virtualSize }: CheckedChain): { readonly l2CacheSi
 /** Bytes; twice that of a plain one, for the extended ones. */
 const L2_ENTRY_SIZE = 16;
 
-async function noteUsage(run: Run, { tally }: StageOptions): Promise<void> {
+async function noteUsage(run: StagedRun, { tally }: StageOptions): Promise<void> {
   tally.scratchPeakBytes = Math.max(tally.scratchPeakBytes, await run.folder.usage());
 }

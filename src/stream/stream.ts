@@ -3,14 +3,28 @@
 
 import type { CheckedChain } from '../chain/check-layers.ts';
 import { suspicionOf } from '../chain/examine.ts';
-import type { Tally } from '../chain/tally.ts';
+import { fetchedCounter, type Tally } from '../chain/tally.ts';
 import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
-import { fetchedCounter, type Run, runPhase } from '../restore/run.ts';
+import { type Progress, runPhase } from '../progress.ts';
+import type { ObjectStore } from '../store/store.ts';
 import { MiB } from '../units.ts';
 import { examineChain } from './examine-chain.ts';
 import { Arena } from './fetch/arena.ts';
 import { type ServedChain, withServedChain } from './served-chain.ts';
 import { Window } from './window/window.ts';
+
+/** What the strategy needs of a run. */
+export interface StreamedRun {
+  readonly options: {
+    /** Bytes of the read-ahead buffer; undefined for the default. */
+    readonly window?: number;
+    /** Range requests at a time; undefined for the default. */
+    readonly concurrency?: number;
+    readonly progress: Progress;
+  };
+  readonly store: ObjectStore;
+  readonly signal: AbortSignal;
+}
 
 export interface StreamOptions {
   readonly chain: CheckedChain;
@@ -30,13 +44,13 @@ const WORTH_FORESEEING = 4 * MiB;
 
 /** Examines the chain where it lies and gives `work` the disk. No byte of a layer is put into any file. */
 export async function withStreamedGuest<T>(
-  run: Run,
+  run: StreamedRun,
   { chain, folder, tally }: StreamOptions,
   work: (guest: Guest) => Promise<T>,
 ): Promise<T> {
   const { options, store, signal } = run;
   const arena = new Arena(options.window ?? DEFAULT_WINDOW);
-  const onFetched = fetchedCounter(run, { pvc: chain.disk.name, tally });
+  const onFetched = fetchedCounter(options.progress, { pvc: chain.disk.name, tally });
   const concurrency = options.concurrency ?? STREAM_CONCURRENCY;
   try {
     return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {
@@ -54,13 +68,13 @@ export async function withStreamedGuest<T>(
 }
 
 async function examine(
-  run: Run,
+  run: StreamedRun,
   served: ServedChain,
   { chain, tally }: Pick<StreamOptions, 'chain' | 'tally'>,
 ): Promise<void> {
   const pvc = chain.disk.name;
   const { seconds } = tally;
-  const outcomes = await runPhase(run, { pvc, phase: 'check-image', seconds }, async () => {
+  const outcomes = await runPhase(run.options.progress, { pvc, phase: 'check-image', seconds }, async () => {
     return await examineChain(served);
   });
   for (const [index, outcome] of outcomes.entries()) {

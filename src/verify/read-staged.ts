@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import type { Examined } from '../chain/examine.ts';
 import { planId } from '../plan/plan-id.ts';
-import { runPhase } from '../restore/run.ts';
+import { runPhase } from '../progress.ts';
 import { chooseRoot } from '../scratch/runtime-folder.ts';
 import { openWorkFolder, scratchError, type WorkFolder } from '../scratch/work-folder.ts';
 import { checkLayerChecksums } from '../staged/checksums.ts';
@@ -23,7 +23,7 @@ export async function verifyData({ options, store, chain, onLayer }: DataOptions
   const folder = await openWorkFolder({ root, planId: `verify-${planId(options.plan)}`, fresh: true });
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
   try {
-    await runPhase({ options }, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
+    await runPhase(options.progress, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
       let before = 0;
       for (const [index, layer] of chain.layers.entries()) {
         const task = { options, store, folder, chain, layer };

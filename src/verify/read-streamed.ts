@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import { compareChecksums, hashesToTake } from '../chain/checksums.ts';
-import { runPhase } from '../restore/run.ts';
+import { runPhase } from '../progress.ts';
 import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import { DEFAULT_CONCURRENCY } from '../staged/download.ts';
 import { examineServed } from '../stream/examine-chain.ts';
@@ -25,7 +25,7 @@ export async function verifyInPlace({ options, store, chain, onLayer }: DataOpti
   await withRuntimeFolder(options, async (folder) => {
     const serving = { store, chain, folder, concurrency, onFetched: () => {}, signal };
     await withServedChain(serving, async (served) => {
-      await runPhase({ options }, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
+      await runPhase(options.progress, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
         let done = 0;
         for (const layer of served.layers) {
           const findings = await verifyLayer({ options, served, chain, layer, arena }, (count) => {
