@@ -42,6 +42,9 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   if (options.strategy === 'stream') keepYoungGenerationSmall();
   const id = planId(plan);
   const root = await chooseRoot(options);
+  const runId = randomUUID();
+  // A later run that keeps what this one restored names it.
+  progress.report({ type: 'info', message: `run ${runId}` });
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const checkBegan = performance.now();
   await withSource({ ...options, source: options.plan.source }, async (store) => {
@@ -54,9 +57,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
       const scratch = error.code === 'SCRATCH_FULL' && options.strategy !== 'stream' ? root : undefined;
       return await checkWithoutFolder(options, store, { disks, problems: [...problems, ...error.problems], scratch });
     });
-    const run: Run = { options, store, planId: id, runId: randomUUID(), folder, signal };
-    // A later run that keeps what this one restored names it.
-    progress.report({ type: 'info', message: `run ${run.runId}` });
+    const run: Run = { options, store, planId: id, runId, folder, signal };
     await endingRun(run, async (targets) => {
       await reportFolder({ root, planId: id, folder: run.folder, progress });
       const scratch = options.strategy === 'stream' ? undefined : root;

@@ -7,7 +7,7 @@ import { makeFolders } from '../folders.ts';
 import { scratchError } from './error.ts';
 import { noFolder } from './inspect.ts';
 import { type Journal, openJournal } from './journal.ts';
-import { bytesOnDisk, JOURNAL, type LeftBytes, LOCK, measureLeft, workFolderPath } from './layout.ts';
+import { JOURNAL, type LeftBytes, LOCK, measureLeft, workFolderPath } from './layout.ts';
 import { takeLock } from './lock.ts';
 import { makeOwnFolder } from './private-folder.ts';
 
@@ -25,8 +25,6 @@ export interface WorkFolder {
   diskFolder(index: number): Promise<string>;
   /** Removes the folder of the plan's `index`th PVC, if an earlier run left one. */
   removeDiskFolder(index: number): Promise<void>;
-  /** Bytes that it takes up on disk now. */
-  usage(): Promise<number>;
   /** Ends the run: `keep` leaves what a next run can go on from, and is without effect when there is nothing of worth. */
   close(options: { readonly keep: boolean }): Promise<void>;
 }
@@ -121,10 +119,6 @@ class OpenWorkFolder implements WorkFolder {
 
   async removeDiskFolder(index: number): Promise<void> {
     await rm(join(this.path, String(index)), { recursive: true, force: true });
-  }
-
-  async usage(): Promise<number> {
-    return await bytesOnDisk(this.path);
   }
 
   async close({ keep }: { keep: boolean }): Promise<void> {

@@ -16,6 +16,6 @@ export interface StagedRun {
     readonly progress: Progress;
   };
   readonly store: ObjectStore;
-  readonly folder: Pick<WorkFolder, 'usage' | 'journal'>;
+  readonly folder: Pick<WorkFolder, 'journal'>;
   readonly signal: AbortSignal;
 }

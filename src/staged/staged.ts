@@ -11,6 +11,7 @@ import { convert } from '../qemu/convert.ts';
 import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
 import { rebaseUnsafe } from '../qemu/rebase.ts';
 import { makeSparseFile } from '../scratch/files.ts';
+import { bytesOnDisk } from '../scratch/layout.ts';
 import { scratchError } from '../scratch/work-folder.ts';
 import { MiB } from '../units.ts';
 import { checkStaged, examineStaged } from './check-file.ts';
@@ -50,7 +51,7 @@ async function prepare(run: StagedRun, options: StageOptions): Promise<Guest> {
   const layers = await download(run, options);
   await rebase(run, layers, options);
   await examineRepaired(run, layers, options);
-  await noteUsage(run, options);
+  await noteUsage(options);
   const tip = layers.at(-1);
   if (tip === undefined) throw new TypeError(`PVC ${chain.disk.name} has no layer`);
   const opened = rebasedChain(fileNode(tip.path), { layers: layers.length, ...cacheLimit(chain) });
@@ -203,7 +204,7 @@ async function assemble(run: StagedRun, staged: Guest, options: StageOptions): P
       });
     },
   );
-  await noteUsage(run, options);
+  await noteUsage(options);
   const node = cached(rawNode(fileNode(path)), IN_SCRATCH);
   return localGuest({ node, chain: staged.chain, size: staged.size }, run);
 }
@@ -221,6 +222,7 @@ function cacheLimit({ layers, virtualSize }: CheckedChain): { readonly l2CacheSi
 /** Bytes; twice that of a plain one, for the extended ones. */
 const L2_ENTRY_SIZE = 16;
 
-async function noteUsage(run: StagedRun, { tally }: StageOptions): Promise<void> {
-  tally.scratchPeakBytes = Math.max(tally.scratchPeakBytes, await run.folder.usage());
+/** Of this PVC's own folder: beside it may be what earlier runs left of others. */
+async function noteUsage({ folder, tally }: StageOptions): Promise<void> {
+  tally.scratchPeakBytes = Math.max(tally.scratchPeakBytes, await bytesOnDisk(folder));
 }

@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { z } from 'zod';
-import { MiB } from '../../src/units.ts';
+import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, planFor, truthOf } from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
@@ -229,6 +229,32 @@ test('what was left of other PVCs is not free', async (t) => {
   const rest = await runRestore(plan, ['--pvc', 'datadisk']);
   t.equal(rest.exitCode, 0, rest.document.error?.message ?? 'ends well');
   t.equal(rest.document.pvcs[0]?.bytesFetched, 0);
+});
+
+test('scratchPeakBytes is of the PVC alone, not of what an earlier run left of others', async (t) => {
+  if (!requires(t, ...TOOLS)) return;
+  const made = await madeBackup(t, {
+    disks: [
+      { name: 'rootdisk', size: 8 * MiB, initial: { bytes: MiB }, changes: { bytes: 256 * KiB } },
+      { name: 'datadisk', size: 24 * MiB, initial: { bytes: 16 * MiB } },
+    ],
+    checkpoints: 2,
+  });
+  const folder = tempFolder(t);
+  const targets = { rootdisk: join(folder, 'root.img'), datadisk: join(folder, 'data.img') };
+  const plan = await planFor(made, BACKUP, targets, { scratch: join(folder, 'scratch') });
+  const gate = gateBefore(t, '^rebase');
+  const run = watchRestore(t, plan, ['--pvc', 'datadisk'], { env: gate.env });
+  await gate.reached();
+  run.child.kill('SIGTERM');
+  t.equal((await run.end).exitCode, 143);
+  const { document, exitCode } = await runRestore(plan, ['--pvc', 'rootdisk']);
+  t.equal(exitCode, 0, document.error?.message ?? 'ends well');
+  const { scratchPeakBytes = 0, bytesFetched = 0 } = document.pvcs[0] ?? {};
+  t.ok(
+    scratchPeakBytes >= bytesFetched && scratchPeakBytes < 8 * MiB,
+    `${scratchPeakBytes} for ${bytesFetched} fetched`,
+  );
 });
 
 test('what a run that was killed left of a finished PVC is removed', async (t) => {

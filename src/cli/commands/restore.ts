@@ -17,7 +17,7 @@ export function restoreCommand(run: Run): Command {
   const command = new Command('restore')
     .argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input')
     .addOption(pvcOption('restore only this PVC of the plan; repeatable'))
-    .addOption(new Option('--force', 'overwrite targets that are not blank'));
+    .addOption(new Option('--force', 'overwrite targets that are not blank; restore completed PVCs again'));
   for (const option of restoreOptions()) command.addOption(option);
   addHelp(command, {
     summary: 'restore the PVCs of a plan to their targets',

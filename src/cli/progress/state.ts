@@ -9,6 +9,8 @@ export interface RunningPhase {
   readonly startedAt: number;
   readonly rate: RateWindow;
   done: number;
+  /** Bytes that were done when it started: of a download, what an earlier run had fetched. Undefined before the first report. */
+  before: number | undefined;
   total: number | undefined;
   /** Bytes of layers that came from the source while it ran. */
   fetched: number;
@@ -81,7 +83,7 @@ export class ProgressState {
   #start(event: Extract<ProgressEvent, { type: 'phase-started' }>, now: number): RunningPhase {
     const { pvc, phase, detail, total } = event;
     const rate = new RateWindow();
-    const running = { phase, pvc, detail, startedAt: now, rate, done: 0, total, fetched: 0 };
+    const running = { phase, pvc, detail, startedAt: now, rate, done: 0, before: undefined, total, fetched: 0 };
     // Deleted first: a phase that begins again is the newest one.
     this.#running.delete(keyOf(pvc, phase));
     this.#running.set(keyOf(pvc, phase), running);
@@ -92,6 +94,7 @@ export class ProgressState {
     const { pvc, phase } = event;
     const running =
       this.find(event) ?? this.#start({ type: 'phase-started', phase, ...(pvc === undefined ? {} : { pvc }) }, now);
+    running.before ??= Math.max(0, event.done - running.fetched);
     running.done = event.done;
     running.total = event.total;
     running.rate.add(now, event.done);

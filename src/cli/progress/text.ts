@@ -53,7 +53,7 @@ function phaseLine(event: PhaseEvent, { state, ended, now, throttle }: Around): 
   }
   // A short phase needs no second line.
   if (event.seconds * 1000 < LINE_EVERY_MS) return undefined;
-  const mean =
-    ended === undefined || ended.done === 0 ? '' : `, ${formatBytes(Math.round(ended.done / event.seconds))}/s`;
+  const done = ended === undefined ? 0 : ended.done - (ended.before ?? 0);
+  const mean = done === 0 ? '' : `, ${formatBytes(Math.round(done / event.seconds))}/s`;
   return `${head} took ${formatDuration(event.seconds)}${mean}`;
 }

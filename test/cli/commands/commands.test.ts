@@ -61,7 +61,10 @@ test('list, plan, dry run, restore, verify: what the help tells a newcomer to ty
     /^PVC +TARGET +STATE +SIZE +FETCHED +TIME +VERIFIED\nrootdisk .* restored +64\.0 MiB .* yes\n/,
   );
   t.match(restored.stdout, /\n2 of 2 PVCs restored in [\d.]+ s\n$/);
-  t.match(restored.stderr, /^preflight\nrootdisk \(1 of 2\): 4 layers, 64\.0 MiB, onto .*\nrootdisk: download /);
+  t.match(
+    restored.stderr,
+    /^run [\da-f-]{36}\npreflight\nrootdisk \(1 of 2\): 4 layers, 64\.0 MiB, onto .*\nrootdisk: download /,
+  );
   t.equal(sumOf(targets[0] ?? ''), trueSum(/cp-004.*rootdisk|rootdisk.*cp-004/));
   t.equal(sumOf(targets[1] ?? ''), trueSum(/cp-004.*datadisk|datadisk.*cp-004/));
 

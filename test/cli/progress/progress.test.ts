@@ -241,3 +241,15 @@ test('a PVC that is kept: whether this run compared it, and who restored it', as
     { event: 'pvc-finished', state: 'kept', verified: true, keptFrom },
   ]);
 });
+
+test('the mean rate of a download that was resumed counts what this run fetched alone', async (t) => {
+  const download = { pvc: 'rootdisk', phase: 'download' } as const;
+  const events: [number, ProgressEvent][] = [
+    [0, { type: 'phase-started', ...download, total: GiB }],
+    [0, { type: 'bytes', ...download, done: 824 * MiB, total: GiB }],
+    [20, { type: 'fetched', pvc: 'rootdisk', count: 200 * MiB }],
+    [20, { type: 'bytes', ...download, done: GiB, total: GiB }],
+    [20, { type: 'phase-finished', ...download, seconds: 20 }],
+  ];
+  t.equal(play(textProgress, {}, events).lines.at(-1), 'rootdisk: download took 20 s, 10.0 MiB/s');
+});
