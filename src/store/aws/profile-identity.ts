@@ -21,10 +21,10 @@ export function identityOf(context: ProfileContext, profile: Profile): Identity 
   const roleArn = value('role_arn');
   const sourceName = value('source_profile');
   const tokenFile = value('web_identity_token_file');
-  const keys = sourceName === undefined || sourceName === profile.name ? keysOf(profile) : undefined;
-  if (roleArn === undefined) return keys ?? namedSource(context, profile);
+  if (roleArn === undefined) return keysOf(profile) ?? namedSource(context, profile);
   const ofRole = (source: Identity): AssumedRole => ({ ...roleOptions(profile, roleArn), source });
   if (sourceName !== undefined && sourceName !== profile.name) return ofRole(sourceOf(context, profile, sourceName));
+  const keys = keysOf(profile);
   if (keys !== undefined) return ofRole(keys);
   if (tokenFile !== undefined) {
     return { kind: 'web-identity', roleArn, tokenFile, ...present('sessionName', value('role_session_name')) };

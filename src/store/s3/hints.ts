@@ -12,7 +12,7 @@ export const ACCESS_HINTS: ReadonlyMap<string, string> = new Map([
   ['InvalidAccessKeyId', 'the server does not know the access key: check credentialsFile, profile and endpoint'],
   [
     'SignatureDoesNotMatch',
-    'the secret key is wrong: check credentialsFile and profile (quotes in the file are part of the key)',
+    'the secret key is wrong: check credentialsFile and profile (a # in the file is part of the key unless a space precedes it)',
   ],
   ['ExpiredToken', 'the session token has expired: get new credentials'],
   ['TokenRefreshRequired', 'the session token has expired: get new credentials'],

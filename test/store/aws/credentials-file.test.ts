@@ -87,6 +87,7 @@ const READ: readonly (Row & { readonly gives: object })[] = [
   { name: 'unknown keys', text: `[default]\n${PAIR}toolkit_artifact_guid = 1\nx_principal = y\n`, gives: KEYS },
   { name: 'keys beside a login', text: `[default]\n${PAIR}sso_region = eu\ncredential_process = x\n`, gives: KEYS },
   { name: 'another profile with a program', text: `[default]\n${PAIR}[x]\ncredential_process = x\n`, gives: KEYS },
+  { name: 'source_profile without a role', text: `[default]\nsource_profile = x\n${PAIR}`, gives: KEYS },
   {
     name: 'web identity',
     text: `[default]\nrole_arn = ${ROLE}\nweb_identity_token_file = /token\nrole_session_name = n\n`,
