@@ -6,7 +6,7 @@ export interface IniEntry {
   readonly value: string;
   /** From 1. */
   readonly line: number;
-  /** The first line that was indented below this key and is no key itself: the value goes on there. */
+  /** The first line that was indented below this key and is no key itself: it continues the value. */
   readonly continuedAt?: number;
   /** `s3 =` with indented lines. */
   readonly nested: ReadonlyMap<string, IniEntry>;

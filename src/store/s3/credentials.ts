@@ -28,7 +28,7 @@ export async function chooseCredentials(
   try {
     await readIdentity(options, env);
   } catch (error) {
-    // That there are no keys is told with the first object that needs them, beside all else that is wrong.
+    // Missing keys are reported with the first object that needs them, together with all other problems.
     if (!(error instanceof DatamoverError) || error.code !== 'ACCESS_DENIED') throw error;
   }
   return async () => await keysOf(await readIdentity(options, env), settings);
