@@ -1,5 +1,6 @@
 // argv, environment and signals in, exit status out: the only file that touches the process.
 
+import { AwakeTimer } from './awake.ts';
 import { failProgram, runProgram } from './cli/program.ts';
 import { type CancelSignal, type Context, cancelledBy } from './cli/session/context.ts';
 import { signalStatus } from './cli/session/exit.ts';
@@ -54,7 +55,7 @@ function onHangup(): void {
 
 function stop(name: CancelSignal): void {
   cancel.abort(cancelledBy(name));
-  setTimeout(() => process.exit(signalStatus(name)), GRACE_MS).unref();
+  new AwakeTimer(GRACE_MS, () => process.exit(signalStatus(name)), { ref: false });
 }
 
 /** A bug that nothing caught: one line, not a stack trace. */

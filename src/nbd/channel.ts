@@ -1,5 +1,6 @@
 // A client's socket as the two phases use it: exact reads, whole writes, and one signal that says when it is over.
 import type { Socket } from 'node:net';
+import { asleepMs } from '../awake.ts';
 
 /** The peer broke the protocol, or is gone in the middle of a message: the connection cannot go on, and nobody but the peer is to blame. */
 export class PeerError extends Error {
@@ -85,10 +86,12 @@ export class Channel {
     await new Promise<void>((resolve) => this.write(buffers, resolve));
   }
 
-  /** Calls `look` whenever nothing was received or taken for `ms`, until the connection is over. */
+  /** Calls `look` whenever nothing was received or taken for `ms` while this process ran, until the connection is over. */
   whenStalled(ms: number, look: () => void): void {
+    let asleep = asleepMs();
     this.#socket.on('timeout', () => {
-      look();
+      if (asleep === asleepMs()) look();
+      asleep = asleepMs();
       this.#socket.setTimeout(ms); // it is told once, unless it is set again
     });
     this.#socket.setTimeout(ms);

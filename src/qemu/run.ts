@@ -1,6 +1,7 @@
 // Runs one of QEMU's tools as a child that dies with us. The program's only way to start qemu.
 import { access } from 'node:fs/promises';
 import { execa } from 'execa';
+import { AwakeTimer } from '../awake.ts';
 import { DatamoverError } from '../errors.ts';
 import { formatBytes, formatDuration, GiB, MiB } from '../units.ts';
 
@@ -9,7 +10,7 @@ export type QemuTool = 'qemu-img' | 'qemu-io' | 'qemu-nbd';
 export interface StartOptions {
   /** Ends the child: SIGTERM, after `KILL_DELAY_MS` SIGKILL. */
   readonly signal: AbortSignal;
-  /** Milliseconds after which the child is ended as with `signal`; none by default. */
+  /** Milliseconds of our own running after which the child is ended as with `signal`; none by default. */
   readonly timeoutMs?: number;
   /** The most that the child may allocate, bytes (RLIMIT_DATA); `MEMORY_BYTES` by default. */
   readonly memoryBytes?: number;
@@ -56,11 +57,13 @@ export interface RunningTool {
 /** Starts a tool; see `runTool`. Throws the signal's reason when it is aborted already. */
 export function startTool(tool: QemuTool, args: readonly string[], options: StartOptions): RunningTool {
   options.signal.throwIfAborted();
-  const { memoryBytes = MEMORY_BYTES, timeoutMs = 0 } = options;
+  const { memoryBytes = MEMORY_BYTES, timeoutMs } = options;
   const limits = [`--data=${memoryBytes}`, '--core=0'];
+  const late = new AbortController();
+  // Not execa's own limit: that counts the time during which we, and in a frozen container the child too, did not run.
+  const limit = timeoutMs === undefined ? undefined : new AwakeTimer(timeoutMs, () => late.abort());
   const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', 'prlimit', ...limits, '--', tool, ...args], {
-    cancelSignal: options.signal,
-    timeout: timeoutMs,
+    cancelSignal: AbortSignal.any([options.signal, late.signal]),
     forceKillAfterDelay: KILL_DELAY_MS,
     env: { LC_ALL: 'C' },
     // Out of the terminal's process group: a Ctrl-C is ours to hear, and must not look like a qemu-img that failed.
@@ -72,7 +75,14 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
   });
   const stderr = new Tail();
   child.stderr.setEncoding('utf8').on('data', (piece: string) => stderr.add(piece));
-  const ended = child.then(async (end) => await judgeEnd(tool, { ...end, stderr: stderr.text }, options));
+  const ended = child.then(async (end) => {
+    limit?.clear();
+    return await judgeEnd(
+      tool,
+      { ...end, stderr: stderr.text, timedOut: late.signal.aborted && end.isCanceled },
+      options,
+    );
+  });
   return { stdout: child.stdout, ended };
 }
 

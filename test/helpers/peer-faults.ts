@@ -10,6 +10,8 @@ export type Fault =
   /** Nothing more comes, in the same places; the connection stays. */
   | { readonly kind: 'stall'; readonly after?: number }
   | { readonly kind: 'delay'; readonly ms: number }
+  /** Passes as soon as the promise resolves; is reset then, if so wished. */
+  | { readonly kind: 'hold'; readonly until: Promise<unknown>; readonly reset?: boolean }
   | { readonly kind: 'throttle'; readonly bytesPerSecond: number }
   /** An error of the server's: its status, its S3 code, seconds to wait. */
   | {
@@ -60,6 +62,12 @@ export async function faultyHead(
   if (fault.kind === 'delay') {
     await delay(fault.ms, undefined, { ref: false });
     return false;
+  }
+  if (fault.kind === 'hold') {
+    await fault.until;
+    if (fault.reset !== true) return false;
+    endConnection('reset', outgoing);
+    return true;
   }
   const bodiless = incoming.method === 'HEAD';
   if (

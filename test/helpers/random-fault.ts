@@ -37,6 +37,8 @@ function draw(kind: Fault['kind'], random: () => number, length: number): Fault 
       return random() < 0.3 ? { kind } : { kind, after: some(length) - 1 };
     case 'unframed':
       return { kind, after: some(length) - 1 };
+    case 'hold':
+      return { kind, until: Promise.resolve() };
     case 'delay':
       return { kind, ms: some(30) };
     case 'throttle':

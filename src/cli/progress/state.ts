@@ -1,4 +1,5 @@
 // What the engine told so far, folded into what there is to show now.
+import { asleepMs } from '../../awake.ts';
 import type { Phase, ProgressEvent } from '../../progress.ts';
 import { RateWindow } from './rate.ts';
 
@@ -97,12 +98,13 @@ export class ProgressState {
     running.before ??= Math.max(0, event.done - running.fetched);
     running.done = event.done;
     running.total = event.total;
-    running.rate.add(now, event.done);
+    // In awake time: a process that was stopped would report a rate near zero, and an estimate of hours, when it resumes.
+    running.rate.add(now - asleepMs(), event.done);
   }
 }
 
 export function paceOf({ rate, done, total }: RunningPhase, now: number): Pace {
-  const bytesPerSecond = rate.bytesPerSecond(now);
+  const bytesPerSecond = rate.bytesPerSecond(now - asleepMs());
   const known = bytesPerSecond !== undefined && bytesPerSecond > 0 && total !== undefined;
   return { rate: bytesPerSecond, secondsLeft: known ? (total - done) / bytesPerSecond : undefined };
 }

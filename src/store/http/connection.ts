@@ -5,6 +5,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { connect as connectTls } from 'node:tls';
+import { AwakeTimer } from '../../awake.ts';
 import { TransientError } from '../retry/policy.ts';
 import { type Answer, BUFFER_SIZE, Exchange, type Receiver } from './exchange.ts';
 
@@ -28,7 +29,7 @@ export class StaleConnection extends Error {
 export class Connection {
   readonly #socket: Socket;
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_SIZE);
-  readonly #connecting: NodeJS.Timeout;
+  readonly #connecting: AwakeTimer;
   #direct: Uint8Array | undefined;
   #exchange: Exchange | undefined;
   #exchanges = 0;
@@ -43,10 +44,10 @@ export class Connection {
     this.#socket = origin.protocol === 'http:' ? connect(options) : connectTls({ ...options, ...named, ...tls });
     this.#socket.setNoDelay(true);
     this.#socket.setKeepAlive(true);
-    this.#connecting = setTimeout(() => {
+    this.#connecting = new AwakeTimer(connectMs, () => {
       this.#end(new TransientError(`no connection to ${host}:${port} within ${connectMs} ms`));
-    }, connectMs);
-    this.#socket.once(origin.protocol === 'http:' ? 'connect' : 'secureConnect', () => clearTimeout(this.#connecting));
+    });
+    this.#socket.once(origin.protocol === 'http:' ? 'connect' : 'secureConnect', () => this.#connecting.clear());
     this.#socket.on('error', (error) => this.#end(error));
     this.#socket.on('end', () => this.#end());
     this.#socket.on('close', () => this.#end());
@@ -121,7 +122,7 @@ export class Connection {
     if (this.#open) {
       this.#open = false;
       this.#failure = error;
-      clearTimeout(this.#connecting);
+      this.#connecting.clear();
       this.#socket.destroy();
     }
     this.#exchange?.ended(error);

@@ -1,11 +1,12 @@
 // One attempt of a request, and the watch over it: given up when no byte comes, but only while bytes are waited for.
+import { AwakeTimer, awakeNow } from '../../awake.ts';
 import { formatDuration } from '../../units.ts';
 import { patienceOf, type RetryPolicy, type SourceState, stallOf, TransientError } from './policy.ts';
 
 export interface AttemptOptions {
   readonly policy: RetryPolicy;
   readonly source: SourceState;
-  /** When the last new byte of the request came, or when it began; as `performance.now()`. */
+  /** When the last new byte of the request came, or when it started; as `awakeNow()`. */
   readonly quietSince: number;
   /** Attempts before it, in a row, that brought no new byte. */
   readonly failures: number;
@@ -15,7 +16,7 @@ export interface AttemptOptions {
 export class Attempt {
   readonly #controller = new AbortController();
   readonly #options: AttemptOptions;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: AwakeTimer | undefined;
   #ended = false;
   #progressedAt: number | undefined;
 
@@ -30,7 +31,7 @@ export class Attempt {
     return this.#controller.signal;
   }
 
-  /** When the last new byte came or the sink last let go, as `performance.now()`; undefined when there was none. */
+  /** When the last new byte came or the sink last let go, as `awakeNow()`; undefined when there was none. */
   get progressedAt(): number | undefined {
     return this.#progressedAt;
   }
@@ -45,7 +46,7 @@ export class Attempt {
   progress(): void {
     if (this.#ended) return;
     const first = this.#progressedAt === undefined;
-    this.#progressedAt = performance.now();
+    this.#progressedAt = awakeNow();
     if (first) this.#arm();
     else this.#timer?.refresh();
   }
@@ -57,20 +58,20 @@ export class Attempt {
 
   /** The sink is busy: no byte is waited for. */
   pause(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.clear();
     this.#timer = undefined;
   }
 
   resume(): void {
     if (this.signal.aborted) return;
-    this.#progressedAt = performance.now();
+    this.#progressedAt = awakeNow();
     this.#arm();
   }
 
   /** Must be called on every path. */
   end(): void {
     this.#ended = true;
-    clearTimeout(this.#timer);
+    this.#timer?.clear();
     this.#options.signal.removeEventListener('abort', this.#onAbort);
   }
 
@@ -82,14 +83,14 @@ export class Attempt {
     // Told late, by what outlived the attempt: a timer now would be nobody's.
     if (this.#ended) return;
     const { policy, source, quietSince } = this.#options;
-    clearTimeout(this.#timer);
-    const left = (this.#progressedAt ?? quietSince) + patienceOf(policy, source) - performance.now();
+    this.#timer?.clear();
+    const left = (this.#progressedAt ?? quietSince) + patienceOf(policy, source) - awakeNow();
     const failures = this.#progressedAt === undefined ? this.#options.failures : 0;
     const stallMs = stallOf(policy, source, { failures, left });
     const ms = Math.max(1, Math.min(stallMs, left));
-    this.#timer = setTimeout(() => {
+    this.#timer = new AwakeTimer(ms, () => {
       const outOfPatience = ms < stallMs;
       this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`, { outOfPatience }));
-    }, ms);
+    });
   }
 }

@@ -1,4 +1,5 @@
 // When a request is tried again and when it is given up: the promises of design section 8, for every store.
+import { asleepMs, awakeNow } from '../../awake.ts';
 import { sleep } from '../../concurrency.ts';
 import { DatamoverError } from '../../errors.ts';
 import type { RetryEvent } from '../../progress.ts';
@@ -33,7 +34,8 @@ export async function withRetries<T>(
 ): Promise<T> {
   const { policy, source, signal } = context;
   const began = performance.now();
-  let quietSince = began;
+  let quietSince = awakeNow();
+  let asleep = asleepMs();
   // In a row, without a new byte.
   let failures = 0;
   let before: TransientError | undefined;
@@ -55,13 +57,16 @@ export async function withRetries<T>(
       failures = 0;
     }
     failures += 1;
+    // Nobody was waited for while this process did not run, and the gap itself may have cost the connection.
+    if (asleep !== asleepMs()) quietSince = awakeNow();
+    asleep = asleepMs();
     const patience = patienceOf(policy, source);
-    const left = quietSince + patience - performance.now();
+    const left = quietSince + patience - awakeNow();
     const waitMs = waitBefore(failure, policy, { failures, left });
     // A wait that the server asked for is no silence of its own, as long as the attempts promised are not used up.
     if (failure.options.retryAfterMs !== undefined && failures < policy.attempts) quietSince += waitMs;
     const hopeless = failure.options.unlikely === true && failures >= policy.attempts;
-    if (hopeless || performance.now() + waitMs - quietSince >= patience) {
+    if (hopeless || awakeNow() + waitMs - quietSince >= patience) {
       const told = failure.options.outOfPatience === true ? (before ?? failure) : failure;
       throw gaveUp(request, told, { tries, seconds: (performance.now() - began) / 1000 });
     }

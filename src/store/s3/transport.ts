@@ -96,7 +96,9 @@ export class S3Transport {
   }
 
   async #throughSdk(request: SdkRequest, { abortSignal, watch }: SendOptions): Promise<SdkResponse> {
-    const answer = await this.#sdk.handle(request, abortSignal === undefined ? {} : { abortSignal });
+    // Who can abort has a time limit of its own, which does not count the time during which this process was stopped.
+    const options = abortSignal === undefined ? {} : { abortSignal, requestTimeout: 0 };
+    const answer = await this.#sdk.handle(request, options);
     this.#options.onAnswer();
     if (watch === undefined) return answer;
     watch.answered();
