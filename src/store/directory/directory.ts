@@ -26,7 +26,7 @@ export interface OpenDirectoryOptions {
 /**
  * Opens the folder as a store. OBJECT_MISSING when it is not there or is no folder, ACCESS_DENIED when it may not be
  * entered. An object is a regular file below it; links may lead about inside of it, never out of it (ACCESS_DENIED).
- * The ETag is made of device, inode, size and times: a file that was replaced or written to is OBJECT_CHANGED.
+ * The ETag is made of size and modification time: a file that was replaced or written to is OBJECT_CHANGED, unless both stayed the same.
  */
 export async function openDirectoryStore(
   { directory }: DirectoryOptions,

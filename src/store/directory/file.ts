@@ -80,9 +80,12 @@ async function openInside(place: Place): Promise<FileHandle> {
   return await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
 }
 
-/** The times are there for a file that was written to in place; ctime for one whose mtime was put back. */
-function etagOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return `"${[dev, ino, size, mtimeNs, ctimeNs].map((value) => value.toString(36)).join('-')}"`;
+/**
+ * Size and modification time in ns, nothing else: sshfs, other FUSE file systems and an NFS client with a cold cache give the same file
+ * another inode and device number each time, and a change of mode, owner or link count sets the change time.
+ */
+function etagOf({ size, mtimeNs }: BigIntStats): string {
+  return `"${[size, mtimeNs].map((value) => value.toString(36)).join('-')}"`;
 }
 
 function wordedError(error: unknown, where: string): unknown {

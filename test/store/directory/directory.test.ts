@@ -1,5 +1,16 @@
 // The directory store: the contract, and what only a file system can do.
-import { appendFileSync, chmodSync, mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Test, test } from 'tap';
@@ -70,6 +81,7 @@ test('a file that is written to, replaced or touched is another version', async 
   for (const [name, change] of changes) {
     await put('object', patternedBytes(1000));
     await put('object.new', patternedBytes(1000));
+    utimesSync(`${path}.new`, 2, 2);
     const { etag, size } = await store.head('object', { signal });
     change();
     await rejectsWith(
@@ -84,6 +96,32 @@ test('a file that is written to, replaced or touched is another version', async 
   const busy = async (): Promise<void> => writeFileSync(path, patternedBytes(1000, 2));
   const range = { offset: 0, length: size, etag, size, signal };
   await rejectsWith(t, 'OBJECT_CHANGED', () => readAll(store, 'object', range, { step: 500, busy }), 'during the read');
+});
+
+test('the same file under another inode is the same version', async (t) => {
+  const { store, folder, put } = await makeStore(t);
+  const path = join(folder, 'object');
+  const bytes = patternedBytes(1000);
+  await put('object', bytes);
+  const { etag, size } = await store.head('object', { signal });
+  const range = { offset: 0, length: size, etag, size, signal };
+  const inode = statSync(path).ino;
+  // What a remount of sshfs looks like; `cp -p` keeps the time to the nanosecond.
+  const remount = (): void => {
+    execFileSync('cp', ['-p', path, `${path}.new`]);
+    renameSync(`${path}.new`, path);
+  };
+  remount();
+  t.not(statSync(path).ino, inode, 'another inode');
+  t.equal((await store.head('object', { signal })).etag, etag, 'the same pin: parts of an earlier run are kept');
+  const busy = async (): Promise<void> => remount();
+  t.ok((await readAll(store, 'object', range, { step: 500, busy })).equals(bytes), 'before and during a read');
+  chmodSync(path, 0o640);
+  linkSync(path, `${path}.link`);
+  t.ok((await readAll(store, 'object', range)).equals(bytes), 'another mode, another number of links');
+  remount();
+  utimesSync(path, 3, 3);
+  await rejectsWith(t, 'OBJECT_CHANGED', () => readAll(store, 'object', range), 'another time');
 });
 
 test('a folder that is not there, is a file, or may not be entered', async (t) => {
@@ -113,7 +151,6 @@ test('what may not be read', async (t) => {
 test('only regular files are objects', async (t) => {
   if (!requires(t, 'mkfifo')) return;
   const { store, folder } = await makeStore(t);
-  const { execFileSync } = await import('node:child_process');
   execFileSync('mkfifo', [join(folder, 'pipe')]);
   await rejectsWith(t, 'OBJECT_MISSING', () => store.head('pipe', { signal }), 'a pipe is not waited for');
   t.same(await listed(store, ''), []);
