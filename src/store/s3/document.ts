@@ -1,10 +1,12 @@
-// A whole small object: one plain GET, begun anew when it fails, so that no two versions are ever mixed.
+// A whole small object: one plain GET, started over when it fails, so that no two versions are ever mixed.
 
 import { tooLarge } from '../limits.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import type { HighWater } from '../retry/high-water.ts';
 import { TransientError } from '../retry/policy.ts';
 import type { Sink } from '../store.ts';
+import { pinOfHeaders } from './pin.ts';
+import { checkCoding } from './range-answer.ts';
 import type { S3Session } from './session.ts';
 
 interface DocumentOptions {
@@ -25,9 +27,10 @@ export async function getDocument(session: S3Session, key: string, options: Docu
       onHead: ({ status, headers }) => {
         attempt.answered();
         if (status < 200 || status > 299) return undefined;
-        if (status !== 200 || headers.etag === undefined) {
+        if (status !== 200 || pinOfHeaders(headers) === undefined) {
           throw new TransientError('the server sent something else than the object', { unlikely: true });
         }
+        checkCoding(headers);
         const length = headers['content-length'];
         if (length !== undefined) sink.expect(Number(length));
         return sink;

@@ -3,12 +3,15 @@
 import { DatamoverError, type ErrorCode, systemCode } from '../../errors.ts';
 import { TransientError } from '../retry/policy.ts';
 import { ACCESS_HINTS, DEFAULT_ACCESS_HINT, PROXY_HINT, SSE_HINT } from './hints.ts';
+import { ConditionRefused, refusesFeature } from './if-match.ts';
 
 export interface FailureContext {
   /** What was asked for: `s3://bucket/prefix/key`. */
   readonly where: string;
   /** `bucket "x" at http://…`. */
   readonly bucket: string;
+  /** The request carried If-Match. */
+  readonly conditional?: boolean;
 }
 
 /** The facts of an error that the SDK threw for an HTTP answer. */
@@ -25,7 +28,12 @@ interface ServiceFailure {
 export function sortFailure(error: unknown, context: FailureContext): unknown {
   if (error instanceof DatamoverError || error instanceof TransientError) return error;
   const service = serviceFailureOf(error);
-  if (service !== undefined) return fromService(service, context);
+  if (service !== undefined) {
+    const failure = fromService(service, context);
+    if (context.conditional !== true || !(failure instanceof DatamoverError)) return failure;
+    const { status, name } = service;
+    return status === 412 || refusesFeature(status, name) ? new ConditionRefused(failure) : failure;
+  }
   if (!(error instanceof Error)) return error;
   if (/^(CredentialsProvider|TokenProvider)Error$/.test(error.name)) return noKeys(error, context);
   const code = systemCode(error);

@@ -1,10 +1,8 @@
 // Listings of a bucket, a page at a time.
-import type { ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
-import { isKey } from '../key.ts';
 import { HighWater } from '../retry/high-water.ts';
-import { TransientError } from '../retry/policy.ts';
 import { type RetryContext, withRetries } from '../retry/retry.ts';
 import type { ListEntry } from '../store.ts';
+import { entriesOf, type ListPage, type ListPosition, nextPosition } from './list-page.ts';
 import type { S3Session } from './session.ts';
 
 /** As `ObjectStore.list`; the prefix is checked. Each page is retried by itself. */
@@ -14,55 +12,40 @@ export async function* listObjects(
   context: RetryContext,
 ): AsyncGenerator<ListEntry, void, undefined> {
   const seen = new Set<string>();
-  let token: string | undefined;
-  do {
-    const page = await listPage(session, { prefix, token, seen }, context);
-    yield* entriesOf(page, session.prefix, prefix);
-    token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-    if (token !== undefined) seen.add(token);
-  } while (token !== undefined);
+  // A page that starts after a common prefix may name that prefix once more.
+  const prefixes = new Set<string>();
+  let from: ListPosition | undefined = {};
+  while (from !== undefined) {
+    const { page, next }: ListStep = await listPage(session, { prefix, from, seen }, context);
+    for (const entry of entriesOf(page, session.prefix, prefix)) {
+      if (entry.kind === 'prefix' && prefixes.has(entry.key)) continue;
+      if (entry.kind === 'prefix') prefixes.add(entry.key);
+      yield entry;
+    }
+    if (next?.token !== undefined) seen.add(next.token);
+    from = next;
+  }
+}
+
+interface ListStep {
+  readonly page: ListPage;
+  readonly next: ListPosition | undefined;
 }
 
 async function listPage(
   session: S3Session,
-  { prefix, token, seen }: { prefix: string; token: string | undefined; seen: ReadonlySet<string> },
+  { prefix, from, seen }: { readonly prefix: string; readonly from: ListPosition; readonly seen: ReadonlySet<string> },
   context: RetryContext,
-): Promise<ListObjectsV2CommandOutput> {
+): Promise<ListStep> {
   const what = `listing ${session.describe(prefix)}`;
   const highWater = new HighWater();
   return await withRetries({ key: prefix, what }, context, async (attempt) => {
     const { keys } = session;
     try {
-      const page = await session.list(prefix, { token }, { attempt, onBytes: highWater.over(attempt) });
-      checkPage(page, seen);
-      return page;
+      const page = await session.list(prefix, { from }, { attempt, onBytes: highWater.over(attempt) });
+      return { page, next: nextPosition(page, from, seen) };
     } catch (error) {
       throw await session.sorted(error, { key: prefix, keys, signal: attempt.signal });
     }
   });
-}
-
-/** A web page with status 200 is read as an empty listing by the SDK. */
-function checkPage(page: ListObjectsV2CommandOutput, seen: ReadonlySet<string>): void {
-  if (page.Name === undefined && page.KeyCount === undefined && page.IsTruncated === undefined) {
-    throw new TransientError('the server sent something else than a listing', { unlikely: true });
-  }
-  if (page.IsTruncated === true && page.NextContinuationToken === undefined) {
-    throw new TransientError('the server cut a listing short', { unlikely: true });
-  }
-  if (page.NextContinuationToken !== undefined && seen.has(page.NextContinuationToken)) {
-    throw new TransientError('the server began a listing anew in its middle', { unlikely: true });
-  }
-}
-
-/** Keys without the source's prefix. What no method of a store would take (a folder's marker, `a//b`) is left out. */
-function* entriesOf(page: ListObjectsV2CommandOutput, before: string, prefix: string): Generator<ListEntry> {
-  for (const { Prefix } of page.CommonPrefixes ?? []) {
-    const key = Prefix?.slice(before.length) ?? '';
-    if (key.startsWith(prefix) && isKey(key.replace(/\/$/, ''))) yield { kind: 'prefix', key };
-  }
-  for (const { Key, Size } of page.Contents ?? []) {
-    const key = Key?.slice(before.length) ?? '';
-    if (key.startsWith(prefix) && isKey(key) && Size !== undefined) yield { kind: 'object', key, size: Size };
-  }
 }

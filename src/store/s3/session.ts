@@ -9,8 +9,10 @@ import type { Attempt } from '../retry/attempt.ts';
 import type { RetryPolicy, SourceState } from '../retry/policy.ts';
 import { TransientError } from '../retry/policy.ts';
 import { chooseCredentials } from './credentials.ts';
-import { type FailureContext, nameOf, sortFailure } from './errors.ts';
+import { type FailureContext, nameOf, sortFailure, statusOf } from './errors.ts';
 import { readSseKey, readTlsOptions } from './files.ts';
+import { IfMatch, refusesFeature } from './if-match.ts';
+import { type ListPage, type ListPosition, toPage } from './list-page.ts';
 import {
   checkBucket,
   checkEndpoint,
@@ -23,6 +25,7 @@ import {
 import { readProxyEnvironment } from './proxy.ts';
 import { GuardedReceiver } from './receiver.ts';
 import { FENCED_S3, fencedConfig } from './sdk-config.ts';
+import { KeyRenewal } from './renewal.ts';
 import { S3Transport, type SendOptions } from './transport.ts';
 
 export interface SessionOptions {
@@ -42,16 +45,20 @@ interface SseHeaders {
 export class S3Session {
   readonly prefix: string;
   readonly description: string;
+  /** What was found out of the store's dialect. */
+  readonly ifMatch = new IfMatch();
   readonly #sdk: typeof Sdk;
   readonly #client: Client;
   readonly #options: S3Options;
   readonly #sse: SseHeaders;
-  #keys = 0;
-  #renewing: Promise<boolean> | undefined;
+  /** Undefined until it was found out. */
+  #listsV2: boolean | undefined;
+  readonly #renewal: KeyRenewal;
 
   private constructor(sdk: typeof Sdk, client: Client, options: S3Options, sseKey: Uint8Array | undefined) {
     this.#sdk = sdk;
     this.#client = client;
+    this.#renewal = new KeyRenewal(client);
     this.#options = options;
     this.#sse =
       sseKey === undefined
@@ -99,7 +106,7 @@ export class S3Session {
 
   /** Which keys a request that begins now is signed with: grows whenever they were renewed. To be handed to `sorted`. */
   get keys(): number {
-    return this.#keys;
+    return this.#renewal.keys;
   }
 
   describe(key: string): string {
@@ -113,17 +120,20 @@ export class S3Session {
     return await abortable(this.#client.send(command, options), attempt.signal);
   }
 
-  /** A GET whose body goes into the receiver's sink; of the range, pinned, where these are given. */
+  /**
+   * A GET whose body goes into the receiver's sink; of the range, and only if the ETag matches, where these are given. Throws what
+   * `sorted` gives, or a `ConditionRefused` where `ifMatch` may be the cause.
+   */
   async get(
     key: string,
-    { range, etag }: { readonly range?: string; readonly etag?: string },
+    { range, ifMatch }: { readonly range?: string; readonly ifMatch?: string | undefined },
     receiver: Receiver,
     signal: AbortSignal,
   ): Promise<void> {
     const command = new this.#sdk.GetObjectCommand({
       ...this.#object(key),
       ...(range === undefined ? {} : { Range: range }),
-      ...(etag === undefined ? {} : { IfMatch: etag }),
+      ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
     });
     const guarded = new GuardedReceiver(receiver);
     const options: SendOptions = { abortSignal: signal, receiver: guarded };
@@ -132,26 +142,51 @@ export class S3Session {
       // Not all that it does heeds the signal: keys may have to be asked for first.
       await abortable(this.#client.send(command, options), signal);
     } catch (error) {
-      throw guarded.refusal === undefined ? await this.sorted(error, { key, keys, signal }) : guarded.refusal.error;
+      throw guarded.refusal === undefined
+        ? await this.sorted(error, { key, keys, conditional: ifMatch !== undefined, signal })
+        : guarded.refusal.error;
     }
   }
 
-  /** One page of what lies right under `prefix`, a key with its '/' or ''. */
+  /**
+   * One page of what lies right under `prefix`, a key with its '/' or ''. Of ListObjects where the server does not know ListObjectsV2,
+   * or where the page before named no token.
+   */
   async list(
     prefix: string,
-    { token, limit }: { readonly token?: string | undefined; readonly limit?: number },
+    { from = {}, limit }: { readonly from?: ListPosition; readonly limit?: number },
     { attempt, onBytes }: { readonly attempt: Attempt; readonly onBytes: (count: number) => void },
-  ): Promise<Sdk.ListObjectsV2CommandOutput> {
-    const command = new this.#sdk.ListObjectsV2Command({
+  ): Promise<ListPage> {
+    const { ListObjectsCommand, ListObjectsV2Command } = this.#sdk;
+    const input = {
       Bucket: this.#options.bucket,
       Prefix: `${this.prefix}${prefix}`,
       Delimiter: '/',
-      ...(token === undefined ? {} : { ContinuationToken: token }),
       ...(limit === undefined ? {} : { MaxKeys: limit }),
-    });
+    };
+    const { token, after } = from;
     const watch = { answered: () => attempt.answered(), onBytes };
     const options: SendOptions = { abortSignal: attempt.signal, watch };
-    return await abortable(this.#client.send(command, options), attempt.signal);
+    const first = new ListObjectsCommand({ ...input, ...(after === undefined ? {} : { Marker: after }) });
+    const viaFirst = async (): Promise<ListPage> =>
+      toPage(await abortable(this.#client.send(first, options), attempt.signal));
+    if (this.#listsV2 === false || after !== undefined) return await viaFirst();
+    try {
+      const second = new ListObjectsV2Command({
+        ...input,
+        ...(token === undefined ? {} : { ContinuationToken: token }),
+      });
+      const page = toPage(await abortable(this.#client.send(second, options), attempt.signal));
+      this.#listsV2 = true;
+      return page;
+    } catch (error) {
+      if (this.#listsV2 === true || !refusesFeature(statusOf(error), nameOf(error))) throw error;
+      const page = await viaFirst().catch(() => undefined);
+      attempt.signal.throwIfAborted();
+      if (page === undefined) throw error;
+      this.#listsV2 = false;
+      return page;
+    }
   }
 
   /**
@@ -160,14 +195,24 @@ export class S3Session {
    */
   async sorted(
     error: unknown,
-    { key, keys, signal }: { readonly key: string; readonly keys: number; readonly signal: AbortSignal },
+    {
+      key,
+      keys,
+      conditional = false,
+      signal,
+    }: {
+      readonly key: string;
+      readonly keys: number;
+      readonly conditional?: boolean;
+      readonly signal: AbortSignal;
+    },
   ): Promise<unknown> {
-    const failure = sortFailure(error, this.context(key));
+    const failure = sortFailure(error, { ...this.context(key), conditional });
     const name = nameOf(error);
     if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
     if (!(failure instanceof DatamoverError)) return failure;
     try {
-      if (!(await abortable(this.#renewed(keys), signal))) return failure;
+      if (!(await abortable(this.#renewal.renewed(keys), signal))) return failure;
     } catch (cause) {
       signal.throwIfAborted();
       return new TransientError('the session token had expired, and no other could be had', {
@@ -189,25 +234,6 @@ export class S3Session {
   /** Ends all connections. */
   close(): void {
     this.#client.destroy();
-  }
-
-  /** True when there are other keys than those. */
-  async #renewed(keys: number): Promise<boolean> {
-    if (keys !== this.#keys) return true;
-    this.#renewing ??= this.#renewKeys().finally(() => {
-      this.#renewing = undefined;
-    });
-    return await this.#renewing;
-  }
-
-  /** True when asking again gave other keys. */
-  async #renewKeys(): Promise<boolean> {
-    const { credentials } = this.#client.config;
-    const before = await credentials();
-    const after = await credentials({ forceRefresh: true });
-    const others = before.accessKeyId !== after.accessKeyId || before.sessionToken !== after.sessionToken;
-    if (others) this.#keys += 1;
-    return others;
   }
 
   #object(key: string): { Bucket: string; Key: string } & SseHeaders {

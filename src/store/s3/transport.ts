@@ -65,6 +65,8 @@ export class S3Transport {
     const { receiver, abortSignal } = options;
     // What came before this, such as asking for keys, may have outlived the request.
     if (abortSignal instanceof AbortSignal) abortSignal.throwIfAborted();
+    // Without it any encoding may be sent. Not signed, since proxies rewrite it.
+    request.headers['accept-encoding'] = 'identity';
     const destination = destinationOf(request);
     if (receiver === undefined || !(abortSignal instanceof AbortSignal))
       return await this.#throughSdk(request, options);
