@@ -10,6 +10,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { type Dialect, spoken, unsigned } from './peer-dialect.ts';
 import { type Fault, faultyBody, faultyHead } from './peer-faults.ts';
 import { seededRandom } from './random.ts';
 import type { Owner } from './tmp.ts';
@@ -46,6 +47,8 @@ export interface PeerOptions {
   readonly upstream: string;
   readonly seed?: number;
   readonly plan?: PeerPlan;
+  /** How the server speaks, faults apart. */
+  readonly dialect?: Dialect;
   /** Speak TLS to the program. */
   readonly tls?: { readonly key: string; readonly cert: string; readonly ciphers?: string };
 }
@@ -72,7 +75,7 @@ export interface Peer {
 
 /** Starts a peer; it ends with `t` if one is given, else by `close`. */
 export async function startPeer(
-  { upstream, seed = 1, plan = () => undefined, tls }: PeerOptions,
+  { upstream, seed = 1, plan = () => undefined, dialect = {}, tls }: PeerOptions,
   t?: Owner,
 ): Promise<Peer> {
   const requests: PeerRecord[] = [];
@@ -84,7 +87,7 @@ export async function startPeer(
     const asked = describeRequest(incoming, { seed, seen, index: requests.length + 1 });
     const record: PeerRecord = { ...asked, fault: peer.plan(asked), sent: 0 };
     requests.push(record);
-    answer({ incoming, outgoing, record, upstream, agent }).catch(() => {
+    answer({ incoming, outgoing, record, dialect, upstream, agent }).catch(() => {
       // The program or the server went away in the middle: the program's end shall see a reset, not a wait.
       outgoing.socket?.resetAndDestroy();
     });
@@ -143,19 +146,33 @@ interface Passage {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
   readonly record: PeerRecord;
+  readonly dialect: Dialect;
   readonly upstream: string;
   readonly agent: Agent;
 }
 
-async function answer({ incoming, outgoing, record, upstream, agent }: Passage): Promise<void> {
+async function answer({ incoming, outgoing, record, dialect, upstream, agent }: Passage): Promise<void> {
   if (await faultyHead(record.fault, incoming, outgoing)) return;
+  const { method, query } = record;
+  const asked = {
+    method,
+    url: new URL(`${upstream}${incoming.url ?? '/'}`),
+    headers: dialect.rewrite === undefined ? incoming.headers : unsigned(incoming.headers),
+    list: method === 'GET' && query.has('delimiter'),
+  };
+  const refusal = dialect.refuse?.(asked);
+  if (refusal !== undefined) {
+    await faultyHead({ kind: 'status', ...refusal }, incoming, outgoing);
+    return;
+  }
+  dialect.rewrite?.(asked);
   // The headers go on as they are: the host among them is signed.
-  const { url, method, headers } = incoming;
-  const forward = requestUpstream(`${upstream}${url ?? '/'}`, { method, headers, agent });
+  const { url, headers } = asked;
+  const forward = requestUpstream(url, { method, headers, agent });
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     forward.on('response', resolve).on('error', reject);
     incoming.pipe(forward);
   });
   outgoing.on('close', () => response.destroy());
-  await faultyBody({ response, outgoing, record });
+  await faultyBody({ response: await spoken(dialect, asked, response), outgoing, record });
 }

@@ -11,6 +11,7 @@ import {
   DeleteBucketCommand,
   DeleteObjectsCommand,
   ListObjectsV2Command,
+  PutBucketPolicyCommand,
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
@@ -36,6 +37,8 @@ export interface Rgw extends RgwConnection {
   readonly env: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string };
   /** Makes a bucket, of a new name when none is given; emptied and removed when the test ends. */
   createBucket(name?: string): Promise<string>;
+  /** Lets everybody read and list a bucket, without a signature. */
+  openToAll(bucket: string): Promise<void>;
   /** Stores one object. */
   put(bucket: string, key: string, body: string | Uint8Array): Promise<void>;
   /** Stores every file under `folder` as `<prefix><path in the folder>`. */
@@ -69,6 +72,12 @@ export async function startRgw(t: Owner): Promise<Rgw> {
       await client.send(new CreateBucketCommand({ Bucket: name }));
       made.push(name);
       return name;
+    },
+    openToAll: async (bucket) => {
+      const Resource = [`arn:aws:s3:::${bucket}`, `arn:aws:s3:::${bucket}/*`];
+      const Statement = [{ Effect: 'Allow', Principal: '*', Action: ['s3:GetObject', 's3:ListBucket'], Resource }];
+      const Policy = JSON.stringify({ Version: '2012-10-17', Statement });
+      await client.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
     },
     put: async (bucket, key, body) => {
       await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));

@@ -21,14 +21,16 @@ export interface ListPage {
 
 type Output = Pick<ListObjectsCommandOutput, 'NextMarker'> & Omit<ListObjectsV2CommandOutput, '$metadata'>;
 
-/** Throws a `TransientError` for what is no listing: the SDK reads a web page with status 200 as an empty one. */
-export function toPage(output: Output): ListPage {
+/**
+ * Throws a `TransientError` for what is no listing of the keys under `prefix`: the SDK reads a web page with status 200 as an empty one.
+ */
+export function toPage(output: Output, prefix: string): ListPage {
   if (output.Name === undefined && output.KeyCount === undefined && output.IsTruncated === undefined) {
     throw unusable('the server sent something else than a listing');
   }
   // Some servers encode keys unasked; asked, a server that cannot encode might refuse.
   const decode = output.EncodingType?.toLowerCase() === 'url' ? decodeKey : (key: string) => key;
-  return {
+  const page = {
     truncated: output.IsTruncated === true,
     token: output.NextContinuationToken,
     marker: output.NextMarker === undefined ? undefined : decode(output.NextMarker),
@@ -37,6 +39,9 @@ export function toPage(output: Output): ListPage {
       Key === undefined || Size === undefined ? [] : [{ key: decode(Key), size: Size }],
     ),
   };
+  const names = [...page.prefixes, ...page.objects.map(({ key }) => key)];
+  if (!names.every((name) => name.startsWith(prefix))) throw unusable('the server listed keys of another prefix');
+  return page;
 }
 
 /**
@@ -64,14 +69,13 @@ export function nextPosition(page: ListPage, from: ListPosition, seen: ReadonlyS
  * left out; where the server did not group keys by their next '/', that is done here.
  */
 export function* entriesOf(page: ListPage, before: string, prefix: string): Generator<ListEntry> {
-  const start = `${before}${prefix}`;
   for (const full of page.prefixes) {
     const key = full.slice(before.length);
-    if (full.startsWith(start) && isKey(key.replace(/\/$/, ''))) yield { kind: 'prefix', key };
+    if (isKey(key.replace(/\/$/, ''))) yield { kind: 'prefix', key };
   }
   for (const { key: full, size } of page.objects) {
     const key = full.slice(before.length);
-    if (!full.startsWith(start) || !isKey(key)) continue;
+    if (!isKey(key)) continue;
     const slash = key.indexOf('/', prefix.length);
     if (slash === -1) yield { kind: 'object', key, size };
     else yield { kind: 'prefix', key: key.slice(0, slash + 1) };

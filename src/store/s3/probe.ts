@@ -13,20 +13,12 @@ export interface Probed {
 
 /** A `TransientError` for an answer that tells no size or no version; other failures as `S3Session.get`. */
 export async function probeObject(session: S3Session, key: string, attempt: Attempt): Promise<Probed> {
-  const first = await probe(session, key, { range: 'bytes=0-0', attempt });
-  if (first !== undefined) return first;
-  // No byte lies in an empty object's range.
-  const empty = await probe(session, key, { attempt });
-  if (empty !== undefined) return empty;
-  throw new TransientError('the server answered 416 for the first byte, and to a plain GET', { unlikely: true });
+  const first = await firstByte(session, key, attempt);
+  return first ?? { size: 0, pin: await emptyObject(session, key, attempt) };
 }
 
-/** Undefined for a 416. */
-async function probe(
-  session: S3Session,
-  key: string,
-  { range, attempt }: { readonly range?: string; readonly attempt: Attempt },
-): Promise<Probed | undefined> {
+/** Undefined where the server answers 416: no byte lies in an empty object's range. */
+async function firstByte(session: S3Session, key: string, attempt: Attempt): Promise<Probed | undefined> {
   let probed: Probed | undefined;
   let answered = 0;
   const memory = new Uint8Array(1);
@@ -34,35 +26,57 @@ async function probe(
     onHead: (head) => {
       attempt.answered();
       answered = head.status;
-      if (head.status < 200 || head.status > 299) return undefined;
+      if (!isGood(head)) return undefined;
       probed = probedOf(head);
       return { room: () => memory, filled: () => {} };
     },
   };
   try {
-    await session.get(key, range === undefined ? {} : { range }, receiver, attempt.signal);
+    await session.get(key, { range: 'bytes=0-0' }, receiver, attempt.signal);
   } catch (error) {
     if (answered === 416) return undefined;
     throw error;
   }
-  if (probed === undefined) throw new TransientError('the server sent no object', { unlikely: true });
-  return probed;
+  return probed ?? refuse('the server sent no object');
 }
 
-function probedOf({ status, headers }: AnswerHead): Probed {
-  checkCoding(headers);
-  const pin = pinOfHeaders(headers);
-  if (pin === undefined) throw unusable('the server named neither an ETag nor Last-Modified');
-  // A body that is the complete object serves the range of an object of at most one byte.
-  if (status === 200 && /^[01]$/.test(headers['content-length'] ?? '')) {
-    return { size: Number(headers['content-length']), pin };
-  }
-  if (status !== 206) throw unusable(`the server ignored Range (${status} instead of 206)`);
+/** The pin of an object without a byte. */
+async function emptyObject(session: S3Session, key: string, attempt: Attempt): Promise<Pin> {
+  let pin: Pin | undefined;
+  const receiver: Receiver = {
+    onHead: (head) => {
+      attempt.answered();
+      if (!isGood(head)) return undefined;
+      pin = pinOf(head);
+      return {
+        room: () => refuse('the server answered 416 for the first byte, and sent one nevertheless'),
+        filled: () => {},
+      };
+    },
+  };
+  await session.get(key, {}, receiver, attempt.signal);
+  return pin ?? refuse('the server sent no object');
+}
+
+function probedOf(head: AnswerHead): Probed {
+  const { status, headers } = head;
+  const pin = pinOf(head);
+  // A body that is the complete object serves the range of an object of one byte.
+  if (status === 200 && headers['content-length'] === '1') return { size: 1, pin };
+  if (status !== 206) return refuse(`the server ignored Range (${status} instead of 206)`);
   const total = /^bytes 0-0\/(\d{1,15})$/i.exec(headers['content-range'] ?? '')?.[1];
-  if (total === undefined) throw unusable('the server did not name the size of the object');
-  return { size: Number(total), pin };
+  return total === undefined ? refuse('the server did not name the size of the object') : { size: Number(total), pin };
 }
 
-function unusable(reason: string): TransientError {
-  return new TransientError(reason, { unlikely: true });
+function pinOf({ headers }: AnswerHead): Pin {
+  checkCoding(headers);
+  return pinOfHeaders(headers) ?? refuse('the server named neither an ETag nor Last-Modified');
+}
+
+function isGood({ status }: AnswerHead): boolean {
+  return status >= 200 && status < 300;
+}
+
+function refuse(reason: string): never {
+  throw new TransientError(reason, { unlikely: true });
 }

@@ -169,14 +169,14 @@ export class S3Session {
     const options: SendOptions = { abortSignal: attempt.signal, watch };
     const first = new ListObjectsCommand({ ...input, ...(after === undefined ? {} : { Marker: after }) });
     const viaFirst = async (): Promise<ListPage> =>
-      toPage(await abortable(this.#client.send(first, options), attempt.signal));
+      toPage(await abortable(this.#client.send(first, options), attempt.signal), input.Prefix);
     if (this.#listsV2 === false || after !== undefined) return await viaFirst();
     try {
       const second = new ListObjectsV2Command({
         ...input,
         ...(token === undefined ? {} : { ContinuationToken: token }),
       });
-      const page = toPage(await abortable(this.#client.send(second, options), attempt.signal));
+      const page = toPage(await abortable(this.#client.send(second, options), attempt.signal), input.Prefix);
       this.#listsV2 = true;
       return page;
     } catch (error) {
