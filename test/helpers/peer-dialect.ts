@@ -144,6 +144,19 @@ export const OTHER_DIALECTS: Readonly<Record<string, Dialect>> = {
       headers['TRANSFER-ENCODING'] = 'chunked';
     },
   },
+  'times in another form': {
+    answer: ({ headers }) => {
+      const modified = headers['last-modified'];
+      if (modified !== undefined) headers['last-modified'] = new Date(modified).toISOString();
+      headers.expires = '0';
+      headers['x-amz-object-lock-retain-until-date'] = 'never';
+    },
+  },
+  'a Last-Modified that is no time': {
+    answer: ({ headers }) => {
+      if (headers['last-modified'] !== undefined) headers['last-modified'] = 'some time ago';
+    },
+  },
   'every version is called null': {
     answer: ({ headers }) => {
       headers['x-amz-version-id'] = 'null';

@@ -35,9 +35,11 @@ export function toPage(output: Output, prefix: string): ListPage {
     token: output.NextContinuationToken,
     marker: output.NextMarker === undefined ? undefined : decode(output.NextMarker),
     prefixes: (output.CommonPrefixes ?? []).flatMap(({ Prefix }) => (Prefix === undefined ? [] : [decode(Prefix)])),
-    objects: (output.Contents ?? []).flatMap(({ Key, Size }) =>
-      Key === undefined || Size === undefined ? [] : [{ key: decode(Key), size: Size }],
-    ),
+    objects: (output.Contents ?? []).flatMap(({ Key, Size }) => {
+      if (Key === undefined || Size === undefined) return [];
+      if (!Number.isSafeInteger(Size) || Size < 0) throw unusable('the server listed an object without a size');
+      return [{ key: decode(Key), size: Size }];
+    }),
   };
   const names = [...page.prefixes, ...page.objects.map(({ key }) => key)];
   if (!names.every((name) => name.startsWith(prefix))) throw unusable('the server listed keys of another prefix');

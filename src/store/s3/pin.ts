@@ -9,7 +9,7 @@ export interface Pin {
   readonly tag?: string | undefined;
   /** Whether the tag came as a strong one. */
   readonly strong: boolean;
-  /** Last-Modified, ms since 1970; the header has whole seconds. */
+  /** Last-Modified, seconds since 1970. */
   readonly modified?: number | undefined;
   readonly version?: string | undefined;
 }
@@ -23,7 +23,7 @@ export interface PinSource {
 /** The pin of an answer; undefined when it tells nothing that a version could be known by. */
 export function pinOf({ etag, lastModified, versionId }: PinSource): Pin | undefined {
   const [, tag = ''] = /^(?:W\/)?"?(.*?)"?$/is.exec(etag?.trim() ?? '') ?? [];
-  const modified = lastModified === undefined ? Number.NaN : new Date(lastModified).getTime();
+  const modified = lastModified === undefined ? Number.NaN : Math.floor(new Date(lastModified).getTime() / 1000);
   const pin = {
     strong: /^"[^"]+"$/.test(etag?.trim() ?? ''),
     ...(tag === '' ? {} : { tag }),

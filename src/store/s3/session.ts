@@ -24,8 +24,8 @@ import {
 } from './options.ts';
 import { readProxyEnvironment } from './proxy.ts';
 import { GuardedReceiver } from './receiver.ts';
-import { FENCED_S3, fencedConfig } from './sdk-config.ts';
 import { KeyRenewal } from './renewal.ts';
+import { FENCED_S3, fencedConfig } from './sdk-config.ts';
 import { S3Transport, type SendOptions } from './transport.ts';
 
 export interface SessionOptions {

@@ -11,6 +11,7 @@ import { formatRequestHead, formatTarget } from '../http/message.ts';
 import { ConnectionPool } from '../http/pool.ts';
 import type { Sink } from '../store.ts';
 import { type Destination, goesDirectly, type ProxyEnvironment } from './proxy.ts';
+import { headersForSdk } from './sdk-headers.ts';
 
 type SdkRequest = Parameters<NodeHttpHandler['handle']>[0];
 type SdkOptions = NonNullable<Parameters<NodeHttpHandler['handle']>[1]>;
@@ -102,6 +103,7 @@ export class S3Transport {
     const options = abortSignal === undefined ? {} : { abortSignal, requestTimeout: 0 };
     const answer = await this.#sdk.handle(request, options);
     this.#options.onAnswer();
+    answer.response.headers = headersForSdk(answer.response.headers);
     if (watch === undefined) return answer;
     watch.answered();
     if (answer.response.statusCode < 300) answer.response.body = watched(answer.response.body, watch);
@@ -135,7 +137,7 @@ function destinationOf({ protocol, hostname, port }: SdkRequest): Destination {
 
 function toSdkResponse({ status, reason, headers, body }: Answer): SdkResponse {
   const stream = Readable.from(body.length === 0 ? [] : [body]);
-  return { response: { statusCode: status, reason, headers: { ...headers }, body: stream } };
+  return { response: { statusCode: status, reason, headers: headersForSdk(headers), body: stream } };
 }
 
 /** The same body, each of whose pieces is told. */
