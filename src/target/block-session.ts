@@ -22,7 +22,7 @@ export async function beginBlockSession(options: BlockSessionOptions): Promise<T
   const session = new BlockSession(options, planLayout({ diskSize, capacity, sectorSize }));
   try {
     // The claim first, and by itself on the device: from then on a kill leaves a device that the same plan may go on with.
-    await io.write(0, encodeClaim(claim));
+    await io.write(0, encodeClaim(claim, capacity));
     await io.sync();
     for (const { offset, length } of session.layout.zeroed) await io.write(offset, new Uint8Array(length));
     await io.sync();
@@ -59,7 +59,7 @@ class BlockSession implements TargetSession {
     const { headSize, edges, body } = this.layout;
     // A disk that is all edges, and may be smaller than the head: the caller writes none of it.
     if (body.length === 0) return undefined;
-    const head = padded(encodeClaim(this.#claim), headSize);
+    const head = padded(encodeClaim(this.#claim, headSize), headSize);
     const zeros = edges.map(({ offset, length }) => {
       const start = Math.max(offset, headSize);
       return { offset: start, length: offset + length - start };

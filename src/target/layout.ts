@@ -14,7 +14,7 @@ export interface Range {
 }
 
 export interface DeviceLayout {
-  /** Bytes from 0 that are written at the very end: 4 KiB, or a sector where that is larger. */
+  /** Bytes from 0 that are written at the very end: 4 KiB, or a sector where that is larger; all of a smaller device. */
   readonly headSize: number;
   readonly body: Range;
   /** In the order in which they are written: the disk's end, then its beginning. Together with the body: the disk. */
@@ -39,7 +39,7 @@ export function planLayout(options: {
   const written = Math.min(capacity, Math.max(unit, alignUp(diskSize, sectorSize)));
   const lastOfDevice = Math.max(written, EDGE, alignDown(Math.max(capacity - EDGE, 0), sectorSize));
   return {
-    headSize: unit,
+    headSize: Math.min(unit, capacity),
     body: span(firstEnd, lastStart),
     edges: [span(lastStart, diskSize), span(0, firstEnd)].filter(isFilled),
     zeroed: [

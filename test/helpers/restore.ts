@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { z } from 'zod';
+import { alignUp } from '../../src/units.ts';
 import { type BackupForTest, difference, type PlanForOptions, planFor, truthOf } from './backup.ts';
 import { loopDevice } from './loop-device.ts';
 import { runCli } from './run-cli.ts';
@@ -58,8 +59,8 @@ export function parseDocument(stdout: string): RestoreDocument {
 
 export interface VerifiedOptions extends PlanForOptions {
   readonly backup: string;
-  /** Bytes of each loop device beyond the disk; undefined restores onto raw files instead. */
-  readonly device?: { readonly extra: number; readonly fill: number };
+  /** Bytes of each loop device beyond the disk's last sector; undefined restores onto raw files instead. */
+  readonly device?: { readonly extra: number; readonly fill: number; readonly sectorSize?: number };
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -74,7 +75,8 @@ export async function restoreAndVerify(
   const targets = new Map<string, { readonly path: string; readonly content: string }>();
   for (const { disk, virtualSize } of disks) {
     const file = join(made.folder, `${disk}-${crypto.randomUUID().slice(0, 8)}.raw`);
-    const loop = device && loopDevice(t, { size: virtualSize + device.extra, fill: device.fill });
+    const loop =
+      device && loopDevice(t, { ...device, size: alignUp(virtualSize, device.sectorSize ?? 512) + device.extra });
     targets.set(disk, loop === undefined ? { path: file, content: file } : { path: loop.path, content: loop.file });
   }
   const paths = Object.fromEntries([...targets].map(([disk, { path }]) => [disk, path]));
@@ -86,7 +88,7 @@ export async function restoreAndVerify(
     const { path, content } = targets.get(disk) ?? { path: '', content: '' };
     if (device !== undefined) execFileSync('blockdev', ['--flushbufs', path]);
     t.equal(await difference(content, truthOf(made, backup, disk)), undefined, `${disk} is identical to the true disk`);
-    if (device !== undefined && device.extra > 0) {
+    if (device !== undefined) {
       t.ok(isZero(content, virtualSize), `${disk}: the device beyond the disk is zeros`);
     }
   }
