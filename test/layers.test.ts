@@ -22,7 +22,8 @@ const HOUSE: Readonly<Record<string, Room>> = {
   qemu: { may: '', doors: 'check-image check-qemu compare convert graph info mask nbd rebase zero' },
   nbd: { may: '', doors: 'export server' },
   target: { may: 'target/linux', doors: 'devices failure open target' },
-  'target/linux': { may: '', doors: 'mounts openers sysfs' },
+  'target/linux': { may: '', doors: 'mounts openers remote-files sysfs' },
+  paths: { may: 'plan store target/linux', doors: 'paths recorded-store source-paths uses' },
   store: { may: '', doors: 'store key limits' },
   'store/retry': { may: 'store', doors: 'all' },
   'store/http': { may: 'store store/retry', doors: 'connection exchange message pool' },
@@ -48,22 +49,22 @@ const HOUSE: Readonly<Record<string, Room>> = {
   'stream/fetch': { may: 'chain nbd qcow2 store', doors: 'arena data-reader piece remote-layer slots' },
   'stream/tables': { may: 'nbd qcow2 stream/fetch', doors: 'metadata sparse-block' },
   'stream/window': { may: 'qcow2 stream/fetch stream/tables', doors: 'fetch-plan forecast window' },
-  serve: { may: 'chain inventory plan qemu scratch store stream stream/fetch', doors: 'serve' },
-  verify: { may: 'chain inventory plan scratch staged store stream stream/fetch', doors: 'verify' },
+  serve: { may: 'chain inventory paths plan qemu scratch store stream stream/fetch', doors: 'serve' },
+  verify: { may: 'chain inventory paths plan scratch staged store stream stream/fetch', doors: 'verify' },
   restore: {
-    may: 'chain inventory plan qemu scratch staged store stream target',
+    may: 'chain inventory paths plan qemu scratch staged store stream target',
     doors: 'restore dry-run options',
   },
   cli: { may: 'cli/commands cli/flags cli/session', doors: 'program' },
   'cli/commands': {
-    may: 'cli/completion cli/flags cli/progress cli/render cli/session draft inventory kubernetes plan restore serve verify',
+    may: 'cli/completion cli/flags cli/progress cli/render cli/session draft inventory kubernetes paths plan restore serve verify',
     doors: 'all',
   },
   'cli/completion': { may: '', doors: 'completion tree' },
-  'cli/flags': { may: 'cli/session plan', doors: 'all' },
+  'cli/flags': { may: 'cli/session paths plan', doors: 'all' },
   'cli/progress': { may: 'cli/session', doors: 'progress' },
   'cli/render': { may: 'cli/session inventory', doors: 'list restore verify' },
-  'cli/session': { may: '', doors: 'all' },
+  'cli/session': { may: 'paths', doors: 'all' },
 };
 
 const DEPENDENCY_DOORS: ReadonlyMap<string, RegExp> = new Map([

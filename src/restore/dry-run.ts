@@ -7,6 +7,7 @@ import { resolveDisks } from '../chain/resolve.ts';
 import { startTally } from '../chain/tally.ts';
 import { DatamoverError, type Problem, toDatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
+import { recordReads } from '../paths/recorded-store.ts';
 import { planId } from '../plan/plan-id.ts';
 import { secondsSince } from '../progress.ts';
 import type { DryRunResult } from '../result.ts';
@@ -39,7 +40,8 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   const { plan, pvcs, signal, strategy, progress } = options;
   const root = await chooseRoot(options);
   progress.report({ type: 'phase-started', phase: 'preflight' });
-  return await withSource({ ...options, source: options.plan.source }, async (store) => {
+  return await withSource({ ...options, source: plan.source }, async (source) => {
+    const store = recordReads(source, plan.source, options.paths);
     const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
     const { folder, problems: ofScratch } = await lookAtFolder(options, root);
@@ -48,7 +50,7 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
       const common = { options, store, planId: planId(plan), runId: randomUUID(), signal };
       const run = folder === undefined ? common : { ...common, folder };
       const scratch = strategy === 'stream' || folder === undefined ? undefined : root;
-      const checked = await checkAll(run, { disks, problems: [...problems, ...ofScratch], targets, scratch });
+      const checked = await checkAll(run, { disks, problems: [...problems, ...ofScratch], targets, scratch, root });
       for (const disk of checked.disks) recordPlanned(options, outcomes, disk);
       const { scratchNeeded, scratchFree } = checked;
       const bytesToFetch = await countBytesToFetch(run, checked, folder);

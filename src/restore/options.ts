@@ -1,4 +1,5 @@
 // What the engine is asked to do: the command line's flags and the plan, already merged and typed.
+import type { Paths } from '../paths/paths.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Progress } from '../progress.ts';
 import type { WorkFolder } from '../scratch/work-folder.ts';
@@ -7,8 +8,6 @@ import type { Strategy } from '../strategy.ts';
 
 export interface RestoreOptions {
   readonly plan: Plan;
-  /** Where the plan was read from, for the "same device" rule; undefined for stdin and environment. */
-  readonly planPath?: string;
   /** Just these PVCs of the plan; undefined for all. A name that the plan does not hold is USAGE. */
   readonly pvcs?: readonly string[];
   readonly strategy: Strategy;
@@ -33,6 +32,8 @@ export interface RestoreOptions {
   readonly requireBlockDevice?: boolean;
   /** The environment as a value: proxies, the default credential chain, runtime folders, whether this is a pod. */
   readonly env: Readonly<NodeJS.ProcessEnv>;
+  /** What else is read and written, as far as the caller knows: the plan's file, a report. */
+  readonly paths: Paths;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }

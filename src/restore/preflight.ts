@@ -6,12 +6,13 @@ import { DatamoverError, type Problem } from '../errors.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
 import type { CompletedDisk, Recorded } from '../scratch/journal-state.ts';
 import type { LeftBytes } from '../scratch/layout.ts';
-import { checkDistinct, placeOf } from '../target/devices.ts';
+import { placeOf } from '../target/devices.ts';
 import { openTarget } from '../target/open.ts';
 import type { Target } from '../target/target.ts';
 import { formatBytes } from '../units.ts';
 import { describeAgain, explainNotBlank, findEarlierRestore, needsLayers } from './kept.ts';
 import type { RestoreOptions, Run } from './options.ts';
+import { checkPaths } from './preflight-paths.ts';
 import { checkSpace } from './preflight-space.ts';
 
 export interface CheckedDisk {
@@ -35,6 +36,8 @@ export interface CheckOptions {
   readonly targets: Target[];
   /** Scratch, or undefined for `stream`. */
   readonly scratch: string | undefined;
+  /** Where the work directory is, or would be: scratch, or a runtime directory. */
+  readonly root: string;
 }
 
 /** Rejects with one DatamoverError for all problems, in the plan's order. */
@@ -54,7 +57,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
     problems.push(...found.problems);
     checked.push({ chain, target, completed: found.completed });
   }
-  problems.push(...(await checkPlaces(run.options, opened, scratch)));
+  problems.push(...(await checkPaths(run.options, { opened, root: options.root })));
   const space = await checkSpace({
     disks: checked
       .filter((one) => needsLayers(run.options, one))
@@ -171,20 +174,6 @@ function uncheckable({ strategy, checksums }: RestoreOptions, disks: readonly Di
       message: `PVC ${name}: the plan gives sha256 of its layers, which the strategy stream cannot check: it never reads an object whole`,
       hint: 'use --strategy staged to have them checked, or --no-checksums to restore without; `verify --data` checks them beforehand',
     }));
-}
-
-async function checkPlaces(
-  { plan, planPath }: RestoreOptions,
-  opened: readonly OpenedTarget[],
-  scratch: string | undefined,
-): Promise<readonly Problem[]> {
-  const places = [
-    ...(scratch === undefined ? [] : [{ what: 'scratch', path: scratch }]),
-    ...(planPath === undefined ? [] : [{ what: 'the plan', path: planPath }]),
-    ...(plan.source.kind === 'directory' ? [{ what: 'the source', path: plan.source.directory }] : []),
-  ];
-  const targets = opened.flatMap(({ disk, target }) => (target === undefined ? [] : [{ name: disk.name, target }]));
-  return await checkDistinct(targets, places);
 }
 
 function warnAbout({ progress }: RestoreOptions, chain: CheckedChain, target: Target | undefined): void {

@@ -2,8 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { resolveDisks } from '../chain/resolve.ts';
 import { type PvcOutcome, pvcResult } from '../chain/tally.ts';
-import { DatamoverError, type ErrorCode, toDatamoverError } from '../errors.ts';
+import { DatamoverError, type ErrorCode, type Problem, toDatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
+import { recordReads } from '../paths/recorded-store.ts';
 import { planId } from '../plan/plan-id.ts';
 import { secondsSince } from '../progress.ts';
 import type { RestoreResult } from '../result.ts';
@@ -17,6 +18,7 @@ import type { Target } from '../target/target.ts';
 import type { RestoreOptions, Run } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Checked, type CheckOptions, checkAll } from './preflight.ts';
+import { checkPathsBefore } from './preflight-paths.ts';
 import { restorePvc } from './restore-pvc.ts';
 
 /**
@@ -47,38 +49,49 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   progress.report({ type: 'info', message: `run ${runId}` });
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const checkBegan = performance.now();
-  await withSource({ ...options, source: options.plan.source }, async (store) => {
+  await withSource({ ...options, source: plan.source }, async (source) => {
+    const store = recordReads(source, plan.source, options.paths);
     const { disks, problems } = await resolveDisks(plan, store, { pvcs: options.pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
+    // Before the work directory, too: opening it may empty it, and it must not be made inside the source.
+    const conflicts = await checkPathsBefore(options, { disks, root });
+    if (conflicts.length > 0) return await checkWithoutFolder(options, store, { disks, problems, root, conflicts });
     const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh }).catch(async (error: unknown) => {
       // Busy is an answer by itself; any other problem of scratch is one of many that the check may find.
       if (!(error instanceof DatamoverError) || error.code === 'SCRATCH_BUSY') throw error;
       // Full to the last byte: how much is needed is the next question.
       const scratch = error.code === 'SCRATCH_FULL' && options.strategy !== 'stream' ? root : undefined;
-      return await checkWithoutFolder(options, store, { disks, problems: [...problems, ...error.problems], scratch });
+      const known = [...problems, ...error.problems];
+      return await checkWithoutFolder(options, store, { disks, problems: known, scratch, root });
     });
     const run: Run = { options, store, planId: id, runId, folder, signal };
     await endingRun(run, async (targets) => {
       await reportFolder({ root, planId: id, folder: run.folder, progress });
       const scratch = options.strategy === 'stream' ? undefined : root;
-      const checked = await checkAll(run, { disks, problems, targets, scratch });
+      const checked = await checkAll(run, { disks, problems, targets, scratch, root });
       progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(checkBegan) });
       await restoreChecked(run, checked, outcomes);
     });
   });
 }
 
+interface FolderlessCheck extends Pick<CheckOptions, 'disks' | 'problems' | 'root'> {
+  readonly scratch?: string | undefined;
+  /** Why there is no folder, if the check finds that by itself. */
+  readonly conflicts?: readonly Problem[];
+}
+
 /** The check of all else when there is no folder to work in: rejects with every problem, the folder's last. */
 async function checkWithoutFolder(
   options: RestoreOptions,
   store: ObjectStore,
-  { disks, problems, scratch }: Pick<CheckOptions, 'disks' | 'problems' | 'scratch'>,
+  { disks, problems, scratch, root, conflicts = [] }: FolderlessCheck,
 ): Promise<never> {
   const targets: Target[] = [];
   try {
     const run = { options, store, planId: planId(options.plan), runId: randomUUID(), signal: options.signal };
-    await checkAll(run, { disks, problems, targets, scratch });
-    throw DatamoverError.fromProblems(problems);
+    await checkAll(run, { disks, problems, targets, scratch, root });
+    throw DatamoverError.fromProblems([...problems, ...conflicts]);
   } finally {
     for (const target of targets) await target.close();
   }

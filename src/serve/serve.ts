@@ -5,6 +5,8 @@ import { suspicionOf } from '../chain/examine.ts';
 import { resolveDisks } from '../chain/resolve.ts';
 import { DatamoverError } from '../errors.ts';
 import { withSource } from '../inventory/open-source.ts';
+import type { Paths } from '../paths/paths.ts';
+import { recordReads } from '../paths/recorded-store.ts';
 import type { Plan } from '../plan/plan.ts';
 import { type Progress, runPhase, secondsSince } from '../progress.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
@@ -17,6 +19,7 @@ import { type ServedChain, withServedChain } from '../stream/served-chain.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
 import { BlockCache } from './block-cache.ts';
+import { checkServePaths } from './serve-paths.ts';
 
 export interface ServeOptions {
   readonly plan: Plan;
@@ -27,6 +30,8 @@ export interface ServeOptions {
   /** Bytes of the read-ahead buffer; undefined for the default. */
   readonly window?: number;
   readonly env: Readonly<NodeJS.ProcessEnv>;
+  /** Where every path that is read or written is recorded. */
+  readonly paths: Paths;
   readonly progress: Progress;
   readonly signal: AbortSignal;
   /** The PVC of the plan; undefined when that has just one. */
@@ -59,9 +64,10 @@ export async function serve(options: ServeOptions): Promise<Served | undefined> 
     onReady(ready);
   };
   try {
-    return await withSource({ ...options, source: options.plan.source }, (store) =>
-      serveFrom(store, { ...options, onReady: noteReady }),
-    );
+    return await withSource({ ...options, source: options.plan.source }, (source) => {
+      const store = recordReads(source, options.plan.source, options.paths);
+      return serveFrom(store, { ...options, onReady: noteReady });
+    });
   } catch (error) {
     if (signal.aborted) return served;
     throw error;
@@ -71,6 +77,7 @@ export async function serve(options: ServeOptions): Promise<Served | undefined> 
 async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<never> {
   const { listen, scratch, concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW, signal, onReady } = options;
   const chain = await checkChain(store, options);
+  await checkServePaths(options);
   await checkQemu({ tools: ['qemu-img', 'qemu-nbd'], signal });
   const arena = new Arena(window);
   const warn = warnOf(options, chain);

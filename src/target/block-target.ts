@@ -130,6 +130,7 @@ class BlockTarget implements Target {
   readonly kind = 'block';
   readonly path: string;
   readonly realPath: string;
+  readonly written: readonly string[];
   readonly capacity: number;
   readonly identity: TargetIdentity;
   readonly fastZero: boolean;
@@ -140,6 +141,7 @@ class BlockTarget implements Target {
   constructor(parts: BlockParts) {
     this.path = parts.path;
     this.realPath = parts.realPath;
+    this.written = [parts.realPath];
     this.capacity = parts.capacity;
     this.identity = parts.identity;
     this.fastZero = parts.fastZero;

@@ -71,6 +71,7 @@ class FileTarget implements Target {
   readonly kind = 'file';
   readonly path: string;
   readonly realPath: string;
+  readonly written: readonly string[];
   readonly capacity = undefined;
   readonly fastZero = true;
   readonly identity: TargetIdentity;
@@ -81,6 +82,7 @@ class FileTarget implements Target {
     this.realPath = realPath;
     this.identity = { kind: 'file', place: realPath, size: null, medium: null };
     this.#partialPath = partialPathOf(realPath, partialTag);
+    this.written = [realPath, this.#partialPath];
   }
 
   checkSize(): void {

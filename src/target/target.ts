@@ -20,6 +20,8 @@ export interface Target {
   readonly path: string;
   /** Links resolved. */
   readonly realPath: string;
+  /** Paths that are written, replaced or removed there: the device; or the file and the one beside its place. */
+  readonly written: readonly string[];
   /** Bytes of a block device; undefined for a file, which becomes as large as the disk. */
   readonly capacity: number | undefined;
   readonly identity: TargetIdentity;

@@ -2,6 +2,7 @@
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Examined } from '../chain/examine.ts';
 import { DatamoverError } from '../errors.ts';
+import type { Paths } from '../paths/paths.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -19,6 +20,8 @@ export interface VerifyOptions {
   /** Compare with the plan's SHA-256 and the store's checksums. */
   readonly checksums: boolean;
   readonly env: Readonly<NodeJS.ProcessEnv>;
+  /** Where every path that is read or written is recorded. */
+  readonly paths: Paths;
   readonly progress: Progress;
   readonly signal: AbortSignal;
   /** Also read every object through: checksums and `qemu-img check`, one layer at a time, in scratch if there is one. */

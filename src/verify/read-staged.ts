@@ -2,7 +2,6 @@
 import { rm } from 'node:fs/promises';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import type { Examined } from '../chain/examine.ts';
-import { planId } from '../plan/plan-id.ts';
 import { runPhase } from '../progress.ts';
 import { chooseRoot } from '../scratch/runtime-folder.ts';
 import { openWorkFolder, scratchError, type WorkFolder } from '../scratch/work-folder.ts';
@@ -12,6 +11,7 @@ import { examineFileUnrepaired } from '../staged/examine-file.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { type DataOptions, isDamage, type LayerFindings, type VerifyOptions } from './options.ts';
 import { verifyInPlace } from './read-streamed.ts';
+import { verifyId } from './verify-paths.ts';
 
 /** A layer's damage is a finding; what is none (the source, scratch, the signal) rejects. */
 export async function verifyData({ options, store, chain, onLayer }: DataOptions): Promise<void> {
@@ -20,7 +20,7 @@ export async function verifyData({ options, store, chain, onLayer }: DataOptions
     return;
   }
   const root = await chooseRoot({ ...options, strategy: 'staged' });
-  const folder = await openWorkFolder({ root, planId: `verify-${planId(options.plan)}`, fresh: true });
+  const folder = await openWorkFolder({ root, planId: verifyId(options.plan), fresh: true });
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
   try {
     await runPhase(options.progress, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {

@@ -3,6 +3,7 @@
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
+import { Paths } from '../../src/paths/paths.ts';
 import { readPlan } from '../../src/plan/read.ts';
 import { silentProgress } from '../../src/progress.ts';
 import { restore } from '../../src/restore/restore.ts';
@@ -46,6 +47,7 @@ async function run({ name, plan, strategy }: RestoreCase): Promise<RestoreEnd> {
     fresh: false,
     checksums: true,
     env: process.env,
+    paths: new Paths(),
     progress: silentProgress,
     signal,
   });

@@ -33,6 +33,8 @@ async function download(flags: RestoreFlags, session: Session): Promise<Outcome>
   return await withReport(flags.report, session, async () => {
     const { planFromEnvironment } = await import('../../plan/environment.ts');
     const { plan, requireBlockDevice, dataDownload } = planFromEnvironment(session.env);
+    const { pathsOfSource } = await import('../../paths/source-paths.ts');
+    session.paths.reads(...pathsOfSource(plan.source, session.env));
     const own = { force: true, makeParents: true, requireBlockDevice };
     return await runRestore({ plan }, flags, own, session, { note: describeDataDownload(dataDownload) });
   });

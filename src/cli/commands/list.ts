@@ -53,11 +53,16 @@ export const listFailureDocument: FailureDocument = (error) => ({
 
 async function list({ vm, backup, ...flags }: Flags, session: Session): Promise<Outcome> {
   const source = parseSource(flags, session.cwd);
+  const { pathsOfSource } = await import('../../paths/source-paths.ts');
+  const { recordReads } = await import('../../paths/recorded-store.ts');
+  session.paths.reads(...pathsOfSource(source, session.env));
   const { listBucket } = await import('../../inventory/list.ts');
   const { withSource } = await import('../../inventory/open-source.ts');
   const { env, signal } = session;
   const listing = await withProgress(session, undefined, (progress) =>
-    withSource({ source, env, progress }, (store) => listBucket(store, { vm, backup, progress, signal })),
+    withSource({ source, env, progress }, (store) =>
+      listBucket(recordReads(store, source, session.paths), { vm, backup, progress, signal }),
+    ),
   );
   return { document: listing, text: renderList(listing, { now: session.now() }), problems: listing.problems };
 }

@@ -83,12 +83,15 @@ async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, s
   if (vm === undefined) {
     refuse('no VM given', 'add --vm NAMESPACE/NAME; `kubevirt-datamover list` shows the VMs');
   }
+  const { pathsOfSource } = await import('../../paths/source-paths.ts');
+  const { recordReads } = await import('../../paths/recorded-store.ts');
+  session.paths.reads(...pathsOfSource(source, session.env));
   const { draftPlan } = await import('../../draft/draft-plan.ts');
   const { withSource } = await import('../../inventory/open-source.ts');
   const { readText } = await import('../../plan/yaml-text.ts');
   const { yaml } = await withProgress(session, undefined, (progress) =>
     withSource({ source, env, progress }, (store) =>
-      draftPlan(store, {
+      draftPlan(recordReads(store, source, session.paths), {
         source,
         vm,
         pvcs: (pvc ?? []).map((wanted) => atHome(wanted, cwd)),

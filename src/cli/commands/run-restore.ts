@@ -16,7 +16,7 @@ export type CommandOptions = Pick<RestoreOptions, 'force' | 'pvcs' | 'makeParent
 
 /** Restores, or with `--dry-run` says what would be restored. `note` is logged first. */
 export async function runRestore(
-  { plan, planPath }: LoadedPlan,
+  { plan }: LoadedPlan,
   flags: RestoreFlags,
   own: CommandOptions,
   session: Session,
@@ -33,9 +33,10 @@ export async function runRestore(
       fresh: flags.resume === false,
       checksums: flags.checksums,
       env: session.env,
+      paths: session.paths,
       progress,
       signal: session.signal,
-      ...given({ planPath, scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
+      ...given({ scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
     };
     if (flags.dryRun) {
       const { dryRun } = await import('../../restore/dry-run.ts');

@@ -71,6 +71,7 @@ async function serve(argument: string | undefined, flags: Flags, session: Sessio
       plan,
       listen,
       env: session.env,
+      paths: session.paths,
       progress,
       signal: AbortSignal.any([session.signal, unheard.signal]),
       onReady: (ready) => void reportReady(ready, session).catch((error: unknown) => unheard.abort(error)),

@@ -61,6 +61,7 @@ async function verify(argument: string | undefined, flags: Flags, session: Sessi
         data: flags.data ?? false,
         checksums: flags.checksums,
         env: session.env,
+        paths: session.paths,
         progress,
         signal: session.signal,
         ...given({ pvcs, concurrency, partSize, scratch: findScratch(flags.scratch, plan, session) }),

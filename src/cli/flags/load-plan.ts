@@ -7,14 +7,12 @@ import type { Session } from '../session/session.ts';
 
 export interface LoadedPlan {
   readonly plan: Plan;
-  /** Absolute; absent for standard input. */
-  readonly planPath?: string;
 }
 
 /** Far more than any plan holds; a disk image piped in by mistake is not read to its end. */
 const MAX_PLAN_BYTES = 64 * MiB;
 
-/** USAGE without a plan, PLAN_INVALID as `readPlan` says. */
+/** Adds the plan and the files that it names to the session's paths. USAGE without a plan, PLAN_INVALID as `readPlan` says. */
 export async function loadPlan(argument: string | undefined, session: Session): Promise<LoadedPlan> {
   if (argument === undefined || argument === '') {
     throw new DatamoverError('USAGE', 'no plan given', {
@@ -22,10 +20,20 @@ export async function loadPlan(argument: string | undefined, session: Session): 
     });
   }
   const { readPlan } = await import('../../plan/read.ts');
-  const { cwd } = session;
-  if (argument === '-') return { plan: await readPlan({ text: await readStandardInput(session), cwd }) };
-  const planPath = resolve(cwd, argument);
-  return { plan: await readPlan({ path: planPath, cwd }), planPath };
+  const { pathsOfSource } = await import('../../paths/source-paths.ts');
+  const { cwd, env, paths } = session;
+  const path = argument === '-' ? '/proc/self/fd/0' : resolve(cwd, argument);
+  paths.reads({ what: 'plan', path, ...(argument === '-' ? { label: 'plan on standard input' } : {}) });
+  const text = argument === '-' ? await readStandardInput(session) : undefined;
+  try {
+    const plan = await readPlan(text === undefined ? { path, cwd } : { text, cwd });
+    paths.reads(...pathsOfSource(plan.source, env));
+    return { plan };
+  } catch (error) {
+    const { guessSources } = await import('./guess-source.ts');
+    for (const source of await guessSources({ path, text, cwd })) paths.reads(...pathsOfSource(source, env));
+    throw error;
+  }
 }
 
 async function readStandardInput({ stdin, stderr, signal }: Session): Promise<string> {

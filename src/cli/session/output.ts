@@ -18,6 +18,7 @@ type NodeStream = Writable & Partial<Pick<WriteStream, 'columns' | 'rows'>>;
 type Done = (error?: Error | null) => void;
 
 abstract class OutputStream extends Writable implements TextStream {
+  readonly fd: 1 | 2;
   readonly isTTY: boolean;
   /** Bytes that the descriptor has taken. */
   bytesTaken = 0;
@@ -28,6 +29,7 @@ abstract class OutputStream extends Writable implements TextStream {
   constructor(fd: 1 | 2, nodeStream: () => NodeStream, highWaterMark?: number) {
     super({ decodeStrings: true, ...(highWaterMark === undefined ? {} : { highWaterMark }) });
     const used = (): NodeStream => nodeStream().on('error', ignore);
+    this.fd = fd;
     this.isTTY = isatty(fd);
     this.#terminal = this.isTTY ? used() : undefined;
     this.descriptor = openDescriptor(fd, used);

@@ -1,19 +1,23 @@
 // One run of one command: does its work, prints what came of it, gives the exit status.
 import type { Command } from 'commander';
-import { toDatamoverError } from '../../errors.ts';
+import { type Problem, toDatamoverError } from '../../errors.ts';
+import { Paths } from '../../paths/paths.ts';
 import { type Context, cancelSignalOf, type LostLines } from './context.ts';
 import { exitStatus } from './exit.ts';
 import type { GlobalFlags } from './global-flags.ts';
 import { chooseLogFormat, describeCause, describeProblems, describeWarning, isSaid, type LogFormat } from './log.ts';
 import { type FailureDocument, failedOutcome, failureDocument, type Outcome } from './outcome.ts';
+import { outputPaths } from './outputs.ts';
 import { isReaderGone, printResult } from './print-result.ts';
-import { writeTerminationMessage } from './termination.ts';
+import { terminationPaths, writeTerminationMessage } from './termination.ts';
 
 export interface Session extends Context {
   readonly flags: GlobalFlags;
   readonly logFormat: LogFormat;
   /** `now()` when the run began. */
   readonly startedAt: number;
+  /** What the run reads and writes. */
+  readonly paths: Paths;
 }
 
 /** How a command's action hands its work over; the program makes the exit status of it. */
@@ -35,7 +39,9 @@ export async function runSession(
     flags,
     logFormat: chooseLogFormat(flags, context),
     startedAt: context.now(),
+    paths: new Paths(),
   };
+  session.paths.writes(...outputPaths(context), ...terminationPaths(context.env));
   return await conclude(session, await settle(session, work, toDocument));
 }
 
@@ -61,18 +67,30 @@ export function secondsOf({ now, startedAt }: Session): number {
 async function conclude(session: Session, outcome: Outcome): Promise<number> {
   const { flags, stderr, logFormat, now } = session;
   const text = flags.output === 'json' ? `${JSON.stringify(outcome.document)}\n` : outcome.text;
-  const failure = await printResult(text, session, outcome.complete);
+  // What standard output would overwrite matters more than the result.
+  const conflicts = await session.paths.problems('output');
+  const failure = conflicts.length > 0 ? undefined : await printResult(text, session, outcome.complete);
   // `list | head` closed the pipe on purpose: the exit status suffices, unless there is work to report.
   const isQuiet = failure !== undefined && isReaderGone(failure) && outcome.complete === undefined;
-  const problems = [...outcome.problems, ...(failure === undefined || isQuiet ? [] : failure.problems)];
+  const problems = [
+    ...outcome.problems,
+    ...conflicts.filter(isNotIn(outcome.problems)),
+    ...(failure === undefined || isQuiet ? [] : failure.problems),
+  ];
   if (problems.length > 0) stderr.write(describeProblems(problems, logFormat, now()));
   if (isSaid('debug', flags.logLevel)) stderr.write(describeCause(outcome.cause ?? failure, logFormat, now()));
   if (stderr.lost !== undefined) stderr.write(describeWarning(lostText(stderr.lost), logFormat, now()));
-  await writeTerminationMessage(problems, session.env);
+  if ((await session.paths.problems('termination log')).length === 0) {
+    await writeTerminationMessage(problems, session.env);
+  }
   const first = problems[0] ?? failure;
   return first === undefined ? 0 : exitStatus(first.code, cancelSignalOf(session.signal));
 }
 
 function lostText({ lines, reason }: LostLines): string {
   return `${lines} ${lines === 1 ? 'line' : 'lines'} of this log could not be written: ${reason}`;
+}
+
+function isNotIn(problems: readonly Problem[]): (problem: Problem) => boolean {
+  return ({ message }) => !problems.some((known) => known.message === message);
 }

@@ -8,6 +8,8 @@ export interface Mount {
   readonly id: string;
   /** `major:minor` */
   readonly device: string;
+  /** The directory of the file system that is mounted: `/` for all of it. */
+  readonly root: string;
   readonly mountPoint: string;
   /** `/dev/sda1` for most file systems on a device. */
   readonly source: string;
@@ -30,11 +32,12 @@ export async function readMounts(pid = 'self'): Promise<Mount[]> {
 export function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [left = '', right = ''] = line.split(' - ');
-    const [id, , device, , mountPoint] = left.split(' ');
+    const [id, , device, root, mountPoint] = left.split(' ');
     const [type, source] = right.split(' ');
-    if (id === undefined || device === undefined || mountPoint === undefined) return [];
+    if (id === undefined || device === undefined || root === undefined || mountPoint === undefined) return [];
     if (type === undefined || source === undefined) return [];
-    return [{ id, device, mountPoint: decodeOctal(mountPoint), source: decodeOctal(source), type }];
+    const [rootPath, place, from] = [root, mountPoint, source].map(decodeOctal) as [string, string, string];
+    return [{ id, device, root: rootPath, mountPoint: place, source: from, type }];
   });
 }
 
