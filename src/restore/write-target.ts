@@ -143,7 +143,9 @@ async function finish(
     await recordExpected(journal, { chain, target, runId: run.runId }, { session, edges }).catch((error: unknown) => {
       throw scratchError(error, path);
     });
-    await session.finish(edges);
+    const { warnings } = await session.finish(edges);
+    for (const message of warnings) run.options.progress.report({ type: 'warning', pvc: chain.disk.name, message });
+    tally.warnings.push(...warnings);
   });
   tally.verified = run.options.verify === 'compare';
 }

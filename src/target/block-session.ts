@@ -5,7 +5,7 @@ import { type Claim, encodeClaim, parseClaim } from './claim.ts';
 import type { DeviceIo } from './device-io.ts';
 import { withProblem } from './failure.ts';
 import { type DeviceLayout, planLayout } from './layout.ts';
-import type { BeginOptions, TargetSession } from './target.ts';
+import type { BeginOptions, FinishedTarget, TargetSession } from './target.ts';
 
 export interface BlockSessionOptions extends BeginOptions {
   readonly path: string;
@@ -83,7 +83,7 @@ class BlockSession implements TargetSession {
     await this.#io.sync();
   }
 
-  async finish(edges: readonly Uint8Array[]): Promise<void> {
+  async finish(edges: readonly Uint8Array[]): Promise<FinishedTarget> {
     if (!(await this.#isOurs())) throw this.#claimLost();
     const { headSize } = this.layout;
     await this.#io.sync();
@@ -100,6 +100,7 @@ class BlockSession implements TargetSession {
     await this.#io.sync();
     await this.#proveEdges(edges);
     this.#finished = true;
+    return { warnings: [] };
   }
 
   async abandon(): Promise<{ problem?: string }> {

@@ -1,12 +1,14 @@
 // A raw file from its beginning beside its place to its own name.
-import { type FileHandle, link, open, rename, unlink } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { keepOwnership } from '../ownership.ts';
 import { targetFailure } from './failure.ts';
 import type { Range } from './layout.ts';
 import { identityOf } from './partial-file.ts';
-import type { TargetSession } from './target.ts';
+import type { FinishedTarget, TargetSession } from './target.ts';
 
 export interface FileParts {
   /** Of the file at `partial`, which we have just made. */
@@ -45,15 +47,17 @@ export class FileSession implements TargetSession {
     });
   }
 
-  async finish(): Promise<void> {
+  async finish(): Promise<FinishedTarget> {
     const { handle, partial, path, diskSize } = this.#parts;
     await this.flush();
     try {
       if (!(await this.#isOurs())) throw replacedMeanwhile(partial);
       const { size } = await handle.stat();
       if (size !== diskSize) throw wrongLength(partial, size, diskSize);
+      const warning = await this.#takeOwnership();
       await this.#giveName();
       await handle.close();
+      return { warnings: warning === undefined ? [] : [warning] };
     } catch (error) {
       throw targetFailure(`cannot give ${path} its name`, error);
     }
@@ -75,6 +79,17 @@ export class FileSession implements TargetSession {
     const { handle, partial } = this.#parts;
     const { dev, ino } = await handle.stat({ bigint: true });
     return (await identityOf(partial)) === `${dev}:${ino}`;
+  }
+
+  /** The virtual machine that opened the file that is replaced opens this one as the same user. */
+  async #takeOwnership(): Promise<string | undefined> {
+    const { handle, path, realPath, replace } = this.#parts;
+    const old = replace ? await statUnlessMissing(realPath) : undefined;
+    if (old === undefined) return undefined;
+    const now = await keepOwnership(handle, old);
+    await this.flush();
+    if (now.uid === old.uid && now.gid === old.gid) return undefined;
+    return `${path} belongs to ${now.uid}:${now.gid} now, not to ${old.uid}:${old.gid} as the file that it replaced: chown ${old.uid}:${old.gid} ${path}`;
   }
 
   /** The file system refuses the name where a file came to be meanwhile that may not be replaced. */
@@ -128,6 +143,15 @@ function wrongLength(partial: string, size: number, diskSize: number): Datamover
   return new DatamoverError('TARGET_WRITE_FAILED', `${partial} has ${size} bytes, the disk ${diskSize}`, {
     hint: 'the file system changed its length: restore onto another one',
   });
+}
+
+async function statUnlessMissing(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** A new name is on the medium only when its folder is; where a folder cannot be flushed by itself, that is all there is to do. */

@@ -68,6 +68,11 @@ export interface BeginOptions {
   readonly signal: AbortSignal;
 }
 
+export interface FinishedTarget {
+  /** What could not be kept of a file that was replaced: its owner. */
+  readonly warnings: readonly string[];
+}
+
 export interface TargetSession {
   /** What qemu-img opens: the device, or the file beside the target's place. */
   readonly writePath: string;
@@ -91,10 +96,10 @@ export interface TargetSession {
   flush(): Promise<void>;
   /**
    * Writes the edges, the first 4 KiB last of all, flushes, and proves them by reading them back (VERIFY_MISMATCH); a
-   * file is flushed and gets its name. TARGET_BUSY when the claim, or the file, is no longer ours; TARGET_NOT_BLANK when
+   * file is flushed and gets its name, with owner, group and permissions of the file that it replaces. TARGET_BUSY when the claim, or the file, is no longer ours; TARGET_NOT_BLANK when
    * a file came to be in its place that may not be replaced.
    */
-  finish(edges: readonly Uint8Array[]): Promise<void>;
+  finish(edges: readonly Uint8Array[]): Promise<FinishedTarget>;
   /** Takes back what `begin` did. Never rejects, so that it hides no error: `problem` says what could not be taken back. */
   abandon(): Promise<{ readonly problem?: string }>;
 }

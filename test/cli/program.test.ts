@@ -1,9 +1,19 @@
 // The contract of the command line, on the real program: exit status, JSON on every end, what is said where.
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { exitStatus } from '../../src/cli/session/exit.ts';
 import { ERROR_CODES } from '../../src/errors.ts';
+import { requires } from '../helpers/requires.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -110,6 +120,19 @@ test('--report: the document, also of a failure; whole, with nothing left beside
     ['link.json', 'real.json'],
     'the link is still one, nothing temporary is left',
   );
+});
+
+test('--report keeps owner and mode of the file that it replaces', async (t) => {
+  if (!requires(t, 'root')) return;
+  const folder = tempFolder(t);
+  const report = join(folder, 'report.json');
+  writeFileSync(report, 'old');
+  chmodSync(report, 0o640);
+  chownSync(report, 107, 108);
+  await runCli(['restore', 'no.yaml', '--report', report], { cwd: folder });
+  t.match(readFileSync(report, 'utf8'), /PLAN_INVALID/);
+  const { uid, gid, mode } = statSync(report);
+  t.strictSame([uid, gid, mode & 0o777], [107, 108, 0o640]);
 });
 
 test('--report that cannot be written is refused before anything begins', async (t) => {

@@ -1,5 +1,15 @@
 // What people and pods have is a bucket: list → plan → restore, download, and verify, on both kinds of source.
-import { existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
@@ -135,6 +145,19 @@ test('download restores with nothing but the environment', async (t) => {
     t.equal(exitCode, 0, stderr);
     t.equal(await difference(path, truth), undefined);
     t.equal(statSync(join(made.folder, 'restore-data')).mode & 0o777, 0o700);
+  });
+  await t.test("onto the virtual machine's own file beside the scratch files, whose owner and mode stay", async (t) => {
+    const path = join(made.folder, 'scratch', 'disk.img');
+    mkdirSync(join(made.folder, 'scratch'), { recursive: true });
+    writeFileSync(path, 'old');
+    chmodSync(path, 0o660);
+    chownSync(path, 107, 107);
+    const { exitCode, stderr } = await runCli(['download'], { env: podEnvironment(rgw, bucket, made, path) });
+    t.equal(exitCode, 0, stderr);
+    t.notMatch(stderr, /warning/);
+    t.equal(await difference(path, truth), undefined);
+    const { uid, gid, mode } = statSync(path);
+    t.strictSame([uid, gid, mode & 0o7777], [107, 107, 0o660]);
   });
   await t.test('asked for a disk by the name of its PVC', async (t) => {
     const path = join(made.folder, 'by-pvc.img');

@@ -1,7 +1,16 @@
 // A raw file beside its place, and what it takes to get its name.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -183,6 +192,74 @@ function nodeRunning(script: string): string[] {
     const signal = new AbortController().signal;`;
   return [process.execPath, '--input-type=module', '-e', `${head}${script}`];
 }
+
+test('a file that is replaced keeps owner, group and permissions; a new one is its owner’s alone', async (t) => {
+  if (!requires(t, 'root')) return;
+  const path = join(tempFolder(t), 'disk.img');
+  for (const [uid, gid, mode] of [
+    [107, 107, 0o660],
+    [0, 107, 0o640],
+    [107, 0, 0o444],
+  ] as const) {
+    writeFileSync(path, 'old');
+    chownSync(path, uid, gid);
+    // Bits that mean nothing on a disk image are not handed on.
+    chmodSync(path, mode | 0o4000);
+    const session = await (await opened(t, path)).begin({ ...BEGIN, replace: true });
+    t.equal(statSync(session.writePath).mode & 0o7777, 0o600, 'not before it is complete');
+    t.strictSame(await session.finish([]), { warnings: [] });
+    const stats = statSync(path);
+    t.strictSame([stats.uid, stats.gid, stats.mode & 0o7777, stats.size], [uid, gid, mode, SIZE]);
+    unlinkSync(path);
+  }
+  t.strictSame(await (await (await opened(t, path)).begin({ ...BEGIN, replace: true })).finish([]), { warnings: [] });
+  const stats = statSync(path);
+  t.strictSame([stats.uid, stats.gid, stats.mode & 0o7777], [0, 0, 0o600]);
+});
+
+test('an owner that cannot be kept is warned of with both, and permissions stay', async (t) => {
+  if (!requires(t, 'root', 'setpriv')) return;
+  const cases: [readonly string[], readonly [number, number], RegExp?][] = [
+    // Root of a pod without capabilities.
+    [['--bounding-set=-chown', '--inh-caps=-chown'], [0, 0], /belongs to 0:0 now, not to 107:108 .*: chown 107:108 \//],
+    // Another user, of the file's group.
+    [
+      [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--groups=108'],
+      [NOBODY, 108],
+      /belongs to 65534:108 now, not to 107:108/,
+    ],
+    [
+      [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
+      [NOBODY, NOBODY],
+      /belongs to 65534:65534 now, not to 107:108/,
+    ],
+    // May give files away, but not change those of others any more.
+    [
+      ['--bounding-set=-fowner', '--inh-caps=-fowner'],
+      [107, 108],
+    ],
+  ];
+  for (const [privileges, owner, warning] of cases) {
+    const folder = tempFolder(t);
+    const path = join(folder, 'disk.img');
+    writeFileSync(path, 'old');
+    chmodSync(folder, 0o777);
+    chmodSync(path, 0o660);
+    chownSync(path, 107, 108);
+    const script = `
+      const target = await openTarget({ path: ${JSON.stringify(path)}, partialTag: 'plan', signal });
+      const session = await target.begin({ ...${JSON.stringify({ claim: CLAIM, diskSize: SIZE, replace: true })}, signal });
+      console.log(JSON.stringify(await session.finish([])));`;
+    const { stdout, stderr } = spawnSync('setpriv', [...privileges, '--', ...nodeRunning(script)], {
+      encoding: 'utf8',
+    });
+    const { uid, gid, mode, size } = statSync(path);
+    t.strictSame([uid, gid, mode & 0o7777, size], [...owner, 0o660, SIZE], stderr);
+    const { warnings } = JSON.parse(stdout);
+    t.equal(warnings.length, warning === undefined ? 0 : 1);
+    if (warning !== undefined) t.match(warnings[0], warning);
+  }
+});
 
 test('a beginning that comes to nothing leaves nothing', async (t) => {
   if (!requires(t, 'strace')) return;

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatamoverError, messageOf, systemCode } from '../../errors.ts';
+import { keepOwnership } from '../../ownership.ts';
 import { formatBytes, KiB, MiB } from '../../units.ts';
 import { failureDocument, type Outcome, withProblem } from './outcome.ts';
 import { outputFailed } from './print-result.ts';
@@ -109,6 +110,8 @@ async function writeReport(place: string, document: object): Promise<void> {
     const file = await open(temporary, 'wx', 0o644);
     try {
       await file.writeFile(`${JSON.stringify(document)}\n`);
+      const old = await stat(place).catch(unlessMissing);
+      if (old !== undefined) await keepOwnership(file, old);
       await file.sync();
     } finally {
       await file.close();
@@ -118,6 +121,11 @@ async function writeReport(place: string, document: object): Promise<void> {
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (systemCode(error) !== 'ENOENT') throw error;
+  return undefined;
 }
 
 /** Where a link leads, so that the link stays. */
