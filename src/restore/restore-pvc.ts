@@ -43,11 +43,12 @@ async function restoreToTarget(run: Run, { chain, target }: CheckedDisk, tally: 
   const { disk } = chain;
   const folder = await run.folder.diskFolder(placeInPlan(run, disk.name));
   await checkBlank(run, chain, target);
-  await journal.reopen(disk.name).catch((error: unknown) => {
-    throw scratchError(error, folder);
-  });
   const write = async (guest: Guest): Promise<void> => {
     await checkBlank(run, chain, target);
+    // Not before: until it is written to, what an earlier run completed is still there.
+    await journal.reopen(disk.name).catch((error: unknown) => {
+      throw scratchError(error, folder);
+    });
     await writeTarget(run, { chain, target, guest, folder, tally });
   };
   await withGuest(run, { chain, folder, tally }, write);

@@ -61,14 +61,14 @@ const CALLS: Readonly<Record<Strategy, { readonly pattern: string; readonly each
 
 interface StopOptions extends Pick<Stopped, 'plan' | 'args' | 'env'> {
   readonly strategy: Strategy;
-  /** Whether the layers of the first PVC are read too. */
-  readonly readsFirst: boolean;
+  /** The call at which it stops: by default the first one of the second PVC, if the layers of both are read. */
+  readonly nth?: number;
 }
 
-/** Runs the plan and sends SIGTERM in the second PVC. */
-async function stopInSecond(t: Test, { plan, args, env, strategy, readsFirst }: StopOptions) {
+/** Runs the plan and sends SIGTERM in the second PVC, or at the call that is named. */
+async function stopInSecond(t: Test, { plan, args, env, strategy, nth }: StopOptions) {
   const { pattern, each } = CALLS[strategy];
-  const gate = gateBefore(t, pattern, { nth: readsFirst ? each + 1 : 1 });
+  const gate = gateBefore(t, pattern, { nth: nth ?? each + 1 });
   const run = watchRestore(t, plan, args, { env: { ...env, ...gate.env } });
   await Promise.race([gate.reached(), run.end.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
   run.child.kill('SIGTERM');
@@ -89,7 +89,7 @@ async function stopped(
   const args = ['--strategy', strategy];
   const env = { XDG_RUNTIME_DIR: root };
   const started = new Date().toISOString();
-  const { run, exitCode, document } = await stopInSecond(t, { plan, args, env, strategy, readsFirst: true });
+  const { run, exitCode, document } = await stopInSecond(t, { plan, args, env, strategy });
   t.equal(exitCode, 143);
   t.match(document?.pvcs, [{ state: 'restored', verified: false }, { state: 'failed' }]);
   t.equal(document?.pvcs[0]?.keptFrom, undefined, 'this run restored it');
@@ -141,6 +141,7 @@ function isKept(t: Test, pvc: RestoreDocument['pvcs'][number] | undefined, { run
   t.match(finishedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   t.ok(between[0] <= finishedAt && finishedAt <= between[1], `${between[0]} ≤ ${finishedAt} ≤ ${between[1]}`);
   t.strictSame(Object.keys(pvc?.seconds ?? {}), ['total'], 'no phase ran for it');
+  for (const { checked } of pvc?.layers ?? []) t.strictSame(checked, ['size', 'header'], 'what this run checked');
 }
 
 type Way = { readonly kind: Kind; readonly strategy: Strategy };
@@ -166,7 +167,7 @@ test('a disk that was written to between the samples is kept, and not called ver
       const dryCompare = await runRestore(plan, [...args, '--dry-run', '--verify', 'compare'], env);
       t.match(dryCompare.stderr, /it would be kept and compared with the backup/);
 
-      const again = await stopInSecond(t, { plan, args, env, ...way, readsFirst: false });
+      const again = await stopInSecond(t, { plan, args, env, ...way, nth: 1 });
       t.equal(again.exitCode, 143);
       isKept(t, again.document?.pvcs[0], stage);
       const finished = again.run.lines.find(({ event, pvc }) => event === 'pvc-finished' && pvc === 'rootdisk');
@@ -192,7 +193,7 @@ test('--verify compare reads all of a kept disk, whatever an earlier run compare
       const stage = await stopped(t, made, way);
       const { plan, args, env, root, first } = stage;
       const compare = [...args, '--verify', 'compare'];
-      const same = await stopInSecond(t, { plan, args: compare, env, ...way, readsFirst: true });
+      const same = await stopInSecond(t, { plan, args: compare, env, ...way });
       t.equal(same.exitCode, 143);
       t.match(same.document?.pvcs, [{ state: 'kept', verified: true, keptFrom: { runId: stage.runId } }, {}]);
       t.ok((same.document?.pvcs[0]?.bytesFetched ?? 0) > 0, 'the layers were read for it');
@@ -239,10 +240,14 @@ test('--force restores a completed disk again', async (t) => {
       const force = [...args, '--force'];
       const dry = await runRestore(plan, [...force, '--dry-run'], env);
       t.match(dry.stderr, new RegExp(`rootdisk: run ${stage.runId} .*: restoring it again \\(--force\\)`));
+      const begun = await stopInSecond(t, { plan, args: force, env, ...way, nth: 1 });
+      t.match(begun.document?.pvcs, [{ state: 'failed' }, { state: 'pending' }]);
+      t.ok((begun.document?.pvcs[0]?.bytesFetched ?? 0) > 0, 'its layers are fetched');
+      const kept = await runRestore(plan, [...args, '--dry-run'], env);
+      t.match(kept.stderr, /it would be kept/, 'a forced run that stopped before it wrote to the disk changes nothing');
       const run = await runRestore(plan, force, env);
       t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
       t.match(run.document.pvcs, [{ state: 'restored' }, { state: 'restored' }]);
-      t.ok((run.document.pvcs[0]?.bytesFetched ?? 0) > 0);
       t.equal(run.document.pvcs[0]?.keptFrom, undefined);
       await bothRestored(t, made, stage);
     });
