@@ -22,7 +22,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   qemu: { may: '', doors: 'check-image check-qemu compare convert graph info mask nbd rebase zero' },
   nbd: { may: '', doors: 'export server' },
   target: { may: 'target/linux', doors: 'devices failure open target' },
-  'target/linux': { may: '', doors: 'mounts openers remote-files sysfs' },
+  'target/linux': { may: '', doors: 'mounts openers sysfs' },
   paths: { may: 'plan store target/linux', doors: 'paths recorded-store source-paths uses' },
   store: { may: '', doors: 'store key limits' },
   'store/retry': { may: 'store', doors: 'all' },
