@@ -31,7 +31,7 @@ const context: Context = {
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => onSignal(name));
 process.on('SIGHUP', onHangup);
-process.on('exit', () => stderr.sayLastWords());
+process.on('exit', () => stderr.writeExitSequence());
 process.on('uncaughtException', crash);
 process.on('unhandledRejection', crash);
 
@@ -46,7 +46,7 @@ function onSignal(name: CancelSignal): void {
 
 /**
  * Where the log goes to a terminal, its end is the end of the run. Else the run continues: nohup asks for that by ignoring
- * SIGHUP, but Node sets every signal back to its default at the start, so only the place of the log still tells. Several
+ * SIGHUP, but Node sets every signal back to its default at the start, so the destination of the log decides. Several
  * may come at once (from the kernel, the shell, systemd beside SIGTERM), so none counts as a second signal.
  */
 function onHangup(): void {

@@ -1,4 +1,4 @@
-// The backup that lies in the repository, restored to raw files; its sums were taken of the disks themselves.
+// The backup in the repository, restored to raw files; its checksums were computed from the true disks.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

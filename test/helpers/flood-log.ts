@@ -1,4 +1,4 @@
-// A program of its own: logs far more than its stderr takes, and says on stdout how much it kept and dropped.
+// A program of its own: logs far more than its stderr takes, and prints on stdout how much it kept and dropped.
 import { writeSync } from 'node:fs';
 import { LogStream } from '../../src/cli/session/output.ts';
 

@@ -1,10 +1,10 @@
-"""Runs a program on a real pseudo-terminal, as a session of its own, and does with it what its standard input says.
+"""Runs a program on a real pseudo-terminal, as a session of its own, under the control of commands on standard input.
 
 terminal.py COLUMNS ROWS NAMES PROGRAM [ARGUMENT...]
 
 NAMES (such as stdin,stderr) are on the terminal; the others are /dev/null and the descriptors 3 (stdout) and 4 (stderr).
-What appears on the terminal goes to standard output. Commands, one a line: `size COLUMNS ROWS`, `pause` and `read` (who
-looks at the terminal), `type HEX`, `hangup`, `signal NUMBER`; each is answered with a byte on descriptor 5 when it is
+What appears on the terminal goes to standard output. Commands, one a line: `size COLUMNS ROWS`, `pause` and `read` (whether
+the terminal's output is taken), `type HEX`, `hangup`, `signal NUMBER`; each is answered with a byte on descriptor 5 when it is
 done. At the end of the commands the program is killed. Ends as the program ends.
 """
 import fcntl

@@ -38,7 +38,7 @@ export interface InTerminal {
   readonly end: Promise<TerminalEnd>;
   // Each resolves when it is done.
   resize(columns: number, rows: number): Promise<void>;
-  /** Nobody takes what the program writes to the terminal; `read` takes it again. */
+  /** The terminal's output is no longer taken; `read` takes it again. */
   pause(): Promise<void>;
   read(): Promise<void>;
   type(text: string): Promise<void>;
@@ -64,7 +64,7 @@ export function startInTerminal(
   });
   t.teardown(() => child.stdin?.end());
   child.stdin?.on('error', () => {});
-  const said = { screen: '', stdout: '', stderr: '' };
+  const output = { screen: '', stdout: '', stderr: '' };
   const waiting = new Set<() => void>();
   for (const [name, stream] of [
     ['screen', child.stdio[1]],
@@ -72,12 +72,12 @@ export function startInTerminal(
     ['stderr', child.stdio[4]],
   ] as const) {
     (stream as Readable).setEncoding('utf8').on('data', (text: string) => {
-      said[name] += text;
+      output[name] += text;
       for (const look of waiting) look();
     });
   }
   const end = once(child, 'close').then(
-    (): TerminalEnd => ({ exitCode: child.exitCode, signal: child.signalCode, ...said }),
+    (): TerminalEnd => ({ exitCode: child.exitCode, signal: child.signalCode, ...output }),
   );
   let done = 0;
   let sent = 0;
@@ -102,7 +102,7 @@ export function startInTerminal(
     hangUp: () => send('hangup'),
     signal: (name) => send(`signal ${constants.signals[name]}`),
     until: async (fits) => {
-      const seen = (): boolean => fits(said.screen);
+      const seen = (): boolean => fits(output.screen);
       let look = (): void => {};
       const appeared = new Promise<void>((resolve) => {
         look = () => {

@@ -6,7 +6,7 @@ export class RecordedStream extends Writable implements TextStream {
   readonly isTTY: boolean;
   readonly columns: number;
   readonly rows = 24;
-  lastWords = '';
+  exitSequence = '';
   text = '';
 
   constructor({ isTTY = false, columns = 80 }: { readonly isTTY?: boolean; readonly columns?: number } = {}) {

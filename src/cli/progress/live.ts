@@ -40,7 +40,7 @@ export function liveProgress({ stderr, now, level, colour }: ProgressOptions): P
   };
   const start = (): void => {
     if (spinner.isSpinning) return;
-    stderr.lastWords = SHOW_CURSOR;
+    stderr.exitSequence = SHOW_CURSOR;
     stderr.write(HIDE_CURSOR);
     spinner.start();
   };
@@ -48,7 +48,7 @@ export function liveProgress({ stderr, now, level, colour }: ProgressOptions): P
     if (!spinner.isSpinning) return;
     spinner.stop();
     stderr.write(SHOW_CURSOR);
-    stderr.lastWords = '';
+    stderr.exitSequence = '';
   };
   const tick = setInterval(() => show(now()), TICK_MS);
   tick.unref();

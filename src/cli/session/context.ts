@@ -11,7 +11,7 @@ export type TextStream = Writable & {
   /** Bytes that were written so far. */
   readonly bytesTaken?: number;
   /** Written when the process exits, however that happens: what leaves a terminal as it was. */
-  lastWords?: string;
+  exitSequence?: string;
   /** What could not be written, of a stream that drops that. */
   readonly lost?: LostLines | undefined;
   /** Resolves when what was written is stored, where the stream is a file. */

@@ -47,7 +47,7 @@ const STATUSES: readonly { readonly status: number; readonly meaning: string; re
 
 const STATUS_OF = new Map(STATUSES.flatMap(({ status, codes }) => codes.map((code) => [code, status] as const)));
 
-/** The exit status of an error; `cancelledBy` tells the signals apart. */
+/** The exit status of an error; `cancelledBy` selects the signal's status. */
 export function exitStatus(code: ErrorCode, cancelledBy?: CancelSignal): number {
   if (code === 'CANCELLED') return signalStatus(cancelledBy ?? 'SIGINT');
   return STATUS_OF.get(code) ?? 1;

@@ -75,7 +75,7 @@ export class ResultStream extends OutputStream {
 
 /** stderr: never fails and holds little; what cannot be written is counted and dropped. */
 export class LogStream extends OutputStream implements TextStream {
-  lastWords = '';
+  exitSequence = '';
   lost: LostLines | undefined;
 
   constructor(fd: 1 | 2, nodeStream: () => NodeStream) {
@@ -125,10 +125,10 @@ export class LogStream extends OutputStream implements TextStream {
     }
   }
 
-  /** Writes `lastWords` at once, where that cannot block: for the very end of the process. */
-  sayLastWords(): void {
+  /** Writes `exitSequence` at once, where that cannot block: for the very end of the process. */
+  writeExitSequence(): void {
     try {
-      if (this.lastWords !== '') this.descriptor.writeNow?.(Buffer.from(this.lastWords));
+      if (this.exitSequence !== '') this.descriptor.writeNow?.(Buffer.from(this.exitSequence));
     } catch {
       // The terminal is gone, and needs nothing.
     }

@@ -1,4 +1,4 @@
-// The live line on real terminals: without a size, resized on the way, stopped, not read. Nothing that draws may block.
+// The live line on real terminals: without a size, resized in the middle, stopped, not read. Nothing that draws may block.
 import { existsSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { type Test, test } from 'tap';
@@ -57,7 +57,7 @@ test('help for a terminal without a size is as wide as for a pipe', async (t) =>
   t.equal(unsized.screen, sized.screen);
 });
 
-test('resized to nothing on the way: the line goes, comes back with a size, and signals are heard', async (t) => {
+test('resized to 0 × 0 in the middle: the line disappears, comes back with a size, and signals are handled', async (t) => {
   if (!requires(t, ...HELD_IN_TERMINAL_TOOLS)) return;
   const held = await heldInTerminal(t);
   const { run, gate } = held;
@@ -83,7 +83,7 @@ test('a terminal that is stopped with Ctrl-S: the restore continues and ends, it
   t.notMatch(await endsWell(t, held), /datadisk \(2 of 2\): restored/, 'it was stopped');
 });
 
-test('a terminal that nobody reads, and another process waits to write to: the restore is not held up', async (t) => {
+test('a terminal that no process reads, while another one waits to write to it: the restore continues', async (t) => {
   if (!requires(t, ...TERMINAL_TOOLS)) return;
   const plan = fixturePlan(t);
   const run = startInTerminal(t, ['restore', plan.path], { on: ['stdin', 'stderr'], through: BESIDE_A_FLOOD });
@@ -91,7 +91,7 @@ test('a terminal that nobody reads, and another process waits to write to: the r
   await endsWell(t, { run, plan });
 });
 
-test('signals are heard on a stopped terminal: the first in order, a second one at once', async (t) => {
+test('signals on a stopped terminal: the first stops gracefully, a second one at once', async (t) => {
   if (!requires(t, ...HELD_IN_TERMINAL_TOOLS)) return;
   const first = await heldInTerminal(t);
   await first.run.type(CTRL_S);

@@ -1,4 +1,4 @@
-// The terminal is gone: a restore whose log went to it ends in order, one whose log goes elsewhere continues.
+// A terminal that hangs up: a restore whose log goes to it stops gracefully, one whose log goes elsewhere continues.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -12,7 +12,7 @@ import { startInTerminal, TERMINAL_TOOLS } from '../../helpers/terminal.ts';
 
 const BOTH = { rootdisk: 'restored', datadisk: 'restored' };
 
-test('the log goes to the terminal that is gone: CANCELLED, exit 129, and it can be resumed', async (t) => {
+test('the log goes to the terminal that hung up: CANCELLED, exit 129, and it can be resumed', async (t) => {
   if (!requires(t, ...HELD_IN_TERMINAL_TOOLS)) return;
   for (const on of [['stdin', 'stderr'], ['stderr']] as const) {
     const { run, plan } = await heldInTerminal(t, { on, args: ['--output', 'json'] });
@@ -29,7 +29,7 @@ test('the log goes to the terminal that is gone: CANCELLED, exit 129, and it can
   }
 });
 
-test('the claim block on a device is wiped then, too', async (t) => {
+test('the claim block on a device is wiped after a hang-up', async (t) => {
   if (!requires(t, ...HELD_IN_TERMINAL_TOOLS, 'root', 'losetup')) return;
   const device = loopDevice(t, { size: 32 * MiB });
   const { run } = await heldInTerminal(t, { plan: fixturePlan(t, ['datadisk'], { datadisk: device.path }) });
@@ -39,7 +39,7 @@ test('the claim block on a device is wiped then, too', async (t) => {
   t.equal(headOf(device), 'blank');
 });
 
-test('the kernel, a shell and systemd send several at once: it still ends in order', async (t) => {
+test('the kernel, a shell and systemd send several signals at once: the run still stops gracefully', async (t) => {
   if (!requires(t, ...HELD_IN_TERMINAL_TOOLS)) return;
   for (const names of [
     ['SIGHUP', 'SIGHUP', 'SIGHUP'],
@@ -96,7 +96,7 @@ test('setsid, disown: no signal comes, the log is lost, and the restore continue
   t.strictSame(plan.targets(), BOTH);
 });
 
-test('stdout is the terminal that is gone, the log is not: complete, and exit 9', async (t) => {
+test('stdout is the terminal that hung up, the log goes to a pipe: complete, and exit 9', async (t) => {
   if (!requires(t, ...HELD_IN_TERMINAL_TOOLS)) return;
   const { run, plan, gate } = await heldInTerminal(t, { on: ['stdin', 'stdout'] });
   await run.hangUp();
@@ -107,7 +107,7 @@ test('stdout is the terminal that is gone, the log is not: complete, and exit 9'
   t.strictSame(plan.targets(), BOTH);
 });
 
-test('serve on a terminal that is gone has done its job: exit 0, the socket removed', async (t) => {
+test('serve on a terminal that hung up: exit 0, the socket removed', async (t) => {
   if (!requires(t, ...TERMINAL_TOOLS, 'qemu-nbd')) return;
   const plan = fixturePlan(t, ['rootdisk']);
   const socket = join(plan.folder, 'disk.sock');

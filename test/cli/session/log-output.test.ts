@@ -1,4 +1,4 @@
-// stderr that is full, closed, or not read: a log that cannot be written ends nothing, and changes no exit status.
+// stderr that is full, closed, or not read: a log that cannot be written stops no run and changes no exit status.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const BOTH = { rootdisk: 'restored', datadisk: 'restored' };
 /** stderr is a pipe that is full and that no process will ever read; it stays open. */
 const FULL_PIPE = 'mkfifo "$PIPE"; exec 9<>"$PIPE"; head -c 65536 /dev/zero >"$PIPE"; ';
 
-test('stderr full, closed, without a reader, or full and not read: the restore is as good as ever', async (t) => {
+test('stderr full, closed, without a reader, or full and not read: the restore and its result are complete', async (t) => {
   if (!requires(t, 'mkfifo')) return;
   for (const script of [
     '"$@" 2>/dev/full',
@@ -42,9 +42,9 @@ test('the exit status of a failure stands without a log', async (t) => {
   t.equal((await inShell('"$@" >/dev/full 2>/dev/full', ['--version'])).status, 9);
 });
 
-test('a log on a disk that was full for a while says at the end how many lines it lost', async (t) => {
+test('a log on a disk that was full for a while reports at the end how many lines were lost', async (t) => {
   if (!requires(t, 'root', 'mount', 'umount', 'mkfifo')) return;
-  for (const [format, said] of [
+  for (const [format, warning] of [
     ['text', /\nwarning: \d+ lines of this log could not be written: ENOSPC: .*\n$/],
     ['json', /"level":"warn","event":"warning","message":"\d+ lines of this log could not be written: ENOSPC: .*"}\n$/],
   ] as const) {
@@ -65,11 +65,11 @@ test('a log on a disk that was full for a while says at the end how many lines i
     gate.open();
     t.equal((await end).status, 0);
     t.strictSame(plan.targets(), BOTH);
-    t.match(readFileSync(log, 'utf8'), said);
+    t.match(readFileSync(log, 'utf8'), warning);
   }
 });
 
-test('a log that is not read takes up a bounded amount of memory, and the end does not wait for it', async (t) => {
+test('a log that is not read takes up a bounded amount of memory, and the exit does not wait for it', async (t) => {
   if (!requires(t, 'mkfifo')) return;
   const program = fileURLToPath(new URL('../../helpers/flood-log.ts', import.meta.url));
   const flood = ['env', '-u', 'NODE_OPTIONS', process.execPath, program, '3000', '200'];
