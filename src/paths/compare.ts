@@ -34,9 +34,8 @@ export function sharesDevice(a: Place, b: Place): boolean {
   return [...a.storage.shown].some((file) => b.storage.shown.has(file));
 }
 
-/** Whether `place`, a block device or a file behind a loop device, holds the file system that `other` is in. */
+/** Whether `place` holds the bytes of `other`: as the device of its file system, or as the file behind a loop device. */
 export function holds(place: Place, other: Place): boolean {
-  if (other.block !== undefined) return false;
-  if (place.block !== undefined) return other.storage.devices.has(place.block);
+  if (place.block !== undefined) return other.block === undefined && other.storage.devices.has(place.block);
   return place.id !== undefined && other.storage.files.has(place.id);
 }

@@ -18,14 +18,6 @@ export class Paths {
     for (const path of paths) this.#written.set(`${path.kind}\0${path.pvc ?? ''}\0${path.path}`, path);
   }
 
-  /** A list of its own, that knows the same by now. */
-  copy(): Paths {
-    const copy = new Paths();
-    copy.reads(...this.#read.values());
-    copy.writes(...this.#written.values());
-    return copy;
-  }
-
   /**
    * Every conflict among the paths known by now: TARGET_BUSY for a target that holds what is read or written, PLAN_INVALID
    * for any other target, SCRATCH_UNUSABLE for a work directory, USAGE for the rest. `kind` gives those of one kind alone.

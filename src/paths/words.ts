@@ -29,7 +29,7 @@ const MESSAGES: Readonly<Record<Relation['kind'], (ours: string, theirs: string,
   device: (ours, theirs) => `${ours} and ${theirs} are the same device, or share a part of it`,
   inside: (ours, theirs) => `${ours} is inside ${theirs}`,
   contains: (ours, theirs) => `${ours} contains ${theirs}`,
-  holds: (ours, theirs) => `${ours} holds the file system of ${theirs}`,
+  holds: (ours, theirs) => `${ours} holds the data of ${theirs}`,
   stored: (ours, theirs, file) => `${ours} is stored in the file ${file}, which is part of ${theirs}`,
 };
 

@@ -23,6 +23,7 @@ import { describeKept, needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Checked, type CheckedDisk, type CheckRun, checkAll } from './preflight.ts';
+import { addTargets } from './preflight-paths.ts';
 
 /** As `restore`, up to the first step that would write anything: every PVC is `planned`, or `failed` with its problems. */
 export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
@@ -38,6 +39,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
 
 async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<DryRunResult['dryRun']> {
   const { plan, pvcs, signal, strategy, progress } = options;
+  addTargets(options);
   const root = await chooseRoot(options);
   progress.report({ type: 'phase-started', phase: 'preflight' });
   return await withSource({ ...options, source: plan.source }, async (source) => {

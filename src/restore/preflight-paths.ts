@@ -22,33 +22,36 @@ export interface CheckPathsOptions {
   readonly root: string;
 }
 
-/** Every conflict among targets, work directory, and what the caller knows to be read or written besides. */
+/**
+ * Every conflict among targets, work directory, and what the caller knows to be read or written besides; but for those that
+ * opening the targets has found by itself.
+ */
 export async function checkPaths(options: PathOptions, { opened, root }: CheckPathsOptions): Promise<Problem[]> {
   const { paths, plan } = options;
   addSource(options);
   addWorkDirectory(options, root);
-  for (const { disk, target, problem } of opened) {
+  for (const { disk, target } of opened) {
     paths.reads(...disk.layers.flatMap(({ object }) => pathOfObject(plan.source, object)));
-    // One that has another PVC's target is a problem already.
-    if (target === undefined && problem?.some(({ code }) => code === 'PLAN_INVALID')) continue;
-    paths.writes({
-      kind: 'target',
-      pvc: disk.name,
-      path: disk.target,
-      label: `target ${disk.target} of PVC ${disk.name}`,
-      places: target?.written ?? [disk.target],
-    });
+    addTarget(options, disk, target);
   }
-  return await paths.problems();
+  // A device that is mounted, or another PVC's: there is no more to say of it.
+  const known = opened.flatMap(({ disk, problem = [] }) => problem.map(({ code }) => `${code} ${disk.name}`));
+  return (await paths.problems()).filter(({ pvc, code }) => !known.includes(`${code} ${pvc}`));
 }
 
-/** As `checkPaths`, before any target is opened; adds nothing to what the caller knows. */
-export async function checkPathsBefore(
-  options: PathOptions,
-  { disks, root }: { readonly disks: readonly Disk[]; readonly root: string },
-): Promise<Problem[]> {
-  const opened = disks.map((disk) => ({ disk }));
-  return await checkPaths({ ...options, paths: options.paths.copy() }, { opened, root });
+/** The targets of the plan, before anything else is known, so that nothing that fails is reported onto one of them. */
+export function addTargets(options: RestoreOptions): void {
+  const { plan, pvcs } = options;
+  for (const pvc of plan.pvcs) if (pvcs?.includes(pvc.name) ?? true) addTarget(options, pvc);
+}
+
+function addTarget(
+  { paths }: PathOptions,
+  { name, target: path }: Pick<Disk, 'name' | 'target'>,
+  opened?: Target | undefined,
+): void {
+  const label = `target ${path} of PVC ${name}`;
+  paths.writes({ kind: 'target', pvc: name, path, label, ...(opened === undefined ? {} : { places: opened.written }) });
 }
 
 /** The chains that are written out are of one backup, whether this run restores all of them or not. */

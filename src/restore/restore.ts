@@ -18,7 +18,7 @@ import type { Target } from '../target/target.ts';
 import type { RestoreOptions, Run } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Checked, type CheckOptions, checkAll } from './preflight.ts';
-import { checkPathsBefore } from './preflight-paths.ts';
+import { addTargets, checkPaths } from './preflight-paths.ts';
 import { restorePvc } from './restore-pvc.ts';
 
 /**
@@ -42,6 +42,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
 async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<void> {
   const { plan, signal, progress } = options;
   if (options.strategy === 'stream') keepYoungGenerationSmall();
+  addTargets(options);
   const id = planId(plan);
   const root = await chooseRoot(options);
   const runId = randomUUID();
@@ -54,8 +55,11 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
     const { disks, problems } = await resolveDisks(plan, store, { pvcs: options.pvcs, targetsUsed: true, signal });
     outcomes.resolved(disks);
     // Before the work directory, too: opening it may empty it, and it must not be made inside the source.
-    const conflicts = await checkPathsBefore(options, { disks, root });
-    if (conflicts.length > 0) return await checkWithoutFolder(options, store, { disks, problems, root, conflicts });
+    const conflicts = await checkPaths(options, { opened: disks.map((disk) => ({ disk })), root });
+    if (conflicts.length > 0) {
+      const scratch = options.strategy === 'stream' ? undefined : root;
+      return await checkWithoutFolder(options, store, { disks, problems, scratch, root, conflicts });
+    }
     const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh }).catch(async (error: unknown) => {
       // Busy is an answer by itself; any other problem of scratch is one of many that the check may find.
       if (!(error instanceof DatamoverError) || error.code === 'SCRATCH_BUSY') throw error;
@@ -75,8 +79,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   });
 }
 
-interface FolderlessCheck extends Pick<CheckOptions, 'disks' | 'problems' | 'root'> {
-  readonly scratch?: string | undefined;
+interface FolderlessCheck extends Pick<CheckOptions, 'disks' | 'problems' | 'scratch' | 'root'> {
   /** Why there is no folder, if the check finds that by itself. */
   readonly conflicts?: readonly Problem[];
 }

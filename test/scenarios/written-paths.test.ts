@@ -271,6 +271,16 @@ test('targets that are one file, or lie in the work directory, and what a work d
     await refusesPlan(t, made, { plan, code: 'SCRATCH_UNUSABLE', says: [made.bucket], args, env });
     const verified = await runCli(['verify', plan, '--data', '--output', 'json', '--scratch', made.bucket]);
     t.match(JSON.parse(verified.stdout).error, { code: 'SCRATCH_UNUSABLE', message: /is inside source directory/ });
+    const before = await sumsOf(made.bucket);
+    const layer = layerOf(made, 'rootdisk');
+    const edit = (document: PlanDocument): void => void delete document.scratch;
+    const noScratch = await planFor(made, BACKUP, { rootdisk: at('new.raw') }, { edit });
+    const reported = await runCli(['verify', noScratch, '--data', '--output', 'json', '--report', layer], { env });
+    t.strictSame(
+      JSON.parse(reported.stdout).problems.map(({ code }: { code: string }) => code),
+      ['SCRATCH_UNUSABLE', 'USAGE'],
+    );
+    t.strictSame(await sumsOf(made.bucket), before);
   });
   await t.test('all of it in one list', async (t) => {
     const targets = { rootdisk: layerOf(made, 'rootdisk'), datadisk: layerOf(made, 'datadisk') };
@@ -319,6 +329,21 @@ test('--report on what is read or written', async (t) => {
     for (const report of [fresh, `${fresh}.${id}.partial`]) {
       await refusesPlan(t, made, { plan, code: 'USAGE', says: [report], args: ['--report', report] });
       t.notOk(existsSync(report));
+    }
+  });
+  await t.test('a target, when the run fails before anything is compared', async (t) => {
+    const fresh = at('not-yet.raw');
+    const plan = await planFor(
+      made,
+      BACKUP,
+      { rootdisk: fresh },
+      { edit: (document) => Object.assign(document.source, { directory: at('missing') }) },
+    );
+    for (const args of [[], ['--dry-run']]) {
+      const run = await runCli(['restore', plan, '--report', fresh, ...args], { cwd: made.folder });
+      t.match(run.stderr, /^error OBJECT_MISSING/m);
+      t.match(run.stderr, /the report was not written to .*: report .* and target .* are the same file/);
+      t.notOk(existsSync(fresh));
     }
   });
   await t.test('the plan, also one that is invalid', async (t) => {
