@@ -1,4 +1,4 @@
-// Time during which a process did not run is nobody's silence: a real process is stopped in the middle of its waits.
+// Time during which a process did not run counts towards no time limit: a real process is stopped in the middle of its waits.
 import { type Test, test } from 'tap';
 import { AwakeTimer, asleepMs, awakeNow } from '../src/awake.ts';
 import { startPeer } from './helpers/peer.ts';
@@ -10,11 +10,12 @@ import { STOP_MS, startWaiting, stopFor } from './helpers/stopped.ts';
 /** A time limit that is over long before the stop is. */
 const LIMIT_MS = 1_000;
 
-test('a process that runs sleeps for no time', async (t) => {
-  const before = awakeNow();
+test('time is awake or asleep', async (t) => {
+  const [real, awake, asleep] = [performance.now(), awakeNow(), asleepMs()];
   await new Promise<void>((resolve) => new AwakeTimer(50, resolve));
-  t.ok(awakeNow() - before >= 49);
-  t.equal(asleepMs(), 0);
+  t.ok(awakeNow() - awake >= 49);
+  // On a machine that is busy enough some of it may be a gap.
+  t.ok(performance.now() - real - (awakeNow() - awake) - (asleepMs() - asleep) < 1_000);
 });
 
 test('a timer that is cleared', async (t) => {

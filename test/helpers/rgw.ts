@@ -37,7 +37,7 @@ export interface Rgw extends RgwConnection {
   readonly env: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string };
   /** Makes a bucket, of a new name when none is given; emptied and removed when the test ends. */
   createBucket(name?: string): Promise<string>;
-  /** Lets everybody read and list a bucket, without a signature. */
+  /** Makes a bucket readable and listable without a signature. */
   openToAll(bucket: string): Promise<void>;
   /** Stores one object. */
   put(bucket: string, key: string, body: string | Uint8Array): Promise<void>;

@@ -1,4 +1,4 @@
-// The program itself is stopped in the middle of a restore, as by SIGSTOP or a frozen container: its absence is no silence of the source.
+// The program itself is stopped in the middle of a restore, as by SIGSTOP or a frozen container: the source was not silent meanwhile.
 import { join } from 'node:path';
 import { test } from 'tap';
 import { MiB } from '../../src/units.ts';

@@ -57,7 +57,7 @@ export async function withRetries<T>(
       failures = 0;
     }
     failures += 1;
-    // Nobody was waited for while this process did not run, and the gap itself may have cost the connection.
+    // This process did not wait while it did not run, and the gap itself may have cost the connection.
     if (asleep !== asleepMs()) quietSince = awakeNow();
     asleep = asleepMs();
     const patience = patienceOf(policy, source);

@@ -1,4 +1,4 @@
-// A whole small object: one plain GET, started over when it fails, so that no two versions are ever mixed.
+// A complete small object: one plain GET, started over when it fails, so that no two versions are ever mixed.
 
 import { tooLarge } from '../limits.ts';
 import type { Attempt } from '../retry/attempt.ts';

@@ -36,8 +36,9 @@ export class IfMatch {
   }
 
   /**
-   * Sends a request with If-Match and, when that is refused and never was taken, without it: a proxy that weakens tags answers 412
-   * to each of them, other servers do not know the header. Either way the answer's own pin is compared with the object's.
+   * Sends a request with If-Match and, when that is refused, without it: a proxy that weakens tags answers 412 to each of them, other
+   * servers do not know the header. Either way the answer's own pin is compared with the object's. A refusal is final only for a
+   * strong tag, and only where the store has taken the header before.
    */
   async send(pin: Pin, request: (ifMatch: string | undefined) => Promise<void>): Promise<void> {
     const header = this.headerFor(pin);
@@ -45,7 +46,7 @@ export class IfMatch {
       await request(header);
     } catch (error) {
       if (!(error instanceof ConditionRefused)) throw error;
-      if (this.#state === 'taken') throw error.otherwise;
+      if (this.#state === 'taken' && pin.strong) throw error.otherwise;
       await request(undefined);
       // It was the condition that was refused.
       this.#state = 'refused';

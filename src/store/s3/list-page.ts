@@ -22,7 +22,7 @@ export interface ListPage {
 type Output = Pick<ListObjectsCommandOutput, 'NextMarker'> & Omit<ListObjectsV2CommandOutput, '$metadata'>;
 
 /**
- * Throws a `TransientError` for what is no listing of the keys under `prefix`: the SDK reads a web page with status 200 as an empty one.
+ * Throws a `TransientError` for anything but a listing of keys under `prefix`: the SDK reads a web page with status 200 as an empty one.
  */
 export function toPage(output: Output, prefix: string): ListPage {
   if (output.Name === undefined && output.KeyCount === undefined && output.IsTruncated === undefined) {
@@ -67,7 +67,7 @@ export function nextPosition(page: ListPage, from: ListPosition, seen: ReadonlyS
 }
 
 /**
- * What lies right under `prefix`, which is below `before`. Keys that no method of a store would take (a folder's marker, `a//b`) are
+ * Returns the entries right under `prefix`, which is below `before`. Keys that no method of a store would take (a folder's marker, `a//b`) are
  * left out; where the server did not group keys by their next '/', that is done here.
  */
 export function* entriesOf(page: ListPage, before: string, prefix: string): Generator<ListEntry> {

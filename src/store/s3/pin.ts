@@ -1,4 +1,4 @@
-// Which version of an object an answer is about, as far as the server tells versions apart. Pure.
+// Which version of an object an answer is about, as far as the server distinguishes versions. Pure.
 //
 // A strong ETag decides alone (RFC 9110, 8.8.3.2). Where a proxy weakens tags or takes their quotes away, where a server sends tags in
 // a form of its own or none at all, the tag's value, Last-Modified and the version id together stand in for it.
@@ -20,7 +20,7 @@ export interface PinSource {
   readonly versionId?: string | undefined;
 }
 
-/** The pin of an answer; undefined when it tells nothing that a version could be known by. */
+/** The pin of an answer; undefined when nothing in it identifies a version. */
 export function pinOf({ etag, lastModified, versionId }: PinSource): Pin | undefined {
   const [, tag = ''] = /^(?:W\/)?"?(.*?)"?$/is.exec(etag?.trim() ?? '') ?? [];
   const modified = lastModified === undefined ? Number.NaN : Math.floor(new Date(lastModified).getTime() / 1000);
@@ -57,7 +57,7 @@ const weakSchema = z.object({
   version: z.string().optional(),
 });
 
-/** The inverse of `formatPin`; a text that is none is taken for a tag. */
+/** The inverse of `formatPin`; any other text counts as a tag. */
 export function parsePin(text: string): Pin {
   if (!text.startsWith('{')) return pinOf({ etag: text }) ?? { strong: false };
   return { strong: false, ...weakSchema.parse(JSON.parse(text)) };

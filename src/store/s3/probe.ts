@@ -11,13 +11,13 @@ export interface Probed {
   readonly pin: Pin;
 }
 
-/** A `TransientError` for an answer that tells no size or no version; other failures as `S3Session.get`. */
+/** Throws a `TransientError` for an answer without a size or a version, otherwise as `S3Session.get`. */
 export async function probeObject(session: S3Session, key: string, attempt: Attempt): Promise<Probed> {
   const first = await firstByte(session, key, attempt);
   return first ?? { size: 0, pin: await emptyObject(session, key, attempt) };
 }
 
-/** Undefined where the server answers 416: no byte lies in an empty object's range. */
+/** Undefined where the server answers 416: no range of an empty object holds a byte. */
 async function firstByte(session: S3Session, key: string, attempt: Attempt): Promise<Probed | undefined> {
   let probed: Probed | undefined;
   let answered = 0;

@@ -149,7 +149,7 @@ export class S3Session {
   }
 
   /**
-   * One page of what lies right under `prefix`, a key with its '/' or ''. Of ListObjects where the server does not know ListObjectsV2,
+   * One page of the entries right under `prefix`, a key with its '/' or ''. Of ListObjects where the server does not know ListObjectsV2,
    * or where the page before named no token.
    */
   async list(

@@ -112,6 +112,31 @@ test('If-Match is asked for once where it is refused, and always where it is tak
   }
 });
 
+test('If-Match that a store takes at first, and refuses for weak ETags later on', async (t) => {
+  if (!requires(t, ...RGW_TOOLS)) return;
+  let conditional = 0;
+  const { store, put, retries } = await storeIn(
+    t,
+    joined(PINNED_DIALECTS['weak ETags'] ?? {}, {
+      refuse: ({ headers }) => {
+        if (headers['if-match'] !== undefined) conditional += 1;
+        return conditional > 3 && headers['if-match'] !== undefined
+          ? { status: 412, code: 'PreconditionFailed' }
+          : undefined;
+      },
+    }),
+  );
+  const bytes = patternedBytes(1000);
+  await put('object', bytes);
+  const { etag, size } = await store.head('object', { signal });
+  for (let offset = 0; offset < 10; offset += 1) {
+    const got = await readAll(store, 'object', { offset, length: 10, etag, size, signal });
+    t.ok(got.equals(bytes.subarray(offset, offset + 10)));
+  }
+  t.equal(conditional, 4, 'one of an edge of a network of caches, say');
+  t.strictSame(retries, []);
+});
+
 const REFUSED: Readonly<Record<string, readonly [Dialect, RegExp, ErrorCode?]>> = {
   'an ETag in HEAD alone': [
     {
