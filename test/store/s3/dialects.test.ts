@@ -133,7 +133,7 @@ test('If-Match that a store takes at first, and refuses for weak ETags later on'
     const got = await readAll(store, 'object', { offset, length: 10, etag, size, signal });
     t.ok(got.equals(bytes.subarray(offset, offset + 10)));
   }
-  t.equal(conditional, 4, 'one of an edge of a network of caches, say');
+  t.equal(conditional, 4, 'then without it');
   t.strictSame(retries, []);
 });
 
