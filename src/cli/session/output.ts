@@ -1,5 +1,4 @@
 // stdout and stderr as the program writes to them: a result completely or not at all, a log as far as it is read.
-import { clearLine, cursorTo, type Direction, moveCursor } from 'node:readline';
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isatty, type WriteStream } from 'node:tty';
@@ -13,6 +12,9 @@ const RETRY_MS = { first: 1, longest: 50 };
 const MAX_PENDING = 256 * 1024;
 /** Few frames of a live view shall wait for a terminal that was stopped. */
 const LOG_HIGH_WATER_MARK = 4 * 1024;
+
+/** Control sequence introducer (ECMA-48). */
+const CSI = '\u001B[';
 
 type NodeStream = Writable & Partial<Pick<WriteStream, 'columns' | 'rows'>>;
 type Done = (error?: Error | null) => void;
@@ -99,17 +101,19 @@ export class LogStream extends OutputStream implements TextStream {
       .finally(() => done());
   }
 
-  // What a terminal's stream has besides (node:tty), for whoever draws.
+  // What a terminal's stream has besides (node:tty), for whoever draws. node:readline has these too, and takes 6 ms to load.
   cursorTo(x: number, y?: number): boolean {
-    return cursorTo(this, x, y);
+    return this.write(y === undefined ? `${CSI}${x + 1}G` : `${CSI}${y + 1};${x + 1}H`);
   }
 
   moveCursor(dx: number, dy: number): boolean {
-    return moveCursor(this, dx, dy);
+    const across = dx === 0 ? '' : `${CSI}${Math.abs(dx)}${dx > 0 ? 'C' : 'D'}`;
+    const along = dy === 0 ? '' : `${CSI}${Math.abs(dy)}${dy > 0 ? 'B' : 'A'}`;
+    return this.write(across + along);
   }
 
-  clearLine(direction: Direction): boolean {
-    return clearLine(this, direction);
+  clearLine(direction: -1 | 0 | 1): boolean {
+    return this.write(`${CSI}${{ '-1': 1, 0: 2, 1: 0 }[direction]}K`);
   }
 
   /** Resolves when all is written, or the other end has taken nothing for `patienceMs`. */
