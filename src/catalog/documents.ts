@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import { parseQuantity } from '../units.ts';
+import { isEmptyEntry } from './empty-entries.ts';
 
 const name = z.string().superRefine((value, context) => {
   const why = whyNoName(value);
@@ -14,6 +15,8 @@ const optionalText = z
   .string()
   .nullish()
   .transform((value) => value || undefined);
+
+const NO_CHECKPOINTS = 'not a list of checkpoints';
 
 const timestamp = optionalText.transform((value) => (isTime(value) ? value : undefined));
 
@@ -51,7 +54,7 @@ export const checkpointDocument = z.object({
   files: listOf(file),
   pvcs: listOf(z.string()),
   pvcSizes: listOf(quantity),
-  referencedBy: listOf(z.string()),
+  referencedBy: listWithoutEmpty(z.string().min(1)),
 });
 
 /** Checkpoints one by one afterwards: what is wrong with one is no harm to those that do not build on it. */
@@ -63,13 +66,19 @@ export const vmIndexDocument = z.object({
 
 export const backupDocument = z.object({
   timestamp,
-  vms: listOf(z.object({ name, namespace: name, checkpointId: optionalText, manifestPath: optionalText })),
+  vms: listWithoutEmpty(z.object({ name, namespace: name, checkpointId: optionalText, manifestPath: optionalText })),
 });
+
+/** Early uploaders wrote objects. An empty entry left out of a chain is harmless: the index's parents prove the chain. */
+const checkpointId = z.union([name, z.object({ id: name }).transform(({ id }) => id)]);
 
 export const manifestDocument = z.object({
   namespace: z.string(),
   name: z.string(),
-  checkpointChain: z.tuple([name], name, { error: 'is no list of checkpoints' }),
+  checkpointChain: z
+    .array(orEmpty(checkpointId), { error: NO_CHECKPOINTS })
+    .transform((ids) => ids.filter((id) => id !== undefined))
+    .refine((ids) => ids.length > 0, NO_CHECKPOINTS),
   timestamp,
 });
 
@@ -108,6 +117,22 @@ function listOf<Item extends z.ZodType>(item: Item) {
     .array(item)
     .nullish()
     .transform((value) => value ?? []);
+}
+
+/** As `listOf`, without empty entries. */
+function listWithoutEmpty<Item extends z.ZodType>(item: Item) {
+  return listOf(orEmpty(item)).transform((values) => values.filter((value) => value !== undefined));
+}
+
+/** Undefined for an empty entry, also where `item` itself does not take one. */
+function orEmpty<Item extends z.ZodType>(item: Item) {
+  return z.union([
+    item,
+    z
+      .unknown()
+      .refine(isEmptyEntry)
+      .transform(() => undefined),
+  ]);
 }
 
 function isTime(value: string | undefined): boolean {

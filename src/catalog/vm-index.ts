@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { checkpointDocument, parseDocument, sayIssues, vmIndexDocument } from './documents.ts';
+import { isEmptyEntry } from './empty-entries.ts';
 import { layerKey, type VmRef, vmIndexKey, vmText } from './keys.ts';
 
 export interface CatalogFile {
@@ -61,7 +62,9 @@ export function parseVmIndex(data: unknown, vm: VmRef): VmIndex {
       hint: `the index of ${vmText(vm)} was replaced; compare it with another copy of the bucket`,
     });
   }
-  const entries = document.checkpoints.map((entry, index) => parseEntry(entry, `checkpoints[${index}]`, vm));
+  const entries = document.checkpoints.flatMap((entry, index) =>
+    isEmptyEntry(entry) ? [] : [parseEntry(entry, `checkpoints[${index}]`, vm)],
+  );
   const byId = Map.groupBy(
     entries.filter((entry) => entry.id !== undefined),
     ({ id = '' }) => id,
@@ -114,6 +117,9 @@ function stemOf(filename: string): string {
 
 /** What an entry that is wrong elsewhere still says. */
 const readable = z
-  .object({ id: z.string().optional().catch(undefined), referencedBy: z.array(z.string()).catch([]) })
-  .transform(({ id, referencedBy }) => ({ id, referencedBy }))
+  .object({ id: z.string().optional().catch(undefined), referencedBy: z.array(z.unknown()).catch([]) })
+  .transform(({ id, referencedBy }) => ({
+    id,
+    referencedBy: referencedBy.filter((backup): backup is string => typeof backup === 'string' && backup !== ''),
+  }))
   .catch({ id: undefined, referencedBy: [] });

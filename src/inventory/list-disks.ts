@@ -1,4 +1,4 @@
-// The disks of a VM: which of its checkpoints can be restored, and what breaks the others.
+// Evaluates the disks of a VM: which of its checkpoints can be restored, and what breaks the others.
 import { type CheckpointState, diskStates, disksOf, type Flaw, lossOf, neededBy, sayLoss } from '../catalog/health.ts';
 import { vmText } from '../catalog/keys.ts';
 import { type CatalogFile, type Checkpoint, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
@@ -22,31 +22,31 @@ export interface CheckpointListing {
   readonly problem?: string;
 }
 
-/** Why a layer cannot be used, by what the listing says of it. */
+/** Why a layer cannot be used, judging by its size in the listing. */
 export function flawBySizes(sizes: ReadonlyMap<string, number>): (file: CatalogFile) => Flaw | undefined {
   return ({ object, size }) => {
     const listed = sizes.get(object);
-    if (listed === undefined) return { code: 'OBJECT_MISSING', problem: `its layer ${object} is missing` };
+    if (listed === undefined) return { code: 'OBJECT_MISSING', problem: `layer ${object} not found` };
     if (size === undefined || size === listed) return undefined;
-    return { code: 'SIZE_MISMATCH', problem: `its layer ${object} is ${listed} bytes, declared are ${size}` };
+    return { code: 'SIZE_MISMATCH', problem: `layer ${object}: size mismatch: expected ${size} bytes, got ${listed}` };
   };
 }
 
-export interface JudgedDisks {
+export interface EvaluatedDisks {
   readonly disks: readonly DiskListing[];
   readonly problems: readonly Problem[];
 }
 
-export interface JudgeOptions {
-  /** Bytes of every layer that is there, by key. */
+export interface EvaluateOptions {
+  /** Bytes of every layer that exists, by key. */
   readonly sizes: ReadonlyMap<string, number>;
   /** By backup. */
   readonly tips: ReadonlyMap<string, string>;
-  /** Just the checkpoints that it needs. */
+  /** Only the checkpoints that it needs. */
   readonly backup: string | undefined;
 }
 
-export function judgeDisks(index: VmIndex, { sizes, tips, backup }: JudgeOptions): JudgedDisks {
+export function evaluateDisks(index: VmIndex, { sizes, tips, backup }: EvaluateOptions): EvaluatedDisks {
   const needed = backup === undefined ? undefined : neededBy(index, tips.get(backup));
   const problems: Problem[] = [];
   const roots = new Set<string>();
@@ -72,7 +72,7 @@ export function judgeDisks(index: VmIndex, { sizes, tips, backup }: JudgeOptions
     problems.push({
       code: 'METADATA_INVALID',
       message: `${index.key}: ${flaw}`,
-      hint: 'no other checkpoint builds on it',
+      hint: 'no other checkpoint depends on it',
     });
   }
   return { disks, problems };
@@ -80,7 +80,7 @@ export function judgeDisks(index: VmIndex, { sizes, tips, backup }: JudgeOptions
 
 type Broken = Extract<CheckpointState, { readonly state: 'broken' }>;
 
-/** By checkpoint at fault: the state of those that it breaks. */
+/** By the checkpoint that is the cause: the state of those that it breaks. */
 function rootsOf(states: ReadonlyMap<string, CheckpointState>, shown: ReadonlySet<string>): Map<string, Broken> {
   const roots = new Map<string, Broken>();
   for (const [id, state] of states) {
@@ -104,11 +104,11 @@ function toListing(
       ...(parent === undefined ? {} : { parent }),
       timestamp: timestamp ?? null,
       size: sizes.get(file.object) ?? file.size ?? null,
-      ...(state?.state === 'broken' ? { state: 'broken', problem: sayState(id, state) } : { state: 'restorable' }),
+      ...(state?.state === 'broken' ? { state: 'broken', problem: stateMessage(id, state) } : { state: 'restorable' }),
     },
   ];
 }
 
-function sayState(id: string, { root, problem }: Broken): string {
-  return id === root ? problem : `it builds on ${root}: ${problem}`;
+function stateMessage(id: string, { root, problem }: Broken): string {
+  return id === root ? problem : `depends on ${root}: ${problem}`;
 }

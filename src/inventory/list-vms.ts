@@ -1,27 +1,30 @@
-// The VMs of a bucket: their indexes, their disks, and what the backups say of them that the indexes do not bear out.
+// Reads the VMs of a bucket: their indexes, their disks, and references of backups to checkpoints that the indexes lack.
+import { hasEmptyEntries } from '../catalog/empty-entries.ts';
 import { mergeTips } from '../catalog/health.ts';
-import { CHECKPOINTS, checkpointPrefix, type VmRef, vmIndexKey, vmText } from '../catalog/keys.ts';
+import { CHECKPOINTS, checkpointPrefix, type VmRef, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
-import { soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
+import { parseVmIndex, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { type DiskListing, judgeDisks } from './list-disks.ts';
-import { loadVmIndex } from './vm-backup.ts';
+import { findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
+import type { Ignored } from './ignored.ts';
+import { type DiskListing, evaluateDisks } from './list-disks.ts';
+import { indexNotFound, vmNotFound } from './not-found.ts';
+import { readDocument } from './read-document.ts';
 
 export interface VmListing extends VmRef {
   readonly disks: readonly DiskListing[];
 }
 
-/** What is kept of a VM once its index, which may be large, was judged. */
+/** What is kept of a VM after its index, which may be large, was evaluated. */
 export interface ReadVm {
   readonly vm: VmRef;
   /** By backup: the tip. */
   readonly tips: ReadonlyMap<string, Tip>;
   /** By backup that cannot be restored by the VM's index: why. */
   readonly flaws: ReadonlyMap<string, string>;
-  /** Undefined for a VM that is not wanted. */
+  /** Undefined for a VM that the filter excludes. */
   readonly listing: VmListing | undefined;
 }
 
@@ -30,61 +33,113 @@ export interface Tip {
   readonly timestamp: string | undefined;
 }
 
-export interface ToldVm {
+export interface ReferencedVm {
   readonly vm: VmRef;
-  /** By backup; null where its documents do not tell. */
+  /** By backup; null where its documents do not name the checkpoint. */
   readonly tips: ReadonlyMap<string, string | null>;
 }
 
 export interface ReadVmsOptions {
-  /** Just this one, which must be there. */
+  /** Only this one, which must exist. */
   readonly vm: VmRef | undefined;
-  /** Just its VMs, and the checkpoints that it needs. */
+  /** Only its VMs, and the checkpoints that it needs. */
   readonly backup: string | undefined;
-  /** What the documents of the backups say of the VMs, by the VM. */
-  readonly told: ReadonlyMap<string, ToldVm>;
+  /** The VMs that the documents of the backups name, by the VM. */
+  readonly referenced: ReadonlyMap<string, ReferencedVm>;
+  readonly ignored: Ignored;
   readonly problems: Problem[];
   readonly signal: AbortSignal;
 }
 
-/** Small requests at a time. */
+/** Concurrent small requests. */
 export const LIST_REQUESTS = 16;
 
 /**
- * Reads every VM's index, looks its layers up and judges its disks; by namespace and name. An index that cannot be read
- * is a problem among others, as is one that is not there though backups hold the VM; but BACKUP_NOT_FOUND is thrown
- * when just one VM was asked for, and nothing tells of it.
+ * Reads every VM's index, lists its layers and evaluates its disks; by namespace and name. An unreadable index is a problem
+ * among others, as is a missing one where the VM has layers or backups name it. A directory with neither is no VM and is
+ * ignored, but BACKUP_NOT_FOUND is thrown when that VM was asked for.
  */
 export async function readVms(store: ObjectStore, options: ReadVmsOptions): Promise<ReadVm[]> {
-  const { vm, told, signal, problems } = options;
-  const found = vm === undefined ? await findVms(store, signal) : [vm];
-  const there = new Set(found.map(vmText));
-  const lost = [...told.values()].filter((one) => !there.has(vmText(one.vm)));
-  // One VM's checkpoints may be many; many VMs are enough to be busy with.
+  const { vm, referenced, signal, problems } = options;
+  const found = vm === undefined ? await findVms(store, options) : [vm];
+  const known = new Set(found.map(vmText));
+  const missing = [...referenced.values()].filter((one) => !known.has(vmText(one.vm)));
+  // One VM's checkpoints may be many; many VMs already use all requests.
   const limit = found.length > LIST_REQUESTS ? 1 : LIST_REQUESTS;
   const read = await mapBounded(found, { limit: LIST_REQUESTS, signal }, async (ref, inner) => {
     try {
       return await readVm(store, ref, { ...options, limit, signal: inner });
     } catch (error) {
-      if (!isOneDocuments(error)) throw error;
-      const known = told.get(vmText(ref));
-      if (error.code !== 'BACKUP_NOT_FOUND') return unreadVm(ref, { ...options, known, error });
-      if (known !== undefined) return lostVm(known);
-      if (vm !== undefined) throw error;
-      return unreadVm(ref, { ...options, known, error });
+      if (!isDocumentError(error) || error.code === 'BACKUP_NOT_FOUND') throw error;
+      return unreadableVm(ref, { ...options, known: referenced.get(vmText(ref)), error });
     }
   });
-  const all = [...read, ...lost.map(lostVm)].sort((a, b) => compareNames(a.vm, b.vm));
+  const all = [...read.filter((one) => one !== undefined), ...missing.map(vmWithoutIndex)];
+  all.sort((a, b) => compareNames(a.vm, b.vm));
   for (const one of all) problems.push(...one.problems);
   return all;
 }
 
+/** The VMs that have a directory. A namespace that cannot be listed is a problem among others. */
+async function findVms(store: ObjectStore, { ignored, problems, signal }: ReadVmsOptions): Promise<VmRef[]> {
+  const onIgnored = (key: string): void => ignored.place(key);
+  const namespaces = await findNamespaces(store, { onIgnored, signal });
+  const found = await mapBounded(namespaces, { limit: LIST_REQUESTS, signal }, async (namespace, inner) => {
+    try {
+      const names = await findVmNames(store, namespace, { onIgnored, signal: inner });
+      return names.map((name): VmRef => ({ namespace, name }));
+    } catch (error) {
+      if (!isDocumentError(error)) throw error;
+      problems.push(...error.problems);
+      return [];
+    }
+  });
+  return found.flat();
+}
+
 type ReadVmWithProblems = ReadVm & { readonly problems: readonly Problem[] };
 
-/** One whose index is not to be had, though something lies in its folder. */
-function unreadVm(
+async function readVm(
+  store: ObjectStore,
   vm: VmRef,
-  { backup, known, error }: { backup: string | undefined; known: ToldVm | undefined; error: DatamoverError },
+  options: ReadVmsOptions & { readonly limit: number },
+): Promise<ReadVmWithProblems | undefined> {
+  const { backup, referenced, limit, ignored, signal } = options;
+  const data = await readDocument(store, vmIndexKey(vm), { signal });
+  if (data === undefined) return await readWithoutIndex(store, vm, options);
+  if (hasEmptyEntries(data)) ignored.emptyEntries(vmIndexKey(vm));
+  const index = parseVmIndex(data, vm);
+  const known = referenced.get(vmText(vm))?.tips ?? new Map<string, string | null>();
+  const merged = mergeTips(index, known);
+  const tips = new Map([...merged].map(([name, id]) => [name, toTip(index, id)]));
+  const { flaws, problems } = findUnindexedTips(index, known);
+  if (backup !== undefined && !merged.has(backup) && !known.has(backup)) {
+    return { vm, tips, flaws, listing: undefined, problems: [] };
+  }
+  const sizes = await layerSizes(store, index, { limit, signal });
+  const { disks, problems: ofDisks } = evaluateDisks(index, { sizes, tips: merged, backup });
+  return { vm, tips, flaws, listing: { ...vm, disks }, problems: [...problems, ...ofDisks] };
+}
+
+/** Undefined for a directory that is no VM: no index, no layers, and named by no backup. */
+async function readWithoutIndex(
+  store: ObjectStore,
+  ref: VmRef,
+  { vm, referenced, ignored, signal }: ReadVmsOptions,
+): Promise<ReadVmWithProblems | undefined> {
+  const checkpoints = await findCheckpoints(store, ref, { signal });
+  if (checkpoints.length > 0) throw indexNotFound(store, ref, checkpoints);
+  const known = referenced.get(vmText(ref));
+  if (known !== undefined) return vmWithoutIndex(known);
+  if (vm !== undefined) throw await vmNotFound(store, ref, { signal });
+  ignored.place(vmPrefix(ref));
+  return undefined;
+}
+
+/** One whose index is missing or unreadable, though its directory has layers. */
+function unreadableVm(
+  vm: VmRef,
+  { backup, known, error }: { backup: string | undefined; known: ReferencedVm | undefined; error: DatamoverError },
 ): ReadVmWithProblems {
   const why = error.code === 'OBJECT_MISSING' ? "the VM's index is missing" : "the VM's index cannot be read";
   const flaws = new Map([...(known?.tips.keys() ?? [])].map((name) => [name, why]));
@@ -92,16 +147,32 @@ function unreadVm(
   return { vm, tips: new Map(), flaws, listing: wanted ? { ...vm, disks: [] } : undefined, problems: error.problems };
 }
 
-/** One of which there are just the manifests. */
-function lostVm({ vm, tips }: ToldVm): ReadVmWithProblems {
+/** One of which only manifests exist. */
+function vmWithoutIndex({ vm, tips }: ReferencedVm): ReadVmWithProblems {
   const backups = [...tips.keys()];
   const problem: Problem = {
     code: 'OBJECT_MISSING',
-    message: `the index of VM ${vmText(vm)}, ${vmIndexKey(vm)}, is missing, and all of its checkpoints, though there are manifests of it: in ${listNames(backups)}`,
-    hint: `bring ${CHECKPOINTS}${vmText(vm)}/ back from another copy of the bucket`,
+    message: `${vmIndexKey(vm)}: index and checkpoints of VM ${vmText(vm)} not found, but backups contain it: ${listNames(backups)}`,
+    hint: `restore ${CHECKPOINTS}${vmText(vm)}/ from another copy of the bucket`,
   };
   const flaws = new Map(backups.map((name) => [name, "the VM's index is missing"]));
   return { vm, tips: new Map(), flaws, listing: { ...vm, disks: [] }, problems: [problem] };
+}
+
+/** Backups whose tip is not in the index. */
+function findUnindexedTips(
+  index: VmIndex,
+  tips: ReadonlyMap<string, string | null>,
+): { readonly flaws: ReadonlyMap<string, string>; readonly problems: readonly Problem[] } {
+  const absent = [...tips].flatMap(([backup, tip]) => (tip === null || index.byId.has(tip) ? [] : [{ backup, tip }]));
+  const problems = [...Map.groupBy(absent, ({ tip }) => tip)].map(
+    ([tip, ends]): Problem => ({
+      code: 'CHAIN_BROKEN',
+      message: `${index.key}: checkpoint ${tip} of VM ${vmText(index.vm)} not found, but backups need it: ${listNames(ends.map(({ backup }) => backup))}`,
+      hint: 'restore the index from another copy of the bucket, or restore a backup or checkpoint that it lists as restorable',
+    }),
+  );
+  return { flaws: new Map(absent.map(({ backup, tip }) => [backup, `${tip} is not in the VM's index`])), problems };
 }
 
 function compareNames(a: VmRef, b: VmRef): number {
@@ -113,60 +184,17 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-async function findVms(store: ObjectStore, signal: AbortSignal): Promise<VmRef[]> {
-  const namespaces = await folders(store, CHECKPOINTS, signal);
-  const found = await mapBounded(namespaces, { limit: LIST_REQUESTS, signal }, async (namespace, inner) => {
-    const names = await folders(store, `${CHECKPOINTS}${namespace}/`, inner);
-    return names.map((name): VmRef => ({ namespace, name }));
-  });
-  return found.flat();
-}
-
-async function readVm(
-  store: ObjectStore,
-  vm: VmRef,
-  { backup, told, limit, signal }: ReadVmsOptions & { readonly limit: number },
-): Promise<ReadVmWithProblems> {
-  const index = await loadVmIndex(store, vm, { signal });
-  const known = told.get(vmText(vm))?.tips ?? new Map<string, string | null>();
-  const merged = mergeTips(index, known);
-  const tips = new Map([...merged].map(([name, id]) => [name, toTip(index, id)]));
-  const { flaws, problems } = unlisted(index, known);
-  if (backup !== undefined && !merged.has(backup) && !known.has(backup)) {
-    return { vm, tips, flaws, listing: undefined, problems: [] };
-  }
-  const sizes = await layerSizes(store, index, { limit, signal });
-  const judged = judgeDisks(index, { sizes, tips: merged, backup });
-  return { vm, tips, flaws, listing: { ...vm, disks: judged.disks }, problems: [...problems, ...judged.problems] };
-}
-
-/** Backups that end with a checkpoint which the index does not hold. */
-function unlisted(
-  index: VmIndex,
-  tips: ReadonlyMap<string, string | null>,
-): { readonly flaws: ReadonlyMap<string, string>; readonly problems: readonly Problem[] } {
-  const absent = [...tips].flatMap(([backup, tip]) => (tip === null || index.byId.has(tip) ? [] : [{ backup, tip }]));
-  const problems = [...Map.groupBy(absent, ({ tip }) => tip)].map(
-    ([tip, ends]): Problem => ({
-      code: 'CHAIN_BROKEN',
-      message: `VM ${vmText(index.vm)}: checkpoint ${tip} is not in the index ${index.key}, but it is the state of ${listNames(ends.map(({ backup }) => backup))}`,
-      hint: 'bring the index back from another copy of the bucket, or restore a backup or checkpoint that it lists as whole',
-    }),
-  );
-  return { flaws: new Map(absent.map(({ backup, tip }) => [backup, `${tip} is not in the VM's index`])), problems };
-}
-
 function toTip(index: VmIndex, checkpoint: string): Tip {
   const [entry] = index.byId.get(checkpoint) ?? [];
   return { checkpoint, timestamp: entry?.flaw === undefined ? entry?.timestamp : undefined };
 }
 
-/** Whether an error concerns one document, so that the others can still be read. */
-export function isOneDocuments(error: unknown): error is DatamoverError {
-  return error instanceof DatamoverError && ONE_DOCUMENTS.has(error.code);
+/** Whether an error concerns one document or directory, so that the others can still be read. */
+export function isDocumentError(error: unknown): error is DatamoverError {
+  return error instanceof DatamoverError && DOCUMENT_CODES.has(error.code);
 }
 
-const ONE_DOCUMENTS: ReadonlySet<string> = new Set([
+const DOCUMENT_CODES: ReadonlySet<string> = new Set([
   'METADATA_INVALID',
   'OBJECT_MISSING',
   'BACKUP_NOT_FOUND',
@@ -174,7 +202,7 @@ const ONE_DOCUMENTS: ReadonlySet<string> = new Set([
   'OBJECT_CHANGED',
 ]);
 
-/** Bytes of every object in the folders of the index's checkpoints, by key. */
+/** Bytes of every object in the directories of the index's checkpoints, by key. */
 async function layerSizes(
   store: ObjectStore,
   index: VmIndex,
@@ -188,14 +216,4 @@ async function layerSizes(
     }
   });
   return sizes;
-}
-
-async function folders(store: ObjectStore, prefix: string, signal: AbortSignal): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { kind, key } of store.list(prefix, { signal })) {
-    const name = key.slice(prefix.length, -1);
-    // What is named so can be no namespace and no VM, and no key can be made of it.
-    if (kind === 'prefix' && whyNoName(name) === undefined) names.push(name);
-  }
-  return names;
 }

@@ -1,4 +1,4 @@
-// A layer is missing or has the wrong size: which backups are lost with it, and which can still be restored?
+// Explains a layer that is missing or has the wrong size: which backups are affected, and which can still be restored.
 import { diskStates, disksOf, lossOf, sayLoss } from '../catalog/health.ts';
 import { checkpointPrefix, type VmRef } from '../catalog/keys.ts';
 import { type CatalogFile, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
@@ -16,8 +16,8 @@ export interface FailedLayer {
 }
 
 /**
- * The problems of one disk's layers; where layers are missing or have the wrong size, the first of them also says in its
- * hint which backups are lost with it, and which are not.
+ * The problems of one disk's layers; where layers are missing or have the wrong size, the hint of the first of them also names
+ * the backups that are affected, and those that can still be restored.
  */
 export async function withLoss(
   store: ObjectStore,
@@ -38,8 +38,8 @@ export async function withLoss(
 const LOSSES: ReadonlySet<string> = new Set(['OBJECT_MISSING', 'SIZE_MISMATCH']);
 
 /**
- * What is lost of a disk with the layer `object`, in words for a hint; undefined when the key is not the operator's or
- * the VM's index does not tell. A help for people in trouble: that it cannot be found out is no failure of its own.
+ * The backups of a disk that are affected by the loss of layer `object`, formatted for a hint; undefined when the key is not in
+ * the operator's layout or the VM's index does not list it. A failure here is not reported: the layer's own error is.
  */
 export async function explainLostLayer(
   store: ObjectStore,
@@ -58,7 +58,6 @@ export async function explainLostLayer(
     return sayLoss(disk, loss);
   } catch (error) {
     signal.throwIfAborted();
-    // The layer's own error is reported already; this would only have said more about it.
     if (error instanceof DatamoverError) return undefined;
     throw error;
   }

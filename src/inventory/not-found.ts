@@ -1,31 +1,36 @@
-// What is said when a VM, a backup or a checkpoint is not in the bucket: the names that are, the nearest first.
-import { backupPrefix, CHECKPOINTS, MANIFESTS, type VmRef, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
+// Errors for a VM, a backup or a checkpoint that the bucket does not have: they name those that it has, the closest match first.
+import { backupPrefix, CHECKPOINTS, MANIFESTS, type VmRef, vmIndexKey, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import type { VmIndex } from '../catalog/vm-index.ts';
+import { mapBounded } from '../concurrency.ts';
 import { nearestWord } from '../did-you-mean.ts';
 import { DatamoverError } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { directoryNames, findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
 import { loadTips } from './vm-manifest.ts';
 
 interface Options {
   readonly signal: AbortSignal;
 }
 
-/** The error for a VM without an index: BACKUP_NOT_FOUND, or OBJECT_MISSING when its checkpoints are there. */
+/** The error for a VM without an index: BACKUP_NOT_FOUND, or OBJECT_MISSING when its layers exist. */
 export async function vmNotFound(store: ObjectStore, vm: VmRef, { signal }: Options): Promise<DatamoverError> {
-  const checkpoints = await folderNames(store, vmPrefix(vm), { signal });
-  if (checkpoints.length > 0) {
-    const message = `the index of VM ${vmText(vm)}, ${store.describe(vmIndexKey(vm))}, is missing, though its checkpoints are there: ${listNames(checkpoints)}`;
-    return new DatamoverError('OBJECT_MISSING', message, {
-      hint: 'bring the index back from another copy of the bucket, or write the chains out in a plan (docs/recovery.md)',
-    });
-  }
+  const checkpoints = await findCheckpoints(store, vm, { signal });
+  if (checkpoints.length > 0) return indexNotFound(store, vm, checkpoints);
   const known = await vmNames(store, vm, { signal });
   if (known.length === 0) return await emptySource(store, { signal });
   const near = nearestWord(vmText(vm), known);
-  const hint = near === undefined ? '`kubevirt-datamover list` shows all VMs' : `did you mean ${near}?`;
-  const message = `no backup of VM ${vmText(vm)} is in ${store.description}; there are backups of ${listNames(known)}`;
+  const hint = near === undefined ? 'run `kubevirt-datamover list` to see all VMs' : `did you mean ${near}?`;
+  const message = `VM ${vmText(vm)} not found in ${store.description}; found: ${listNames(known)}`;
   return new DatamoverError('BACKUP_NOT_FOUND', message, { hint });
+}
+
+/** The error for a VM whose checkpoints exist without an index. */
+export function indexNotFound(store: ObjectStore, vm: VmRef, checkpoints: readonly string[]): DatamoverError {
+  const message = `${store.describe(vmIndexKey(vm))}: index not found, but VM ${vmText(vm)} has checkpoints: ${listNames(checkpoints)}`;
+  return new DatamoverError('OBJECT_MISSING', message, {
+    hint: 'restore the index from another copy of the bucket, or write the chains into a plan (docs/recovery.md)',
+  });
 }
 
 export async function backupNotFound(
@@ -36,80 +41,98 @@ export async function backupNotFound(
   const { tips } = await loadTips(store, index, { signal });
   const known = [...tips.keys()];
   const vm = vmText(index.vm);
-  const exists = (await folderEntries(store, backupPrefix(backup), { signal })) > 0;
+  const exists = await hasEntries(store, backupPrefix(backup), { signal });
   const near = nearestWord(backup, known);
-  const held = known.length === 0 ? 'no backup is known to hold it' : `its backups are ${listNames(known)}`;
-  const what = exists ? `backup ${backup} does not hold VM ${vm}` : `there is no backup ${backup} of VM ${vm}`;
+  const found = known.length === 0 ? 'no backup contains this VM' : `its backups: ${listNames(known)}`;
+  const what = exists ? `backup ${backup} does not contain VM ${vm}` : `backup ${backup} of VM ${vm} not found`;
   const newest = index.entries.findLast(({ id }) => id !== undefined)?.id;
-  return new DatamoverError('BACKUP_NOT_FOUND', `${what} in ${store.description}; ${held}`, {
+  return new DatamoverError('BACKUP_NOT_FOUND', `${what} in ${store.description}; ${found}`, {
     hint:
       near !== undefined
         ? `did you mean ${near}?`
         : known.length === 0 && newest !== undefined
-          ? `its checkpoints can be restored without a backup: kubevirt-datamover plan --checkpoint ${newest}`
-          : 'name one of those backups',
+          ? `restore one of its checkpoints: kubevirt-datamover plan --checkpoint ${newest}`
+          : 'choose one of those backups',
   });
 }
 
-/** No backup at all is known to hold the VM, though its index is there. */
+/** No backup contains the VM, although its index exists. */
 export function noBackupOf(index: VmIndex): DatamoverError {
   const known = [...index.byId.keys()];
   const newest = known.at(-1);
-  const held = newest === undefined ? 'its index lists no checkpoint' : `its checkpoints are ${listNames(known)}`;
-  return new DatamoverError('BACKUP_NOT_FOUND', `no backup is known to hold VM ${vmText(index.vm)}; ${held}`, {
-    hint: newest === undefined ? 'choose another VM' : `restore a checkpoint by itself: --checkpoint ${newest}`,
+  const found = newest === undefined ? 'its index lists no checkpoint' : `its checkpoints: ${listNames(known)}`;
+  return new DatamoverError('BACKUP_NOT_FOUND', `no backup contains VM ${vmText(index.vm)}; ${found}`, {
+    hint: newest === undefined ? 'choose another VM' : `restore a checkpoint: add --checkpoint ${newest}`,
   });
 }
 
 export function checkpointNotFound(index: VmIndex, checkpoint: string): DatamoverError {
   const known = [...index.byId.keys()];
   const near = nearestWord(checkpoint, known);
-  const held = known.length === 0 ? 'it holds none' : `it holds ${listNames(known)}`;
-  return new DatamoverError('BACKUP_NOT_FOUND', `checkpoint ${checkpoint} is not in ${index.key}; ${held}`, {
-    hint: near === undefined ? 'name one of those checkpoints' : `did you mean ${near}?`,
+  const found = known.length === 0 ? 'it lists no checkpoint' : `it lists ${listNames(known)}`;
+  return new DatamoverError('BACKUP_NOT_FOUND', `${index.key}: checkpoint ${checkpoint} not found; ${found}`, {
+    hint: near === undefined ? 'choose one of those checkpoints' : `did you mean ${near}?`,
   });
 }
 
 /** VMs of the same namespace; of all when it has none. */
 async function vmNames(store: ObjectStore, { namespace }: VmRef, { signal }: Options): Promise<string[]> {
-  const own = await folderNames(store, `${CHECKPOINTS}${namespace}/`, { signal });
-  if (own.length > 0) return own.map((name) => `${namespace}/${name}`);
+  const own = await vmsOf(store, namespace, { signal });
+  if (own.length > 0) return own;
   const all: string[] = [];
-  for (const other of (await folderNames(store, CHECKPOINTS, { signal })).slice(0, MOST_NAMESPACES)) {
-    const names = await folderNames(store, `${CHECKPOINTS}${other}/`, { signal });
-    all.push(...names.map((name) => `${other}/${name}`));
+  for (const other of (await findNamespaces(store, { signal })).slice(0, MAX_NAMESPACES)) {
+    all.push(...(await vmsOf(store, other, { signal })));
   }
   return all;
 }
 
-/** Each costs a request, and it is for a hint. */
-const MOST_NAMESPACES = 50;
+/** Each costs a request, and only a hint needs them. */
+const MAX_NAMESPACES = 50;
 
-/** Nothing of any backup is there: most often the prefix is wrong, and what lies there says which is right. */
+/** The VMs of a namespace; directories that deleted VMs left behind are not among them, unless there are too many to look. */
+async function vmsOf(store: ObjectStore, namespace: string, { signal }: Options): Promise<string[]> {
+  const names = await findVmNames(store, namespace, { signal });
+  if (names.length > MAX_EXAMINED) return names.map((name) => `${namespace}/${name}`);
+  const examined = await mapBounded(names, { limit: REQUESTS, signal }, async (name, inner) => {
+    const vm = { namespace, name };
+    const exists = await hasIndex(store, vm, { signal: inner });
+    return exists || (await findCheckpoints(store, vm, { signal: inner })).length > 0 ? [vmText(vm)] : [];
+  });
+  return examined.flat();
+}
+
+const MAX_EXAMINED = 200;
+const REQUESTS = 16;
+
+async function hasIndex(store: ObjectStore, vm: VmRef, { signal }: Options): Promise<boolean> {
+  try {
+    await store.head(vmIndexKey(vm), { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof DatamoverError && error.code === 'OBJECT_MISSING') return false;
+    throw error;
+  }
+}
+
+/** The source has no backup: most often the prefix is wrong, and the directories at its top show the right one. */
 export async function emptySource(store: ObjectStore, { signal }: Options): Promise<DatamoverError> {
-  const top = await folderNames(store, '', { signal });
-  const message = `there is no backup in ${store.description}: nothing lies under ${CHECKPOINTS} there`;
-  const inside = top.filter((name) => `${name}/` !== CHECKPOINTS && `${name}/` !== MANIFESTS);
-  const operators = inside.filter((name) => name.endsWith('kubevirt-datamover'));
-  const tried = operators.length > 0 ? operators : inside;
+  const top = await directoryNames(store, '', { signal });
+  const candidates = top.filter((name) => `${name}/` !== CHECKPOINTS && `${name}/` !== MANIFESTS && PREFIX.test(name));
+  const likely = candidates.filter((name) => name.endsWith('kubevirt-datamover'));
+  const shown = likely.length > 0 ? likely : candidates;
+  const message = `no backups found in ${store.description} (no objects under ${CHECKPOINTS})`;
   return new DatamoverError('BACKUP_NOT_FOUND', message, {
     hint:
-      tried.length === 0
-        ? 'is it the right bucket or folder? It holds checkpoints/ and manifests/'
-        : `is the prefix (or folder) right? It may lie further down, in ${listNames(tried)}`,
+      shown.length === 0
+        ? 'check the bucket or directory: it must contain checkpoints/ and manifests/'
+        : `check the prefix; candidates: ${listNames(shown)}`,
   });
 }
 
-async function folderNames(store: ObjectStore, prefix: string, { signal }: Options): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { kind, key } of store.list(prefix, { signal })) {
-    if (kind === 'prefix') names.push(key.slice(prefix.length, -1));
-  }
-  return names;
-}
+/** What a prefix may be called; `.snapshot`, `@eaDir`, `lost+found` and the like are not. */
+const PREFIX = /^[A-Za-z0-9][\w.-]*$/;
 
-async function folderEntries(store: ObjectStore, prefix: string, { signal }: Options): Promise<number> {
-  let count = 0;
-  for await (const _ of store.list(prefix, { signal })) count += 1;
-  return count;
+async function hasEntries(store: ObjectStore, prefix: string, { signal }: Options): Promise<boolean> {
+  for await (const _ of store.list(prefix, { signal })) return true;
+  return false;
 }

@@ -4,7 +4,7 @@ import type { Progress, RetryEvent } from '../progress.ts';
 import { openDirectoryStore } from '../store/directory/directory.ts';
 import type { ObjectStore } from '../store/store.ts';
 
-/** Connections kept when idle: `stream` has 16 reads under way, and those that somebody waits for besides. */
+/** Connections kept when idle: `stream` has 16 reads in progress, and also those that a client waits for. */
 const KEPT_CONNECTIONS = 32;
 
 export interface OpenSourceOptions {
@@ -22,7 +22,7 @@ export interface SourceOptions {
   readonly progress: Progress;
 }
 
-/** Gives `work` the store of the plan's source, its retries told as progress, and closes it however `work` ends. */
+/** Gives `work` the store of the plan's source, its retries reported as progress, and closes it when `work` settles. */
 export async function withSource<T>(
   { source, concurrency, env, progress }: SourceOptions,
   work: (store: ObjectStore) => Promise<T>,
@@ -40,8 +40,8 @@ export async function withSource<T>(
 }
 
 /**
- * Opens the store of `source`; the caller closes it. Rejects as the stores do (OBJECT_MISSING for a folder that is not
- * there, PLAN_INVALID for credentials, CA or key files that cannot be used). S3 is loaded only when it is needed.
+ * Opens the store of `source`; the caller closes it. Rejects as the stores do (OBJECT_MISSING for a directory that does not
+ * exist, PLAN_INVALID for credentials, CA or key files that cannot be used). S3 is loaded only when it is needed.
  */
 export async function openSource(source: Plan['source'], options: OpenSourceOptions): Promise<ObjectStore> {
   const onRetry = options.onRetry === undefined ? {} : { onRetry: options.onRetry };

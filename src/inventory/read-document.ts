@@ -1,4 +1,4 @@
-// A JSON document of the bucket, as it lies there.
+// Reads a JSON document of the bucket.
 import { DatamoverError, messageOf } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { MiB } from '../units.ts';
@@ -7,8 +7,8 @@ import { MiB } from '../units.ts';
 export const MAX_DOCUMENT_BYTES = 64 * MiB;
 
 /**
- * A JSON document; undefined when there is no such object. METADATA_INVALID, naming key and position, when it is no
- * JSON or over 64 MiB (which is found before it is read).
+ * A JSON document; undefined when there is no such object. METADATA_INVALID, naming key and position, for invalid JSON and for
+ * more than 64 MiB (found before it is read).
  */
 export async function readDocument(
   store: ObjectStore,
@@ -25,9 +25,9 @@ export async function readDocument(
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
-    const where = `${store.describe(key)} (${bytes.length} bytes)`;
-    throw new DatamoverError('METADATA_INVALID', `${where} is no JSON: ${messageOf(error)}`, {
-      hint: 'the document is damaged or cut short; compare it with another copy of the bucket',
+    const message = `${store.describe(key)}: invalid JSON (${bytes.length} bytes): ${messageOf(error)}`;
+    throw new DatamoverError('METADATA_INVALID', message, {
+      hint: 'the document is damaged or truncated; compare it with another copy of the bucket',
       cause: error,
     });
   }

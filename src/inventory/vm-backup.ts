@@ -15,7 +15,7 @@ export interface VmBackup {
   readonly ids: readonly string[];
 }
 
-/** BACKUP_NOT_FOUND when nothing is there of the VM, OBJECT_MISSING when all but its index is, METADATA_INVALID. */
+/** BACKUP_NOT_FOUND when the VM has neither index nor layers, OBJECT_MISSING when only its index is missing, METADATA_INVALID. */
 export async function loadVmIndex(
   store: ObjectStore,
   vm: VmRef,
@@ -27,7 +27,7 @@ export async function loadVmIndex(
 }
 
 /**
- * The chain of a VM in a backup: as its manifest lists it, or, when that is lost, down from the newest checkpoint of
+ * The chain of a VM in a backup: as its manifest lists it, or, when that is missing, down from the newest checkpoint of
  * the index that the backup references. BACKUP_NOT_FOUND when neither knows the backup; METADATA_INVALID, CHAIN_BROKEN.
  */
 export async function loadVmBackup(

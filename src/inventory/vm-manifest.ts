@@ -1,12 +1,12 @@
-// The manifests of a VM: the chain that each backup lists for it, and so its tip in each.
+// Reads the manifests of a VM: the chain that each backup lists for it, and thereby its tip in each.
 import { manifestDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
 import { mergeTips, tipsOf } from '../catalog/health.ts';
-import { MANIFESTS, type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
+import { type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
 import type { VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { findBackups } from './find-vms.ts';
 import { readDocument } from './read-document.ts';
 
 interface Options {
@@ -14,8 +14,8 @@ interface Options {
 }
 
 /**
- * The manifest of a VM in a backup, or undefined when there is none. Names are ambiguous (`a-b-c.json`), so one that is
- * another VM's inside is passed over. METADATA_INVALID for a damaged one, with the way around it in the hint.
+ * The manifest of a VM in a backup; undefined when the backup has none. Names are ambiguous (`a-b-c.json`), so one that names
+ * another VM inside is skipped. METADATA_INVALID for a damaged one; the hint shows how to do without it.
  */
 export async function loadManifest(
   store: ObjectStore,
@@ -29,7 +29,7 @@ export async function loadManifest(
   return undefined;
 }
 
-/** The manifest at `key`, or undefined when there is none; `vm` and `tip`, where they are known, are for the hint. */
+/** The manifest at `key`; undefined when there is no such object. `vm` and `tip`, where they are known, are for the hint. */
 export async function readManifest(
   store: ObjectStore,
   { key, vm, tip, signal }: Options & { readonly key: string; readonly vm?: VmRef; readonly tip?: string | undefined },
@@ -41,7 +41,7 @@ export async function readManifest(
     if (!(error instanceof DatamoverError) || error.code !== 'METADATA_INVALID') throw error;
     const of = vm === undefined ? '' : ` --vm ${vmText(vm)}`;
     throw new DatamoverError('METADATA_INVALID', error.message, {
-      hint: `the VM's checkpoints can be restored without this manifest: kubevirt-datamover plan${of} --checkpoint ${tip ?? 'ID'}; or compare it with another copy of the bucket`,
+      hint: `restore a checkpoint without this manifest: kubevirt-datamover plan${of} --checkpoint ${tip ?? 'ID'}; or compare it with another copy of the bucket`,
       cause: error,
     });
   }
@@ -53,17 +53,17 @@ const REQUESTS = 16;
 export interface FoundTips {
   /** By backup, oldest first. */
   readonly tips: ReadonlyMap<string, string>;
-  /** Of manifests that could not be read: what they hold is not among the tips. */
+  /** Of manifests that could not be read: their tips are missing above. */
   readonly problems: readonly Problem[];
 }
 
 /**
- * The tips of all backups that hold the VM: as its index references them, and as the manifests say of backups that the
+ * The tips of all backups that contain the VM: from the references in its index, and from the manifests of backups that the
  * index does not name. Costs a listing of the backups, and one or two small reads for each that the index does not name.
  */
 export async function loadTips(store: ObjectStore, index: VmIndex, { signal }: Options): Promise<FoundTips> {
   const named = tipsOf(index);
-  const others = (await backupFolders(store, { signal })).filter((name) => !named.has(name));
+  const others = (await findBackups(store, { signal })).filter((name) => !named.has(name));
   const problems: Problem[] = [];
   const found = await mapBounded(others, { limit: REQUESTS, signal }, async (backup, inner) => {
     try {
@@ -76,15 +76,4 @@ export async function loadTips(store: ObjectStore, index: VmIndex, { signal }: O
     }
   });
   return { tips: mergeTips(index, new Map(found)), problems };
-}
-
-/** The names of the backups that have a folder. */
-export async function backupFolders(store: ObjectStore, { signal }: Options): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { kind, key } of store.list(MANIFESTS, { signal })) {
-    const name = key.slice(MANIFESTS.length, -1);
-    // What is named so can be no backup, and no key can be made of it.
-    if (kind === 'prefix' && whyNoName(name) === undefined) names.push(name);
-  }
-  return names;
 }

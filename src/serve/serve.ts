@@ -113,8 +113,8 @@ async function checkChain(store: ObjectStore, { plan, pvc, signal, progress }: S
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const pvcs = pvc === undefined ? undefined : [pvc];
   if (pvc === undefined && plan.pvcs.length > 1) {
-    throw new DatamoverError('USAGE', `the plan holds ${plan.pvcs.length} PVCs, and one disk is served at a time`, {
-      hint: `name it: --pvc ${plan.pvcs[0].name}`,
+    throw new DatamoverError('USAGE', `the plan has ${plan.pvcs.length} PVCs, but serve exports one at a time`, {
+      hint: `choose one, for example --pvc ${plan.pvcs[0].name}`,
     });
   }
   const { disks, problems } = await resolveDisks(plan, store, { pvcs, signal });
@@ -141,7 +141,7 @@ function warnOf({ progress, signal }: ServeOptions, { disk }: CheckedChain): (er
   return (error) => {
     if (signal.aborted) return;
     const message = error instanceof Error ? error.message : String(error);
-    progress.report({ type: 'warning', pvc: disk.name, message: `a reader was given an I/O error: ${message}` });
+    progress.report({ type: 'warning', pvc: disk.name, message: `I/O error returned to client: ${message}` });
   };
 }
 

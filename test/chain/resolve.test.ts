@@ -136,29 +136,29 @@ test('what is not there is told with what is', async (t) => {
     (await resolve(from, { names: ['root'], ...change })).problems[0];
   t.match(await first({ backup: 'b33' }), {
     code: 'BACKUP_NOT_FOUND',
-    message: /there is no backup b33 of VM demo\/web in .*; its backups are b1, b2, b3, b4, b5/,
+    message: /^backup b33 of VM demo\/web not found in .*; its backups: b1, b2, b3, b4, b5$/,
     hint: /did you mean b3\?/,
   });
   await writeJson(folder, 'manifests/b9/index.json', {});
-  t.match(await first({ backup: 'b9' }), { message: /backup b9 does not hold VM demo\/web/ });
+  t.match(await first({ backup: 'b9' }), { message: /^backup b9 does not contain VM demo\/web/ });
   const vm = (namespace: string, name: string): object => ({ vm: { namespace, name } });
   t.match(await first(vm('demo', 'wbe')), {
     code: 'BACKUP_NOT_FOUND',
-    message: /there are backups of demo\/web$/,
+    message: /found: demo\/web$/,
     hint: 'did you mean demo/web?',
   });
-  t.match(await first(vm('nowhere', 'x')), { message: /there are backups of demo\/web, other\/db$/ });
+  t.match(await first(vm('nowhere', 'x')), { message: /found: demo\/web, other\/db$/ });
   await rm(join(folder, 'checkpoints/demo/web/index.json'));
   t.match(await first({}), {
     code: 'OBJECT_MISSING',
-    message: /index of VM demo\/web, .*index\.json, is missing, though its checkpoints are there: cp-1, cp-2/,
+    message: /index\.json: index not found, but VM demo\/web has checkpoints: cp-1, cp-2/,
   });
   const around = tempFolder(t);
   await writeHistory(join(around, 'velero-kubevirt-datamover'), history('1!root'));
   t.match(await first({}, around), {
     code: 'BACKUP_NOT_FOUND',
-    message: /nothing lies under checkpoints\/ there/,
-    hint: /further down, in velero-kubevirt-datamover/,
+    message: /^no backups found in .* \(no objects under checkpoints\/\)$/,
+    hint: /candidates: velero-kubevirt-datamover$/,
   });
 });
 
@@ -166,18 +166,18 @@ test('documents that are damaged are METADATA_INVALID, with key and position', a
   const index = 'checkpoints/demo/web/index.json';
   const manifest = 'manifests/b3/demo-web.json';
   const cases: [key: string, content: string | Buffer | object, message: RegExp][] = [
-    [index, '{"checkpoints": [', /index\.json \(17 bytes\) is no JSON: /],
-    [index, '', /index\.json \(0 bytes\) is no JSON/],
-    [index, Buffer.from([0xff, 0xfe, 0x00]), /is no JSON/],
-    [index, '{"a": nope}', /is no JSON: .*position 6|is no JSON: .*nope/],
-    [index, '['.repeat(1_000_000), /is no JSON/],
+    [index, '{"checkpoints": [', /index\.json: invalid JSON \(17 bytes\): /],
+    [index, '', /index\.json: invalid JSON \(0 bytes\)/],
+    [index, Buffer.from([0xff, 0xfe, 0x00]), /invalid JSON/],
+    [index, '{"a": nope}', /invalid JSON .*: .*position 6|invalid JSON .*nope/],
+    [index, '['.repeat(1_000_000), /invalid JSON/],
     [index, [], /index\.json: /],
-    [manifest, '{', /demo-web\.json \(1 bytes\) is no JSON/],
+    [manifest, '{', /demo-web\.json: invalid JSON \(1 bytes\)/],
     [manifest, { namespace: 'demo', name: 'web', checkpointChain: [] }, /demo-web\.json: checkpointChain/],
     [
       manifest,
       { namespace: 'demo', name: 'web', checkpointChain: null },
-      /demo-web\.json: checkpointChain: is no list of checkpoints/,
+      /demo-web\.json: checkpointChain: not a list of checkpoints/,
     ],
     [
       manifest,

@@ -171,7 +171,7 @@ test('without references in the index the manifests say which backup is the newe
   t.equal((await draft(folder)).plan.backup, 'backup-004');
   await t.rejects(draft(folder, { backup: 'backup-04' }), {
     code: 'BACKUP_NOT_FOUND',
-    message: /its backups are backup-001, backup-002, backup-003, backup-004/,
+    message: /its backups: backup-001, backup-002, backup-003, backup-004/,
     hint: /did you mean backup-004/,
   });
   await rm(join(folder, root('003')));
@@ -209,9 +209,9 @@ test('a call that is wrong is told', async (t) => {
   ];
   const cases: [Partial<DraftOptions>, string, RegExp][] = [
     [{ backup: 'backup-001', checkpoint: 'cp-001' }, 'USAGE', /both a backup and a checkpoint/],
-    [{ backup: 'backup-005' }, 'BACKUP_NOT_FOUND', /its backups are backup-001, backup-002, backup-003, backup-004/],
-    [{ checkpoint: 'cp-005' }, 'BACKUP_NOT_FOUND', /it holds cp-001, cp-002, cp-003, cp-004/],
-    [{ vm: { namespace: 'demo', name: 'wbe' } }, 'BACKUP_NOT_FOUND', /there are backups of demo\/web/],
+    [{ backup: 'backup-005' }, 'BACKUP_NOT_FOUND', /its backups: backup-001, backup-002, backup-003, backup-004/],
+    [{ checkpoint: 'cp-005' }, 'BACKUP_NOT_FOUND', /it lists cp-001, cp-002, cp-003, cp-004/],
+    [{ vm: { namespace: 'demo', name: 'wbe' } }, 'BACKUP_NOT_FOUND', /found: demo\/web/],
     [{ vm: { namespace: '..', name: 'web' } }, 'USAGE', /climbs/],
     [{ pvcs: [a, { name: 'web-rootdisk', target: '/dev/c' }] }, 'USAGE', /are the same disk/],
     [{ pvcs: [a, { ...b, target: '/dev/a' }] }, 'USAGE', /are the same target/],

@@ -167,7 +167,7 @@ test('over TCP, from a bucket whose server misbehaves', async (t) => {
   t.equal(await difference(lost, truthOf(made, BACKUP, DISK)), undefined);
   const { exitCode, stderr } = await end();
   t.equal(exitCode, 0);
-  if (failed.status !== 0) t.match(stderr, /a reader was given an I\/O error: .*rootdisk\.qcow2/);
+  if (failed.status !== 0) t.match(stderr, /I\/O error returned to client: .*rootdisk\.qcow2/);
 });
 
 test('a source that refuses a layer before anything is served ends it with its own error', async (t) => {

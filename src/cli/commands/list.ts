@@ -1,4 +1,4 @@
-// `list`: what the bucket holds.
+// `list`: shows the content of a bucket.
 import { Command, Option } from 'commander';
 import type { VmName } from '../../plan/plan.ts';
 import { parseText } from '../flags/flags.ts';
@@ -18,23 +18,23 @@ interface Flags extends SourceFlags {
 export function listCommand(run: Run): Command {
   const command = new Command('list');
   for (const option of sourceOptions()) command.addOption(option);
-  command.addOption(vmOption('just this VM'));
-  command.addOption(new Option('--backup <name>', 'just this backup').argParser(parseText));
+  command.addOption(vmOption('only this VM'));
+  command.addOption(new Option('--backup <name>', 'only this backup').argParser(parseText));
   addHelp(command, {
-    summary: 'list backups, VMs, disks and checkpoints of a bucket',
+    summary: 'list the backups, VMs, disks and checkpoints in a bucket',
     about:
-      'Lists what a bucket, or a folder that is a copy of one, holds: backups and their VMs; of each disk its ' +
-      'checkpoints, and whether the chain up to each of them is whole. What is broken is told, with what is lost by it; ' +
-      'it does not stop the rest, but the exit status tells of it. The manifests of single VMs, one per backup and VM, are ' +
-      "read with --vm or --backup only, or where the backup's own document does not tell.",
+      'Lists the backups, VMs, disks and checkpoints in the source and shows which checkpoints can be restored. For each ' +
+      'broken chain, names the backups affected. Problems do not stop the listing; the exit status reports them.\n' +
+      'Files and directories of other programs are ignored. Per-VM manifests, one per backup and VM, are read only with ' +
+      "--vm or --backup, or if the backup's index does not name the checkpoint.",
     examples: [
       {
-        says: 'everything in a bucket',
+        says: 'all backups in a bucket',
         command: 'kubevirt-datamover list --source s3://backups/velero-kubevirt-datamover',
       },
-      { says: 'one VM, in a copy of the bucket', command: 'kubevirt-datamover list --source ./bucket --vm demo/web' },
+      { says: 'one VM, from a copy of the bucket', command: 'kubevirt-datamover list --source ./bucket --vm demo/web' },
       {
-        says: 'for a script: the names of all backups',
+        says: 'in a script: the names of all backups',
         command: "kubevirt-datamover list --source ./bucket --output json | jq -r '.backups[].name'",
       },
     ],
@@ -43,9 +43,10 @@ export function listCommand(run: Run): Command {
   return command.action((flags: Flags) => run(command, (session) => list(flags, session)));
 }
 
-/** As `list`'s document: nothing was found. */
+/** The document of a listing that failed as a whole. */
 export const listFailureDocument: FailureDocument = (error) => ({
   version: 1,
+  result: error.code === 'CANCELLED' ? 'cancelled' : 'failed',
   backups: [],
   vms: [],
   ...failureOf(error),

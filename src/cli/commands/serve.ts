@@ -1,4 +1,4 @@
-// `serve <plan> --pvc NAME`: the restored disk as a read-only NBD export, without restoring it.
+// `serve <plan> --pvc NAME`: exports a backed-up disk over NBD, read-only.
 
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
@@ -28,27 +28,25 @@ interface Flags {
 export function serveCommand(run: Run): Command {
   const command = new Command('serve')
     .argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input')
-    .addOption(
-      new Option('--pvc <name>', 'the PVC to serve; may be left out when the plan has one').argParser(parseText),
-    )
+    .addOption(new Option('--pvc <name>', 'PVC to serve; optional if the plan has only one').argParser(parseText))
     .addOption(new Option('--socket <path>', 'listen on this Unix socket').argParser(parseText))
     .addOption(new Option('--port <port>', 'listen on this TCP port of 127.0.0.1').argParser(parsePort))
     .addOption(concurrencyOption())
-    .addOption(windowOption('bytes of memory for what was read and what is read ahead, e.g. 96Mi'))
-    .addOption(scratchOption('folder for a socket of ours, when no runtime folder is to be had'));
+    .addOption(windowOption('memory for cached and read-ahead blocks (default 96Mi)'))
+    .addOption(scratchOption('directory for internal sockets if no runtime directory is usable'));
   addHelp(command, {
-    summary: 'show a restored disk read-only, without restoring it',
+    summary: 'export a backed-up disk read-only over NBD',
     about:
-      'Serves the disk of one PVC as a read-only NBD export, straight from the source, until it is ended with Ctrl-C. ' +
-      'Nothing is downloaded but what is read; no target is looked at.\n' +
-      'Copy a file out of it, mount it, compare it, or boot a copy-on-write overlay of it: docs/recipes.md.',
+      'Exports one PVC as a read-only NBD device, directly from the source, until stopped with Ctrl-C. Downloads only ' +
+      'the blocks that clients read. Does not use the target.\n' +
+      'To copy files from it, mount it, compare it, or boot an overlay of it, see docs/recipes.md.',
     examples: [
       {
-        says: 'serve it; then, in another terminal: qemu-img info "nbd+unix:///?socket=/tmp/disk.sock"',
+        says: 'on a Unix socket; then, in another terminal: qemu-img info "nbd+unix:///?socket=/tmp/disk.sock"',
         command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --socket /tmp/disk.sock',
       },
       {
-        says: 'for clients that know TCP alone',
+        says: 'on a TCP port, for clients without Unix sockets',
         command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --port 10809',
       },
     ],
@@ -86,14 +84,14 @@ async function serve(argument: string | undefined, flags: Flags, session: Sessio
 
 function listenOf({ socket, port }: Flags, { cwd }: Session): ServeOptions['listen'] {
   if (socket !== undefined && port !== undefined) {
-    refuse('--socket and --port do not go together', 'give one of them');
+    refuse('--socket cannot be combined with --port', 'use one of them');
   }
   if (socket !== undefined) return { kind: 'unix', path: resolve(cwd, socket) };
   if (port !== undefined) return { kind: 'tcp', port };
-  return refuse('where is the disk to be served?', 'add --socket /tmp/disk.sock, or --port 10809');
+  return refuse('no listen address', 'add --socket PATH or --port PORT, for example --socket /tmp/disk.sock');
 }
 
-/** The URI is what scripts want; with JSON it is in the document at the end, and the socket's existence says "ready". */
+/** Scripts need the URI; with JSON it is in the document at the end, and the socket's existence means that it is ready. */
 async function reportReady({ pvc, uri, virtualSize, layers }: Served, session: Session): Promise<void> {
   const { stderr, flags } = session;
   if (flags.output === 'text') {
@@ -103,8 +101,8 @@ async function reportReady({ pvc, uri, virtualSize, layers }: Served, session: S
   if (!isSaid('info', flags.logLevel)) return;
   stderr.write(
     [
-      `serving ${pvc} (${formatBytes(virtualSize)}, ${layers} layers) read-only at ${uri}; Ctrl-C ends it`,
-      `  look at it:     qemu-img info '${uri}'`,
+      `serving ${pvc} (${formatBytes(virtualSize)}, ${layers} layers) read-only at ${uri}; press Ctrl-C to stop`,
+      `  inspect it:     qemu-img info '${uri}'`,
       `  list its files: virt-filesystems --add '${uri}' --long; or guestfish --ro --format=raw -a '${uri}' -i`,
       `  mount it:       qemu-nbd --read-only --connect=/dev/nbd0 '${uri}'; mount -o ro,noload /dev/nbd0p1 /mnt`,
       `  more:           docs/recipes.md`,

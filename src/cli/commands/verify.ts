@@ -1,4 +1,4 @@
-// `verify <plan>`: is what the plan names all there and sound?
+// `verify <plan>`: checks that a backup can be restored.
 import { Command, Option } from 'commander';
 import { pvcOption, readingOptions, reportOption, scratchOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
@@ -24,24 +24,24 @@ interface Flags {
 export function verifyCommand(run: Run): Command {
   const command = new Command('verify')
     .argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input')
-    .addOption(pvcOption('verify just this PVC of the plan; may be repeated'))
-    .addOption(new Option('--data', 'read every object through: checksums, and qemu-img check of each layer'))
+    .addOption(pvcOption('verify only this PVC of the plan; repeatable'))
+    .addOption(new Option('--data', 'read all data: verify checksums, run qemu-img check on each layer'))
     .addOption(scratchOption());
   for (const option of readingOptions()) command.addOption(option);
-  command.addOption(new Option('--no-checksums', "do not check the plan's sha256 nor the store's checksums"));
+  command.addOption(new Option('--no-checksums', 'do not verify the checksums of the plan and the store'));
   command.addOption(reportOption());
   addHelp(command, {
-    summary: 'check that a backup is whole, without restoring it',
+    summary: 'check that a backup can be restored, without restoring it',
     about:
-      'Makes every check of a restore on source and chains; no target is looked at. Without --data it reads a few KiB ' +
-      'of each layer; with it every byte is read, one layer at a time, in scratch if there is one, else in memory.\n' +
-      'Each disk is whole, suspect (something is odd that a restore survives, or not all could be read) or broken.',
+      'Runs all checks of a restore except those of targets. Without --data it reads a few KiB of each layer. With ' +
+      '--data it reads all data, one layer at a time: in scratch if a scratch directory is set, else in memory.\n' +
+      'Each disk is ok, suspect (it has a defect that a restore tolerates, or not all data could be read) or broken.',
     examples: [
       {
-        says: 'is every layer there, and does each chain hold together?',
+        says: 'check that all layers exist and form complete chains',
         command: 'kubevirt-datamover verify plan.yaml',
       },
-      { says: 'a drill: read everything', command: 'kubevirt-datamover verify plan.yaml --data --scratch /var/tmp' },
+      { says: 'restore test: read all data', command: 'kubevirt-datamover verify plan.yaml --data --scratch /var/tmp' },
     ],
     sections: [AWS_SECTION],
   });

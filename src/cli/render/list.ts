@@ -1,9 +1,9 @@
-// The bucket's content as two tables for people: backups, and the checkpoints of each disk.
+// Formats the content of a bucket as two tables: backups, and the checkpoints of each disk.
 import type { Listing } from '../../inventory/list.ts';
 import { formatBytes } from '../../units.ts';
 import { renderTable } from './table.ts';
 
-/** Whole lines; `now` in milliseconds since 1970, for ages. */
+/** Complete lines; `now` in milliseconds since 1970, for ages. */
 export function renderList({ backups, vms }: Listing, { now }: { readonly now: number }): string {
   const backupRows = backups.flatMap(({ name, timestamp, vms: held }) => {
     const head = [name, ageText(timestamp, now)];
@@ -35,7 +35,7 @@ export function renderList({ backups, vms }: Listing, { now }: { readonly now: n
 
 const DISK_HEAD = ['VM', 'DISK', 'CHECKPOINT', 'TYPE', 'SIZE', 'AGE', 'STATE'];
 
-/** `45 min`, `7 h`, `12 d`; `-` for a moment that is not known, or lies ahead. */
+/** `45 min`, `7 h`, `12 d`; `-` for a time that is unknown or in the future. */
 function ageText(timestamp: string | null, now: number): string {
   const minutes = timestamp === null ? Number.NaN : (now - Date.parse(timestamp)) / 60_000;
   if (!(minutes >= 0)) return '-';

@@ -1,9 +1,9 @@
-// The verdicts of `verify` as a table for people.
+// Formats the verdicts of `verify` as a table.
 import type { VerifyResult } from '../../result.ts';
 import { formatBytes } from '../../units.ts';
 import { renderTable } from './table.ts';
 
-/** Whole lines; what makes a disk suspect is told here, what breaks one is told as an error. */
+/** Complete lines. Defects that make a disk suspect are shown here; those that break one are reported as errors. */
 export function renderVerify({ pvcs, problems }: VerifyResult): string {
   if (pvcs.length === 0) return '';
   const rows = pvcs.map(({ name, verdict, layers }) => [
@@ -12,8 +12,8 @@ export function renderVerify({ pvcs, problems }: VerifyResult): string {
     String(layers.length),
     formatBytes(layers.reduce((sum, { size }) => sum + (size ?? 0), 0)),
   ]);
-  const suspicions = pvcs.flatMap(({ name, problems: own }) =>
+  const suspects = pvcs.flatMap(({ name, problems: own }) =>
     own.filter((problem) => !problems.includes(problem)).map(({ message }) => `suspect: ${name}: ${message}\n`),
   );
-  return renderTable([['PVC', 'VERDICT', 'LAYERS', 'SIZE'], ...rows], { right: [2, 3] }) + suspicions.join('');
+  return renderTable([['PVC', 'VERDICT', 'LAYERS', 'SIZE'], ...rows], { right: [2, 3] }) + suspects.join('');
 }

@@ -58,7 +58,8 @@ export async function openDirectoryStore(
       checkPrefix(prefix);
       signal.throwIfAborted();
       await realRoot(directory);
-      yield* await listFolder(place(prefix), prefix, signal);
+      const request = { key: prefix, what: `listing ${place(prefix).where}` };
+      yield* await withRetries(request, context(signal), () => listFolder(place(prefix), prefix, signal));
     },
     close: async () => {},
   };

@@ -1,4 +1,4 @@
-// What lies right under a folder of a directory store.
+// Lists a directory of a directory store.
 import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,8 +7,9 @@ import type { ListEntry } from '../store.ts';
 import { type Place, realPathInside, worded } from './file.ts';
 
 /**
- * The objects and folders right under `place`, keys beginning with `prefix`; by key within each kind, as S3 orders
- * (by bytes). Nothing when there is no such folder. What is neither file nor folder, or leads out, is no object.
+ * The objects and directories directly under `place`, keys starting with `prefix`; by key within each kind, as S3 orders
+ * (by bytes). Nothing when the directory does not exist. Sockets, pipes, devices, and links that lead nowhere or out of the
+ * root are no objects. ACCESS_DENIED, or a `TransientError` for errors that a network file system may recover from.
  */
 export async function listFolder(place: Place, prefix: string, signal: AbortSignal): Promise<ListEntry[]> {
   const names = await namesIn(place);
@@ -37,15 +38,23 @@ async function namesIn(place: Place): Promise<Dirent[]> {
 async function entryOf(place: Place, entry: Dirent, prefix: string): Promise<ListEntry | undefined> {
   const key = `${prefix}${entry.name}`;
   if (entry.isDirectory()) return { kind: 'prefix', key: `${key}/` };
+  const isLink = entry.isSymbolicLink();
+  const path = join(place.path, entry.name);
   try {
-    const path = join(place.path, entry.name);
-    const real = entry.isSymbolicLink() ? await realPathInside({ ...place, path }) : path;
-    const stats = await stat(real);
+    const stats = await stat(isLink ? await realPathInside({ ...place, path }) : path);
     if (stats.isDirectory()) return { kind: 'prefix', key: `${key}/` };
     return stats.isFile() ? { kind: 'object', key, size: stats.size } : undefined;
   } catch (error) {
-    // Gone meanwhile, a link to nowhere or one that leads out: nothing that `head` would find either.
-    if (error instanceof DatamoverError || systemCode(error) !== undefined) return undefined;
-    throw error;
+    if (isLink ? leadsNowhere(error) : systemCode(error) === 'ENOENT') return undefined;
+    // Passed over, an object would count as missing from the backup.
+    return await worded(join(place.where, entry.name), () => Promise.reject(error));
   }
 }
+
+/** Whether a link's target does not exist or is outside of the root, where `head` does not look either. */
+function leadsNowhere(error: unknown): boolean {
+  if (error instanceof DatamoverError) return true;
+  return NOWHERE.has(systemCode(error) ?? '');
+}
+
+const NOWHERE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM']);

@@ -1,11 +1,13 @@
 // From a bucket to a restored disk by the command line alone: list, plan, verify, restore; their text and their JSON.
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import { requires } from '../../helpers/requires.ts';
-import { runCli } from '../../helpers/run-cli.ts';
+import { runCli, startCli } from '../../helpers/run-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
 
 const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url));
@@ -85,7 +87,7 @@ test('the same with --output json: one document each', async (t) => {
     return { exitCode, document: JSON.parse(stdout), text: stdout };
   };
   const listed = await json(['list', ...VM]);
-  t.match(listed.document, { version: 1, vms: [{ namespace: 'demo', name: 'web' }], problems: [] });
+  t.match(listed.document, { version: 1, result: 'ok', vms: [{ namespace: 'demo', name: 'web' }], problems: [] });
   const planned = await json(['plan', ...VM, '--pvc', `datadisk=${target}`]);
   t.match(planned.document, { version: 1, source: { directory: bucket }, vm: 'demo/web', pvcs: [{ target }] });
   const report = join(folder, 'report.json');
@@ -113,6 +115,37 @@ test('the same with --output json: one document each', async (t) => {
   });
 });
 
+test('list says how it ended, as every document does', async (t) => {
+  const folder = tempFolder(t);
+  cpSync(bucket, folder, { recursive: true });
+  rmSync(join(folder, 'checkpoints/demo/web/index.json'));
+  const list = ['list', '--output', 'json', '--source'];
+  for (const [args, code, vms] of [
+    [[...list, folder], 'OBJECT_MISSING', 1],
+    [[...list, join(folder, 'none')], 'OBJECT_MISSING', 0],
+    [[...list, folder, '--vm', 'demo/none'], 'BACKUP_NOT_FOUND', 0],
+    [[...list, folder, '--vm', 'demo'], 'USAGE', 0],
+  ] as const) {
+    const { exitCode, stdout } = await runCli(args);
+    const { result, vms: listed, problems } = JSON.parse(stdout);
+    t.not(exitCode, 0, args.join(' '));
+    t.match({ result, problems }, { result: 'failed', problems: [{ code }] });
+    t.equal(listed.length, vms);
+  }
+  const server = createServer((socket) => socket.resume().on('error', () => {})).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const address = server.address();
+  const endpoint = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
+  const { child, result } = startCli([...list, 's3://bucket', '--endpoint', endpoint], { env });
+  await once(server, 'connection');
+  child.kill('SIGINT');
+  const { exitCode, stdout } = await result;
+  t.equal(exitCode, 130);
+  t.match(JSON.parse(stdout), { version: 1, result: 'cancelled', backups: [], vms: [], error: { code: 'CANCELLED' } });
+});
+
 test('a lost layer: list tells it and goes on, verify calls the disk broken, restore touches nothing', async (t) => {
   if (!requires(t, 'qemu-img', 'setpriv')) return;
   const folder = tempFolder(t);
@@ -125,7 +158,7 @@ test('a lost layer: list tells it and goes on, verify calls the disk broken, res
   const listed = await runCli(['list', '--source', damaged]);
   t.equal(listed.exitCode, 3);
   t.match(listed.stdout, /rootdisk +cp-001 .* restorable\n/);
-  t.match(listed.stdout, /rootdisk +cp-002 .* broken: .*missing/);
+  t.match(listed.stdout, /rootdisk +cp-002 .* broken: layer .* not found\n/);
   t.match(listed.stderr, /error OBJECT_MISSING: .*cp-002/);
   const verified = await runCli(['verify', plan]);
   t.equal(verified.exitCode, 3);

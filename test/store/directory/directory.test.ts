@@ -5,6 +5,7 @@ import {
   chmodSync,
   linkSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   statSync,
   symlinkSync,
@@ -23,7 +24,10 @@ import {
   type StoreUnderTest,
   storeContract,
 } from '../../contract/store.ts';
+import { history, writeHistory } from '../../helpers/catalog.ts';
+import { command } from '../../helpers/command.ts';
 import { requires } from '../../helpers/requires.ts';
+import { cleanEnvironment, programPath } from '../../helpers/run-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
 
 const signal = new AbortController().signal;
@@ -138,12 +142,15 @@ test('a folder that is not there, is a file, or may not be entered', async (t) =
 test('what may not be read', async (t) => {
   const { store, folder, put } = await makeStore(t);
   await put('closed', Buffer.from('x'));
+  await put('names-only/object', Buffer.from('x'));
   mkdirSync(join(folder, 'locked'));
   chmodSync(join(folder, 'closed'), 0);
+  chmodSync(join(folder, 'names-only'), 0o444);
   chmodSync(join(folder, 'locked'), 0);
   await asNobody(async () => {
     await rejectsWith(t, 'ACCESS_DENIED', () => store.head('closed', { signal }));
     await rejectsWith(t, 'ACCESS_DENIED', () => listed(store, 'locked/'));
+    await rejectsWith(t, 'ACCESS_DENIED', () => listed(store, 'names-only/'), 'objects are not just left out');
     await rejectsWith(t, 'ACCESS_DENIED', () => openDirectoryStore({ directory: join(folder, 'locked', 'x') }));
   }, folder);
 });
@@ -154,6 +161,22 @@ test('only regular files are objects', async (t) => {
   execFileSync('mkfifo', [join(folder, 'pipe')]);
   await rejectsWith(t, 'OBJECT_MISSING', () => store.head('pipe', { signal }), 'a pipe is not waited for');
   t.same(await listed(store, ''), []);
+});
+
+test('a listing that fails for a moment is repeated', async (t) => {
+  if (!requires(t, 'strace')) return;
+  const folder = tempFolder(t);
+  await writeHistory(folder, history('1!root 2root'));
+  // As a network file system may answer, once a thread.
+  const inject = ['-P', join(folder, 'checkpoints/demo'), '-e', 'inject=getdents64:error=EIO:when=1'];
+  const program = ['env', '-u', 'NODE_OPTIONS', process.execPath, programPath(), 'list', '--source', folder];
+  const trace = join(tempFolder(t), 'trace');
+  const strace = ['-f', '-qq', '-o', trace, '-e', 'trace=getdents64', ...inject];
+  const { status, stdout, stderr } = await command('strace', [...strace, ...program], { env: cleanEnvironment() });
+  t.match(readFileSync(trace, 'utf8'), /INJECTED/);
+  t.equal(status, 0, stderr);
+  t.match(stdout, /demo\/web +root +cp-2 .* restorable/);
+  t.match(stderr, /retry 1 of checkpoints\/demo\/ in .*: EIO/);
 });
 
 /** Root may read everything: as root, the work is done under another effective uid. */
