@@ -54,7 +54,7 @@ export interface DryRunResult extends RestoreResult {
     readonly bytesToFetch: number;
     /** Bytes of scratch for the largest PVC, headroom included; 0 for `stream`. */
     readonly scratchNeeded: number;
-    /** Bytes free in scratch; null without scratch. */
+    /** Bytes available in scratch; null without scratch, and when its file system does not report them. */
     readonly scratchFree: number | null;
   } | null;
 }

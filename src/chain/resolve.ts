@@ -1,17 +1,18 @@
 // The disks of a plan with their chains: those written out are taken as they are, others are found in the bucket.
 import { type CatalogChain, chainFromManifest } from '../catalog/chain.ts';
 import { nearestWord } from '../did-you-mean.ts';
-import { DatamoverError, type Problem } from '../errors.ts';
+import type { Problem } from '../errors.ts';
 import { loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
+import { problemsOf } from '../problems.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { Disk, Layer } from './disk.ts';
 
 export interface ResolveOptions {
   /** Just these PVCs; undefined for all. USAGE for one that the plan does not hold. */
   readonly pvcs?: readonly string[] | undefined;
-  /** Refuse (PLAN_INVALID) a PVC whose target is still the placeholder of a drafted plan. */
+  /** Refuse (PLAN_INVALID) a PVC whose target is still the placeholder of a drafted plan; its chain is resolved all the same. */
   readonly targetsUsed?: boolean;
   readonly signal: AbortSignal;
 }
@@ -19,45 +20,53 @@ export interface ResolveOptions {
 export interface ResolvedDisks {
   /** In the plan's order. */
   readonly disks: Disk[];
-  /** Of the PVCs that are not among the disks. */
+  /** Of single PVCs, and without a PVC what concerns the command line or the whole source. */
   readonly problems: Problem[];
 }
 
 /**
  * Resolves the chain of every PVC. What is wrong with the backup or one of its chains (CHAIN_BROKEN, METADATA_INVALID,
- * BACKUP_NOT_FOUND, OBJECT_MISSING) is among the problems; a source that does not answer or denies access rejects.
+ * BACKUP_NOT_FOUND, OBJECT_MISSING) is a problem of its PVC; a source that does not answer or denies access is one problem, and
+ * the chains that are written out are resolved without it; without a store, these alone.
  */
 export async function resolveDisks(
   plan: Plan,
-  store: ObjectStore,
+  store: ObjectStore | undefined,
   { pvcs, targetsUsed = false, signal }: ResolveOptions,
 ): Promise<ResolvedDisks> {
-  const chosen = choosePvcs(plan, pvcs);
-  const placeholders = targetsUsed ? placeholderProblems(plan, { pvcs }) : [];
   const lookUp = onceOnly(async () => await loadBackup(plan, store, { signal }));
   const disks: Disk[] = [];
-  const problems: Problem[] = [...placeholders];
-  for (const pvc of chosen) {
-    if (placeholders.some((problem) => problem.pvc === pvc.name)) continue;
+  const problems: Problem[] = [...unknownPvcs(plan, pvcs), ...(targetsUsed ? placeholderProblems(plan, { pvcs }) : [])];
+  const ofSource = new Set<readonly Problem[]>();
+  for (const pvc of selectPvcs(plan, pvcs)) {
+    if (store === undefined && pvc.chain === undefined) continue;
     try {
       disks.push(await toDisk(pvc, lookUp));
     } catch (error) {
-      problems.push(...foreseen(error, pvc.name));
+      signal.throwIfAborted();
+      const found = problemsOf(error);
+      if (!FORESEEN.has(found[0]?.code ?? '')) ofSource.add(found);
+      else problems.push(...found.map((problem) => ({ ...problem, pvc: pvc.name })));
     }
   }
-  return { disks, problems };
+  return { disks, problems: [...problems, ...[...ofSource].flat()] };
 }
 
-function choosePvcs(plan: Plan, names: readonly string[] | undefined): readonly PlanPvc[] {
-  if (names === undefined) return plan.pvcs;
+/** The PVCs of the plan that `names` names, all when it is undefined, in the plan's order. */
+export function selectPvcs({ pvcs }: Plan, names: readonly string[] | undefined): readonly PlanPvc[] {
+  return pvcs.filter(({ name }) => names === undefined || names.includes(name));
+}
+
+/** USAGE for names that the plan does not hold. */
+function unknownPvcs(plan: Plan, names: readonly string[] = []): Problem[] {
   const known = plan.pvcs.map(({ name }) => name);
   const unknown = names.filter((name) => !known.includes(name));
   const [first] = unknown;
-  if (first === undefined) return plan.pvcs.filter(({ name }) => names.includes(name));
+  if (first === undefined) return [];
   const near = nearestWord(first, known);
-  throw new DatamoverError('USAGE', `the plan holds no PVC ${unknown.join(', ')}; it holds ${known.join(', ')}`, {
-    hint: near === undefined ? 'name one of those with --pvc' : `did you mean --pvc ${near}?`,
-  });
+  const message = `the plan holds no PVC ${unknown.join(', ')}; it holds ${known.join(', ')}`;
+  const hint = near === undefined ? 'name one of those with --pvc' : `did you mean --pvc ${near}?`;
+  return [{ code: 'USAGE', message, hint }];
 }
 
 async function toDisk({ name, target, size, chain }: PlanPvc, lookUp: () => Promise<VmBackup>): Promise<Disk> {
@@ -93,11 +102,12 @@ function foundLayer({ checkpoint, type, file }: CatalogChain['tip']): Layer {
 
 async function loadBackup(
   plan: Plan,
-  store: ObjectStore,
+  store: ObjectStore | undefined,
   options: { readonly signal: AbortSignal },
 ): Promise<VmBackup> {
   const { vm, backup } = plan;
-  if (vm === undefined || backup === undefined) throw new TypeError('a chain to look up, but no backup and vm');
+  if (vm === undefined || backup === undefined || store === undefined)
+    throw new TypeError('a chain to look up, but no backup and vm');
   return await loadVmBackup(store, { vm, backup }, options);
 }
 
@@ -110,6 +120,7 @@ function onceOnly<T>(work: () => Promise<T>): () => Promise<T> {
   };
 }
 
+/** What concerns the PVC whose chain was looked up; any other failure is the source's. */
 const FORESEEN: ReadonlySet<string> = new Set([
   'CHAIN_BROKEN',
   'METADATA_INVALID',
@@ -117,8 +128,3 @@ const FORESEEN: ReadonlySet<string> = new Set([
   'OBJECT_MISSING',
   'USAGE',
 ]);
-
-function foreseen(error: unknown, pvc: string): Problem[] {
-  if (!(error instanceof DatamoverError) || !FORESEEN.has(error.code)) throw error;
-  return error.problems.map((problem) => ({ ...problem, pvc }));
-}

@@ -20,11 +20,18 @@ export type PlanInput =
  * once (a file that is missing, unreadable, over 1 MiB or no text too), or CHAIN_BROKEN when written chains are in disorder.
  */
 export async function readPlan(input: PlanInput): Promise<Plan> {
-  const { text, ...options } = 'text' in input ? fromText(input) : await fromFile(input);
-  const plan = parsePlan(text, options);
-  const problems = await sameTargetProblems(plan, options.where);
+  const { plan, problems } = await readPlanToCheck(input);
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
   return plan;
+}
+
+/** As `readPlan`, for a caller that checks more: PLAN_INVALID for two targets in one place comes back beside the plan. */
+export async function readPlanToCheck(
+  input: PlanInput,
+): Promise<{ readonly plan: Plan; readonly problems: readonly Problem[] }> {
+  const { text, ...options } = 'text' in input ? fromText(input) : await fromFile(input);
+  const plan = parsePlan(text, options);
+  return { plan, problems: await sameTargetProblems(plan, options.where) };
 }
 
 interface Source {

@@ -1,5 +1,6 @@
 // Are QEMU's tools there, and new enough?
-import { DatamoverError } from '../errors.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { collect } from '../problems.ts';
 import { explain, type QemuTool, runTool } from './run.ts';
 
 /** 5.2 (2020) brought extended L2 entries and `map --start-offset`; zstd clusters came with 5.1. */
@@ -7,7 +8,7 @@ const OLDEST: readonly [number, number] = [5, 2];
 
 /**
  * Asks each of `tools`, `qemu-img` alone by default, and gives the first one's version.
- * @throws DatamoverError TOOL_MISSING when one is missing or older than 5.2.
+ * @throws DatamoverError TOOL_MISSING with a problem for each one that is missing or older than 5.2.
  */
 export async function checkQemu({
   tools = ['qemu-img'],
@@ -16,9 +17,18 @@ export async function checkQemu({
   readonly tools?: readonly [QemuTool, ...QemuTool[]];
   readonly signal: AbortSignal;
 }): Promise<{ version: string }> {
-  const [first, ...others] = tools;
-  const version = await checkTool(first, signal);
-  for (const tool of others) await checkTool(tool, signal);
+  const problems: Problem[] = [];
+  let version: string | undefined;
+  for (const tool of tools) {
+    const found = await collect(problems, () => checkTool(tool, signal));
+    signal.throwIfAborted();
+    version ??= found;
+  }
+  // Without util-linux every tool fails in the same words.
+  const different = problems.filter(
+    ({ message }, index) => problems.findIndex((one) => one.message === message) === index,
+  );
+  if (version === undefined || different.length > 0) throw DatamoverError.fromProblems(different);
   return { version };
 }
 

@@ -1,7 +1,9 @@
 // `qemu-nbd`: shows what a graph holds as a read-only NBD export with the empty name.
 import { randomBytes } from 'node:crypto';
-import { link, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { access, link, lstat, rm } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { sleep } from '../concurrency.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
@@ -60,6 +62,42 @@ export async function withQemuNbd<T>(
   }
 }
 
+/**
+ * LISTEN_FAILED when nothing can listen there as things are; another program may still come first. Leaves nothing behind.
+ */
+export async function checkListen(listen: Listen): Promise<void> {
+  if (listen.kind === 'tcp') return await checkPort(listen);
+  hiddenPlace(listen);
+  if ((await lstat(listen.path).catch(() => undefined)) !== undefined) throw taken(listen.path);
+  await access(dirname(listen.path), constants.W_OK | constants.X_OK).catch((error: unknown) => {
+    throw listenError(listen, messageOf(error), error);
+  });
+}
+
+async function checkPort(listen: Listen & { readonly kind: 'tcp' }): Promise<void> {
+  const server = createServer().listen({ port: listen.port, host: '127.0.0.1', exclusive: true });
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const inUse = systemCode(error) === 'EADDRINUSE';
+    throw listenError(listen, inUse ? 'Address already in use' : messageOf(error), error);
+  } finally {
+    server.close();
+  }
+}
+
+function listenError(listen: Listen, why: string, cause?: unknown): DatamoverError {
+  const place = listen.kind === 'unix' ? listen.path : `port ${listen.port}`;
+  return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}: ${why}`, { hint: LISTEN_HINT, cause });
+}
+
+function taken(path: string, cause?: unknown): DatamoverError {
+  return new DatamoverError('LISTEN_FAILED', `cannot listen on ${path}: it exists already`, {
+    hint: `if nothing uses it, remove it: rm ${path}`,
+    cause,
+  });
+}
+
 /** sockaddr_un's sun_path, without its closing NUL. */
 const MAX_SOCKET_PATH = 107;
 
@@ -72,11 +110,7 @@ function hiddenPlace(listen: Listen): Listen {
   const path = join(dirname(listen.path), `.${randomBytes(3).toString('hex')}`);
   if (Math.max(Buffer.byteLength(path), Buffer.byteLength(listen.path)) <= MAX_SOCKET_PATH)
     return { kind: 'unix', path };
-  throw new DatamoverError(
-    'LISTEN_FAILED',
-    `cannot listen on ${listen.path}: a socket's path has at most ${MAX_SOCKET_PATH} bytes`,
-    { hint: LISTEN_HINT },
-  );
+  throw listenError(listen, `a socket's path has at most ${MAX_SOCKET_PATH} bytes`);
 }
 
 /** Returns the path to remove at the end. */
@@ -85,15 +119,8 @@ async function show(hidden: Listen, listen: Listen): Promise<string | undefined>
   try {
     await link(hidden.path, listen.path);
   } catch (error) {
-    const exists = systemCode(error) === 'EEXIST';
-    throw new DatamoverError(
-      'LISTEN_FAILED',
-      `cannot listen on ${listen.path}${exists ? ': it exists already' : `: ${messageOf(error)}`}`,
-      {
-        hint: exists ? `if nothing uses it, remove it: rm ${listen.path}` : LISTEN_HINT,
-        cause: error,
-      },
-    );
+    if (systemCode(error) === 'EEXIST') throw taken(listen.path, error);
+    throw listenError(listen, messageOf(error), error);
   } finally {
     await rm(hidden.path, { force: true });
   }

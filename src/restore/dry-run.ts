@@ -2,13 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { withSourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
-import { resolveDisks } from '../chain/resolve.ts';
 import { startTally } from '../chain/tally.ts';
-import { DatamoverError, type Problem, toDatamoverError } from '../errors.ts';
-import { withSource } from '../inventory/open-source.ts';
-import { recordReads } from '../paths/recorded-store.ts';
+import { type Problem, toDatamoverError } from '../errors.ts';
 import { planId } from '../plan/plan-id.ts';
+import { collect } from '../problems.ts';
 import { secondsSince } from '../progress.ts';
 import type { DryRunResult } from '../result.ts';
 import { type FoundFolder, lookForWorkFolder } from '../scratch/inspect.ts';
@@ -22,6 +21,7 @@ import type { ByteRange } from '../units.ts';
 import { describeKept, needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
+import { scratchToCheck } from './plan-space.ts';
 import { type Checked, type CheckedDisk, type CheckRun, checkAll } from './preflight.ts';
 import { addTargets } from './preflight-paths.ts';
 
@@ -38,23 +38,21 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
 }
 
 async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<DryRunResult['dryRun']> {
-  const { plan, pvcs, signal, strategy, progress } = options;
+  const { plan, signal, strategy, progress } = options;
   addTargets(options);
-  const root = await chooseRoot(options);
+  const problems: Problem[] = [...(options.problems ?? [])];
+  const root = await collect(problems, () => chooseRoot(options));
   progress.report({ type: 'phase-started', phase: 'preflight' });
-  return await withSource({ ...options, source: plan.source }, async (source) => {
-    const store = recordReads(source, plan.source, options.paths);
-    const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed: true, signal });
-    outcomes.resolved(disks);
-    const { folder, problems: ofScratch } = await lookAtFolder(options, root);
+  return await withSourceAnswer({ ...options, targetsUsed: true }, async (answer) => {
+    outcomes.resolved(answer.disks);
+    const folder = root === undefined ? undefined : await collect(problems, () => lookAtFolder(options, root));
     const targets: Target[] = [];
     try {
-      const common = { options, store, planId: planId(plan), runId: randomUUID(), signal };
-      const run = folder === undefined ? common : { ...common, folder };
-      const scratch = strategy === 'stream' || folder === undefined ? undefined : root;
-      const checked = await checkAll(run, { disks, problems: [...problems, ...ofScratch], targets, scratch, root });
+      const run = { options, store: answer.store, folder, planId: planId(plan), runId: randomUUID(), signal };
+      const scratch = scratchToCheck({ strategy, root, folder, problems });
+      const checked = await checkAll(run, { answer, problems, targets, scratch, root });
       for (const disk of checked.disks) recordPlanned(options, outcomes, disk);
-      const { scratchNeeded, scratchFree } = checked;
+      const { scratchNeeded, scratchFree } = checked.space;
       const bytesToFetch = await countBytesToFetch(run, checked, folder);
       return { bytesToFetch, scratchNeeded, scratchFree: scratchFree ?? null };
     } finally {
@@ -63,21 +61,12 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   });
 }
 
-/** The folder that a run would go on from; what would keep it from having one is one problem of many. */
-async function lookAtFolder(
-  { plan, fresh, progress }: RestoreOptions,
-  root: string,
-): Promise<{ readonly folder: FoundFolder | undefined; readonly problems: readonly Problem[] }> {
+/** The folder that a run would go on from. */
+async function lookAtFolder({ plan, fresh, progress }: RestoreOptions, root: string): Promise<FoundFolder> {
   const id = planId(plan);
-  try {
-    const folder = await lookForWorkFolder({ root, planId: id, fresh });
-    await reportFolder({ root, planId: id, folder, progress });
-    return { folder, problems: [] };
-  } catch (error) {
-    // As for a run, busy is an answer by itself.
-    if (!(error instanceof DatamoverError) || error.code === 'SCRATCH_BUSY') throw error;
-    return { folder: undefined, problems: error.problems };
-  }
+  const folder = await lookForWorkFolder({ root, planId: id, fresh });
+  await reportFolder({ root, planId: id, folder, progress });
+  return folder;
 }
 
 function recordPlanned(options: RestoreOptions, outcomes: Outcomes, { chain, target, completed }: CheckedDisk): void {
@@ -100,6 +89,7 @@ async function countBytesToFetch(run: CheckRun, { disks }: Checked, folder: Foun
 
 async function estimateOf({ options, store, signal }: CheckRun, chain: CheckedChain): Promise<number> {
   const { concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW } = options;
+  if (store === undefined) throw new TypeError('a checked chain, but no store');
   return await withRuntimeFolder(options, async (folder) => {
     return await estimateFetch({ store, chain, folder, concurrency, window, signal });
   });

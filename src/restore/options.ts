@@ -1,4 +1,5 @@
 // What the engine is asked to do: the command line's flags and the plan, already merged and typed.
+import type { Problem } from '../errors.ts';
 import type { Paths } from '../paths/paths.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Progress } from '../progress.ts';
@@ -8,6 +9,8 @@ import type { Strategy } from '../strategy.ts';
 
 export interface RestoreOptions {
   readonly plan: Plan;
+  /** What is wrong with the command line and the plan already: reported with what the check finds, and nothing is restored. */
+  readonly problems?: readonly Problem[];
   /** Just these PVCs of the plan; undefined for all. A name that the plan does not hold is USAGE. */
   readonly pvcs?: readonly string[];
   readonly strategy: Strategy;

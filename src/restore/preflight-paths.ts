@@ -1,9 +1,11 @@
 // No path that a restore writes is one that it reads, or another one that it writes: asked before anything is written.
 import { resolve } from 'node:path';
-import type { Disk } from '../chain/disk.ts';
+import type { SourceAnswer } from '../chain/ask-source.ts';
 import type { Problem } from '../errors.ts';
 import { pathOfObject, pathsOfSource } from '../paths/source-paths.ts';
 import { RUNTIME_HINT } from '../paths/uses.ts';
+import { isPlaceholder } from '../plan/placeholder.ts';
+import type { PlanPvc } from '../plan/plan.ts';
 import { planId } from '../plan/plan-id.ts';
 import { workFolderPath } from '../scratch/layout.ts';
 import type { Target } from '../target/target.ts';
@@ -12,42 +14,50 @@ import type { RestoreOptions } from './options.ts';
 type PathOptions = Pick<RestoreOptions, 'plan' | 'strategy' | 'env' | 'paths'>;
 
 export interface CheckPathsOptions {
-  /** Each disk with its target, if that could be opened, else with why not. */
+  /** Each PVC with its target, if that could be opened, else with why not. */
   readonly opened: readonly {
-    readonly disk: Disk;
+    readonly pvc: PlanPvc;
     readonly target?: Target;
     readonly problem?: readonly Problem[];
   }[];
-  /** The directory of the work directory. */
-  readonly root: string;
+  readonly answer: Pick<SourceAnswer, 'disks'>;
+  /** The directory of the work directory; undefined where none can be used. */
+  readonly root: string | undefined;
 }
 
 /**
  * Every conflict among targets, work directory, and what the caller knows to be read or written besides; but for those that
  * opening the targets has found by itself.
  */
-export async function checkPaths(options: PathOptions, { opened, root }: CheckPathsOptions): Promise<Problem[]> {
+export async function checkPaths(
+  options: PathOptions,
+  { opened, answer, root }: CheckPathsOptions,
+): Promise<Problem[]> {
   const { paths, plan } = options;
   addSource(options);
-  addWorkDirectory(options, root);
-  for (const { disk, target } of opened) {
-    paths.reads(...disk.layers.flatMap(({ object }) => pathOfObject(plan.source, object)));
-    addTarget(options, disk, target);
+  if (root !== undefined) addWorkDirectory(options, root);
+  for (const { layers } of answer.disks) {
+    paths.reads(...layers.flatMap(({ object }) => pathOfObject(plan.source, object)));
+  }
+  for (const { pvc, target } of opened) {
+    if (!isPlaceholder(pvc.target)) addTarget(options, pvc, target);
   }
   // A device that is mounted, or another PVC's: there is no more to say of it.
-  const known = opened.flatMap(({ disk, problem = [] }) => problem.map(({ code }) => `${code} ${disk.name}`));
+  const known = opened.flatMap(({ pvc, problem = [] }) => problem.map(({ code }) => `${code} ${pvc.name}`));
   return (await paths.problems()).filter(({ pvc, code }) => !known.includes(`${code} ${pvc}`));
 }
 
 /** The targets of the plan, before anything else is known, so that nothing that fails is reported onto one of them. */
 export function addTargets(options: RestoreOptions): void {
   const { plan, pvcs } = options;
-  for (const pvc of plan.pvcs) if (pvcs?.includes(pvc.name) ?? true) addTarget(options, pvc);
+  for (const pvc of plan.pvcs) {
+    if ((pvcs?.includes(pvc.name) ?? true) && !isPlaceholder(pvc.target)) addTarget(options, pvc);
+  }
 }
 
 function addTarget(
   { paths }: PathOptions,
-  { name, target: path }: Pick<Disk, 'name' | 'target'>,
+  { name, target: path }: Pick<PlanPvc, 'name' | 'target'>,
   opened?: Target | undefined,
 ): void {
   const label = `target ${path} of PVC ${name}`;

@@ -1,105 +1,102 @@
-// Is there room, before anything is downloaded? Scratch, and the file systems that raw-file targets lie on.
-import { stat, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import type { CheckedChain } from '../chain/check-layers.ts';
-import type { Disk } from '../chain/disk.ts';
-import { type Problem, systemCode } from '../errors.ts';
-import { scratchNeed } from '../scratch/need.ts';
+// Is there enough space, before anything is downloaded? Scratch, and the file systems of raw-file targets. What cannot fit is
+// refused, what may be tight is warned of, what a file system does not report is noted (design section 8).
+
+import type { Problem } from '../errors.ts';
+import { freeSpaceAt } from '../free-space.ts';
+import { hasSpace, type SpaceNeed, type SpaceNote, worstNeeds } from '../scratch/space.ts';
+import { noteOf, problemOf } from '../scratch/space-words.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Target } from '../target/target.ts';
-import { formatBytes } from '../units.ts';
+import { type DiskSpace, spaceNeeds } from './space-needs.ts';
+
+/** A disk whose layers are read. */
+export interface DiskToFit {
+  readonly name: string;
+  /** Bytes of each layer. */
+  readonly layerSizes: readonly number[];
+  /** Bytes; undefined while its chain is unknown. */
+  readonly virtualSize: number | undefined;
+  /** Undefined where nothing is written to it. */
+  readonly target: Target | undefined;
+}
 
 export interface SpaceOptions {
-  /** Disks whose layers are brought; without the target where that is only read. */
-  readonly disks: readonly { readonly chain: CheckedChain; readonly target: Target | undefined }[];
+  readonly disks: readonly DiskToFit[];
   readonly strategy: Strategy;
   readonly headroomPercent: number;
-  /** The scratch folder, which need not exist yet; undefined for `stream`. */
+  /** The scratch directory, which need not exist yet; undefined for `stream`. */
   readonly scratch: string | undefined;
-  /** What an interrupted run of this plan left there of a disk, bytes: it counts as free for that disk and later ones. */
-  leftOf(disk: Disk): number;
-  /** What a run will remove there before all else, bytes. */
+  /** Bytes that an interrupted run of this plan left there of a PVC: they count as free for that PVC and later ones. */
+  leftOf(pvc: string): number;
+  /** Bytes that a run will remove there before all else. */
   readonly freed: number;
+  /**
+   * Bytes of data that a PVC's chain shows, the most that a sparse file of it occupies; undefined when that cannot be found out.
+   * Asked only where the disk's size does not fit.
+   */
+  shownBytes(pvc: string): Promise<number | undefined>;
+  /** Whether `stream` would take the plan as it is. */
+  readonly streamable: boolean;
 }
 
 export interface SpaceCheck {
-  /** Bytes of scratch that the largest PVC needs, headroom included. */
+  /** Bytes of scratch that the largest PVC needs, headroom included; 0 for `stream`. */
   readonly scratchNeeded: number;
-  /** Bytes free there, with what was left by these disks; undefined without scratch. */
+  /** Bytes free there, with what was left by these disks; undefined without scratch, or when it is not reported. */
   readonly scratchFree: number | undefined;
+  readonly needs: readonly SpaceNeed[];
+  /** SCRATCH_FULL and TARGET_FULL: what cannot fit, with the bytes that are needed and those that are available. */
   readonly problems: readonly Problem[];
+  readonly notes: readonly SpaceNote[];
 }
 
-/** SCRATCH_FULL and TARGET_FULL problems, each with the bytes that are needed and those that are there. */
 export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
-  const { disks, strategy, headroomPercent, scratch, leftOf, freed } = options;
-  const room = scratch === undefined ? undefined : await freeIn(scratch);
-  const problems: Problem[] = [];
-  const onDevice = new Map<number, { bytes: number; free: number; pvc: string; path: string }>();
-  const short: { needed: number; free: number }[] = [];
-  let scratchNeeded = 0;
-  let filesInScratch = 0;
-  let free = (room?.bytes ?? 0) + freed;
-  for (const { chain, target } of disks) {
-    const { disk, virtualSize, layers } = chain;
-    free += leftOf(disk);
-    const space = await target?.freeSpace();
-    if (space !== undefined && space.device === room?.device) {
-      filesInScratch += virtualSize;
-      free += space.leftBytes;
-    } else if (target !== undefined && space !== undefined) {
-      const before = onDevice.get(space.device) ?? { bytes: 0, free: space.bytes };
-      onDevice.set(space.device, {
-        bytes: before.bytes + virtualSize,
-        free: before.free + space.leftBytes,
-        pvc: disk.name,
-        path: target.path,
-      });
-    }
-    const layerSizes = layers.map(({ info }) => info.size);
-    const needed = scratchNeed({ strategy, layerSizes, virtualSize, headroomPercent }) + filesInScratch;
-    scratchNeeded = Math.max(scratchNeeded, needed);
-    if (needed > free) short.push({ needed, free });
-  }
-  for (const { bytes, free, pvc, path } of onDevice.values()) {
-    if (bytes > free) problems.push(targetFull({ bytes, free, pvc, path }));
-  }
-  const worst = short.toSorted((a, b) => b.needed - b.free - (a.needed - a.free))[0];
-  if (scratch !== undefined && worst !== undefined) problems.push(scratchFull(scratch, worst, strategy));
-  return { scratchNeeded, scratchFree: room === undefined ? undefined : free, problems };
-}
-
-function scratchFull(
-  scratch: string,
-  { needed, free }: { readonly needed: number; readonly free: number },
-  strategy: Strategy,
-): Problem {
-  const less =
-    strategy === 'staged-raw' ? '--strategy staged needs less, --strategy stream none' : '--strategy stream needs none';
+  const { strategy, headroomPercent, scratch, freed } = options;
+  const space = scratch === undefined ? undefined : await freeSpaceAt(scratch);
+  const place = scratch === undefined || space === undefined ? undefined : { path: scratch, space, freed };
+  const disks = await Promise.all(options.disks.map((disk) => measure(options, disk)));
+  const evaluate = (some: readonly DiskSpace[], other = strategy): SpaceNeed[] =>
+    spaceNeeds({ disks: some, strategy: other, headroomPercent, scratch: other === 'stream' ? undefined : place });
+  let known = disks;
+  if (!hasSpace(evaluate(disks))) known = await byData(options, disks);
+  const needs = evaluate(known);
+  const words = {
+    headroomPercent,
+    alternatives: cheaper(options)
+      .filter((other) => hasSpace(evaluate(known, other)))
+      .map((other) => `use --strategy ${other}`),
+  };
+  const worst = worstNeeds(needs);
+  const inScratch = needs.filter(({ where }) => where === 'scratch');
   return {
-    code: 'SCRATCH_FULL',
-    message: `scratch ${scratch} has ${formatBytes(free)} free (${free} bytes), the largest PVC needs ${formatBytes(needed)} (${needed} bytes)`,
-    hint: `give a larger folder with --scratch; ${less}`,
+    scratchNeeded: Math.max(0, ...inScratch.map(({ wanted }) => wanted)),
+    scratchFree: inScratch.length === 0 ? space?.bytes : inScratch.at(-1)?.available,
+    needs,
+    problems: worst.flatMap((need) => problemOf(need, words) ?? []),
+    notes: worst.flatMap((need) => noteOf(need, words) ?? []),
   };
 }
 
-function targetFull({ bytes, free, pvc, path }: { bytes: number; free: number; pvc: string; path: string }): Problem {
-  return {
-    pvc,
-    code: 'TARGET_FULL',
-    message: `the file system of ${path} has ${formatBytes(free)} free (${free} bytes), the raw files restored there may need ${formatBytes(bytes)} (${bytes} bytes)`,
-    hint: 'free space there, or restore onto another file system',
-  };
+/** Strategies that take less scratch than the one of the run. */
+function cheaper({ strategy, streamable }: SpaceOptions): Strategy[] {
+  const others: readonly Strategy[] = strategy === 'staged-raw' ? ['staged', 'stream'] : ['stream'];
+  return others.filter((other) => other !== strategy && (other !== 'stream' || streamable));
 }
 
-/** Free bytes for us, and the file system's device, at `path` or its nearest folder that can be looked at. */
-export async function freeIn(path: string): Promise<{ bytes: number; device: number }> {
-  try {
-    const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(path), stat(path)]);
-    return { bytes: bavail * bsize, device: dev };
-  } catch (error) {
-    // Whether the folder itself can be used is asked elsewhere.
-    if (systemCode(error) === undefined || dirname(path) === path) throw error;
-    return await freeIn(dirname(path));
+async function measure({ leftOf }: SpaceOptions, disk: DiskToFit): Promise<DiskSpace> {
+  const { name, layerSizes, virtualSize = 0, target } = disk;
+  const room = await target?.freeSpace();
+  const file = target === undefined || room === undefined ? undefined : { path: target.path, ...room };
+  return { name, layerSizes, rawBytes: virtualSize, leftBytes: leftOf(name), file };
+}
+
+/** With the data that the chains show in place of the disks' sizes, where a raw form of the disk is stored. */
+async function byData(options: SpaceOptions, disks: readonly DiskSpace[]): Promise<DiskSpace[]> {
+  const found: DiskSpace[] = [];
+  for (const disk of disks) {
+    const isStored = options.strategy === 'staged-raw' || disk.file !== undefined;
+    const shown = isStored ? await options.shownBytes(disk.name) : undefined;
+    found.push({ ...disk, rawBytes: Math.min(disk.rawBytes, shown ?? disk.rawBytes) });
   }
+  return found;
 }

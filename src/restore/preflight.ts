@@ -1,8 +1,13 @@
 // Check everything, then act: every problem of a plan in one list, before the first byte is written to any target.
 
-import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
+import type { SourceAnswer } from '../chain/ask-source.ts';
+import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
-import { DatamoverError, type Problem } from '../errors.ts';
+import { selectPvcs } from '../chain/resolve.ts';
+import type { Problem } from '../errors.ts';
+import { isPlaceholder } from '../plan/placeholder.ts';
+import type { PlanPvc } from '../plan/plan.ts';
+import { collect, problemsOf, throwProblems } from '../problems.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
 import type { CompletedDisk, Recorded } from '../scratch/journal-state.ts';
 import type { LeftBytes } from '../scratch/layout.ts';
@@ -12,8 +17,9 @@ import type { Target } from '../target/target.ts';
 import { formatBytes } from '../units.ts';
 import { describeAgain, explainNotBlank, findEarlierRestore, needsLayers } from './kept.ts';
 import type { RestoreOptions, Run } from './options.ts';
+import { type PlanSpaceOptions, planSpace } from './plan-space.ts';
 import { checkPaths } from './preflight-paths.ts';
-import { checkSpace } from './preflight-space.ts';
+import { checkSpace, type SpaceCheck } from './preflight-space.ts';
 
 export interface CheckedDisk {
   readonly chain: CheckedChain;
@@ -24,104 +30,112 @@ export interface CheckedDisk {
 
 export interface Checked {
   readonly disks: readonly CheckedDisk[];
-  readonly scratchNeeded: number;
-  readonly scratchFree: number | undefined;
+  readonly space: SpaceCheck;
 }
 
 export interface CheckOptions {
-  readonly disks: readonly Disk[];
-  /** Problems that are known already, of PVCs whose chain could not be resolved. */
+  readonly answer: SourceAnswer;
+  /** Problems that are known already: of the command line, and of scratch. */
   readonly problems: readonly Problem[];
   /** Where the opened targets are put, so that the caller closes them however this ends. */
   readonly targets: Target[];
-  /** Scratch, or undefined for `stream`. */
+  /** Scratch, or undefined for `stream`, and where none can be used. */
   readonly scratch: string | undefined;
-  /** Where the work directory is, or would be: scratch, or a runtime directory. */
-  readonly root: string;
+  /** Where the work directory is, or would be: scratch, or a runtime directory; undefined where none can be used. */
+  readonly root: string | undefined;
 }
 
 /** Rejects with one DatamoverError for all problems, in the plan's order. */
 export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Checked> {
-  const { disks, targets, scratch } = options;
+  const { answer, targets, scratch } = options;
   const { signal } = run;
-  const layerCheck = await checkLayers(run.store, disks, { signal });
-  const opened = await openTargets(run, disks, targets);
-  const problems: Problem[] = [...options.problems, ...layerCheck.problems, ...uncheckable(run.options, disks)];
+  const opened = await openTargets(run, targets);
+  const problems: Problem[] = [...options.problems, ...answer.problems, ...uncheckable(run.options, answer.disks)];
   const checked: CheckedDisk[] = [];
-  for (const { disk, target, problem } of opened) {
-    const chain = layerCheck.chains.find((candidate) => candidate.disk === disk);
+  for (const { pvc, target, problem } of opened) {
+    const chain = answer.chains.find(({ disk }) => disk.name === pvc.name);
     if (problem !== undefined) problems.push(...problem);
     if (chain !== undefined) warnAbout(run.options, chain, target);
-    if (target === undefined || chain === undefined) continue;
-    const found = await checkTarget(run, chain, target);
+    if (target === undefined) continue;
+    const found = await checkTarget(run, pvc, chain, target);
     problems.push(...found.problems);
-    checked.push({ chain, target, completed: found.completed });
+    if (chain !== undefined) checked.push({ chain, target, completed: found.completed });
   }
-  problems.push(...(await checkPaths(run.options, { opened, root: options.root })));
-  const space = await checkSpace({
-    disks: checked
-      .filter((one) => needsLayers(run.options, one))
-      .map(({ chain, target, completed }) => ({ chain, target: completed === undefined ? target : undefined })),
-    strategy: run.options.strategy,
-    headroomPercent: run.options.plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM,
-    scratch,
-    leftOf: ({ name }) => run.folder?.left.of(run.options.plan.pvcs.findIndex((pvc) => pvc.name === name)) ?? 0,
-    freed: run.folder?.freed ?? 0,
-  });
+  problems.push(...(await checkPaths(run.options, { opened, answer, root: options.root })));
+  const space = await checkSpace(planSpace({ ...run, answer, scratch, ...useOf(run.options, opened, checked) }));
+  for (const note of space.notes) run.options.progress.report(note);
   // A device's edges are masked and its tail is zeroed by qemu-io.
   const withDevice = opened.some(({ target }) => target?.kind === 'block');
-  const qemu = checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal });
-  problems.push(...space.problems, ...(await problemsOf(qemu, signal)));
-  if (problems.length > 0) throw DatamoverError.fromProblems(inPlanOrder(problems, run.options.plan.pvcs));
-  return { disks: checked, scratchNeeded: space.scratchNeeded, scratchFree: space.scratchFree };
+  problems.push(...space.problems);
+  await collect(problems, () => checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal }));
+  throwProblems(problems, run.options.plan);
+  return { disks: checked, space };
+}
+
+/** Which targets are written to, and which PVCs nothing is done for. */
+function useOf(
+  options: RestoreOptions,
+  opened: readonly OpenedTarget[],
+  checked: readonly CheckedDisk[],
+): Pick<PlanSpaceOptions, 'targets' | 'idle'> {
+  const kept = checked.filter(({ completed }) => completed !== undefined);
+  const isKept = (name: string): boolean => kept.some(({ chain }) => chain.disk.name === name);
+  return {
+    targets: new Map(opened.map(({ pvc: { name }, target }) => [name, isKept(name) ? undefined : target])),
+    idle: new Set(kept.filter((one) => !needsLayers(options, one)).map(({ chain }) => chain.disk.name)),
+  };
 }
 
 /** A run, or a dry run, which has at most found a folder; none is there for a run that has none to work in. */
-export type CheckRun = Omit<Run, 'folder'> & {
-  readonly folder?: { readonly left: LeftBytes; readonly freed?: number; readonly journal: Recorded | undefined };
+export type CheckRun = Omit<Run, 'folder' | 'store'> & {
+  readonly store: Run['store'] | undefined;
+  readonly folder:
+    | { readonly left: LeftBytes; readonly freed?: number; readonly journal: Recorded | undefined }
+    | undefined;
 };
 
-const DEFAULT_HEADROOM = 15;
-
-interface OpenedTarget {
-  readonly disk: Disk;
+export interface OpenedTarget {
+  readonly pvc: PlanPvc;
   readonly target?: Target;
   readonly problem?: readonly Problem[];
 }
 
-async function openTargets(run: CheckRun, disks: readonly Disk[], targets: Target[]): Promise<OpenedTarget[]> {
+/** Of every PVC that is asked for, also of one whose chain is broken. */
+async function openTargets(run: CheckRun, targets: Target[]): Promise<OpenedTarget[]> {
+  const { plan, pvcs } = run.options;
   const opened: OpenedTarget[] = [];
-  const taken = new Map<string, Disk>();
-  for (const disk of disks) {
+  const taken = new Map<string, PlanPvc>();
+  for (const pvc of selectPvcs(plan, pvcs)) {
     run.signal.throwIfAborted();
-    const place = await placeOf(disk.target);
+    if (isPlaceholder(pvc.target)) continue;
+    const place = await placeOf(pvc.target);
     const other = taken.get(place);
-    taken.set(place, disk);
+    taken.set(place, pvc);
     const one: OpenedTarget =
-      other === undefined ? await openOne(run, disk) : { disk, problem: [sameTarget(disk, other)] };
+      other === undefined ? await openOne(run, pvc) : { pvc, problem: [sameTarget(pvc, other)] };
     opened.push(one);
     if (one.target !== undefined) targets.push(one.target);
   }
   return opened;
 }
 
-async function openOne({ options, planId, signal }: CheckRun, disk: Disk): Promise<OpenedTarget> {
+async function openOne({ options, planId, signal }: CheckRun, pvc: PlanPvc): Promise<OpenedTarget> {
   try {
     const target = await openTarget({
-      path: disk.target,
+      path: pvc.target,
       makeParents: options.makeParents ?? false,
       requireBlockDevice: options.requireBlockDevice ?? false,
       partialTag: planId,
       inPod: options.env.KUBERNETES_SERVICE_HOST !== undefined,
       signal,
     });
-    return { disk, target };
+    return { pvc, target };
   } catch (error) {
-    return { disk, problem: foreseen(error, disk.name) };
+    return { pvc, problem: aboutPvc(problemsOf(error), pvc) };
   }
 }
 
-function sameTarget({ name, target }: Disk, other: Disk): Problem {
+function sameTarget({ name, target }: PlanPvc, other: PlanPvc): Problem {
   return {
     pvc: name,
     code: 'PLAN_INVALID',
@@ -132,32 +146,45 @@ function sameTarget({ name, target }: Disk, other: Disk): Problem {
 
 async function checkTarget(
   run: CheckRun,
-  chain: CheckedChain,
+  pvc: PlanPvc,
+  chain: CheckedChain | undefined,
   target: Target,
 ): Promise<{ readonly completed: CompletedDisk | undefined; readonly problems: readonly Problem[] }> {
-  const { disk, virtualSize } = chain;
-  try {
-    if (disk.size !== undefined && disk.size < virtualSize) throw declaredTooSmall(disk, disk.size, virtualSize);
-    target.checkSize(virtualSize);
-    const earlier = await findEarlierRestore(run.options, run.folder?.journal, { chain, target });
-    if (earlier?.state === 'same') return { completed: earlier.disk, problems: [] };
-    await checkBlank(run, chain, target).catch((error: unknown) => {
-      throw explainNotBlank(error, earlier, target);
-    });
-    if (earlier !== undefined) {
-      const type = earlier.state === 'forced' ? 'info' : 'warning';
-      run.options.progress.report({ type, pvc: disk.name, message: describeAgain(earlier, target) });
+  const problems: Problem[] = [];
+  const { options, folder } = run;
+  if (chain === undefined) {
+    // Without its chain nothing tells whether a target that an earlier run completed is to be kept.
+    if (folder?.journal?.completed(pvc.name) === undefined) {
+      await collect(problems, () => checkBlank(run, { disk: pvc, virtualSize: undefined }, target));
     }
-    return { completed: undefined, problems: [] };
-  } catch (error) {
-    return { completed: undefined, problems: foreseen(error, disk.name) };
+    return { completed: undefined, problems: aboutPvc(problems, pvc) };
   }
+  await checkSizes(problems, chain, target);
+  const earlier = await collect(problems, () => findEarlierRestore(options, folder?.journal, { chain, target }));
+  if (earlier?.state === 'same') return { completed: earlier.disk, problems: aboutPvc(problems, pvc) };
+  const before = problems.length;
+  await collect(problems, () =>
+    checkBlank(run, chain, target).catch((error: unknown) => {
+      throw explainNotBlank(error, earlier, target);
+    }),
+  );
+  if (earlier !== undefined && problems.length === before) {
+    const type = earlier.state === 'forced' ? 'info' : 'warning';
+    options.progress.report({ type, pvc: pvc.name, message: describeAgain(earlier, target) });
+  }
+  return { completed: undefined, problems: aboutPvc(problems, pvc) };
+}
+
+/** TARGET_TOO_SMALL for the size that the plan declares, and for the device's own. */
+async function checkSizes(problems: Problem[], { disk, virtualSize }: CheckedChain, target: Target): Promise<void> {
+  if (disk.size !== undefined && disk.size < virtualSize) problems.push(declaredTooSmall(disk, disk.size, virtualSize));
+  await collect(problems, () => target.checkSize(virtualSize));
 }
 
 /** TARGET_NOT_BLANK unless the target is blank, forced, or holds the claim of this very plan and PVC. */
 export async function checkBlank(
   { options, planId }: Pick<Run, 'options' | 'planId'>,
-  { disk, virtualSize }: Pick<CheckedChain, 'disk' | 'virtualSize'>,
+  { disk, virtualSize }: { readonly disk: Pick<Disk, 'name'>; readonly virtualSize: number | undefined },
   target: Target,
 ): Promise<void> {
   await target.checkBlank({ force: options.force, excuse: { planId, pvc: disk.name, diskSize: virtualSize } });
@@ -184,36 +211,14 @@ function warnAbout({ progress }: RestoreOptions, chain: CheckedChain, target: Ta
   progress.report({ type: 'info', pvc, message });
 }
 
-function declaredTooSmall(disk: Disk, size: number, virtualSize: number): DatamoverError {
-  return new DatamoverError(
-    'TARGET_TOO_SMALL',
-    `PVC ${disk.name} is declared with ${size} bytes, its disk has ${virtualSize} (${formatBytes(virtualSize)})`,
-    { hint: `make the PVC at least ${virtualSize} bytes and correct \`size\` in the plan` },
-  );
-}
-
-/** The problems of an error that was foreseen; any other is thrown on. */
-function foreseen(error: unknown, pvc: string): readonly Problem[] {
-  if (!(error instanceof DatamoverError) || error.code === 'CANCELLED') throw error;
-  return error.problems.map((problem) => ({ pvc, ...problem }));
-}
-
-async function problemsOf(work: Promise<unknown>, signal: AbortSignal): Promise<readonly Problem[]> {
-  try {
-    await work;
-    return [];
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof DatamoverError)) throw error;
-    return error.problems;
-  }
-}
-
-/** PVC by PVC as the plan has them, then what concerns no single one. */
-function inPlanOrder(problems: readonly Problem[], pvcs: readonly { readonly name: string }[]): Problem[] {
-  const place = ({ pvc }: Problem): number => {
-    const index = pvcs.findIndex(({ name }) => name === pvc);
-    return index === -1 ? pvcs.length : index;
+function declaredTooSmall({ name }: Disk, size: number, virtualSize: number): Problem {
+  return {
+    code: 'TARGET_TOO_SMALL',
+    message: `PVC ${name} is declared with ${size} bytes, its disk has ${virtualSize} (${formatBytes(virtualSize)})`,
+    hint: `make the PVC at least ${virtualSize} bytes and correct \`size\` in the plan`,
   };
-  return problems.toSorted((a, b) => place(a) - place(b));
+}
+
+function aboutPvc(problems: readonly Problem[], { name }: PlanPvc): Problem[] {
+  return problems.map((problem) => ({ pvc: name, ...problem }));
 }

@@ -1,23 +1,24 @@
 // The joiner: a plan → chains → one check of everything → PVC by PVC → the result document.
 import { randomUUID } from 'node:crypto';
-import { resolveDisks } from '../chain/resolve.ts';
+import { withSourceAnswer } from '../chain/ask-source.ts';
+import { selectPvcs } from '../chain/resolve.ts';
 import { type PvcOutcome, pvcResult } from '../chain/tally.ts';
-import { DatamoverError, type ErrorCode, type Problem, toDatamoverError } from '../errors.ts';
-import { withSource } from '../inventory/open-source.ts';
-import { recordReads } from '../paths/recorded-store.ts';
+import { type ErrorCode, type Problem, toDatamoverError } from '../errors.ts';
 import { planId } from '../plan/plan-id.ts';
+import { collect, throwProblems } from '../problems.ts';
 import { secondsSince } from '../progress.ts';
 import type { RestoreResult } from '../result.ts';
-import { scratchError, withRoomTold } from '../scratch/error.ts';
+import { scratchError } from '../scratch/error.ts';
 import { reportFolder } from '../scratch/report.ts';
 import { chooseRoot } from '../scratch/runtime-folder.ts';
-import { openWorkFolder } from '../scratch/work-folder.ts';
-import type { ObjectStore } from '../store/store.ts';
+import { withSpaceDetails } from '../scratch/space-details.ts';
+import { openWorkFolder, type WorkFolder } from '../scratch/work-folder.ts';
 import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
 import type { Target } from '../target/target.ts';
 import type { RestoreOptions, Run } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import { type Checked, type CheckOptions, checkAll } from './preflight.ts';
+import { scratchToCheck } from './plan-space.ts';
+import { type Checked, checkAll } from './preflight.ts';
 import { addTargets, checkPaths } from './preflight-paths.ts';
 import { restorePvc } from './restore-pvc.ts';
 
@@ -40,80 +41,58 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
 }
 
 async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<void> {
-  const { plan, signal, progress } = options;
-  if (options.strategy === 'stream') keepYoungGenerationSmall();
+  const { plan, signal, progress, strategy } = options;
+  if (strategy === 'stream') keepYoungGenerationSmall();
   addTargets(options);
   const id = planId(plan);
-  const root = await chooseRoot(options);
+  const problems: Problem[] = [...(options.problems ?? [])];
+  const root = await collect(problems, () => chooseRoot(options));
   const runId = randomUUID();
   // A later run that keeps what this one restored names it.
   progress.report({ type: 'info', message: `run ${runId}` });
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const checkBegan = performance.now();
-  await withSource({ ...options, source: plan.source }, async (source) => {
-    const store = recordReads(source, plan.source, options.paths);
-    const { disks, problems } = await resolveDisks(plan, store, { pvcs: options.pvcs, targetsUsed: true, signal });
-    outcomes.resolved(disks);
+  await withSourceAnswer({ ...options, targetsUsed: true }, async (answer) => {
+    outcomes.resolved(answer.disks);
+    const { store } = answer;
     // Before the work directory, too: opening it may empty it, and it must not be made inside the source.
-    const conflicts = await checkPaths(options, { opened: disks.map((disk) => ({ disk })), root });
-    if (conflicts.length > 0) {
-      const scratch = options.strategy === 'stream' ? undefined : root;
-      return await checkWithoutFolder(options, store, { disks, problems, scratch, root, conflicts });
-    }
-    const folder = await openWorkFolder({ root, planId: id, fresh: options.fresh }).catch(async (error: unknown) => {
-      // Busy is an answer by itself; any other problem of scratch is one of many that the check may find.
-      if (!(error instanceof DatamoverError) || error.code === 'SCRATCH_BUSY') throw error;
-      // Full to the last byte: how much is needed is the next question.
-      const scratch = error.code === 'SCRATCH_FULL' && options.strategy !== 'stream' ? root : undefined;
-      const known = [...problems, ...error.problems];
-      return await checkWithoutFolder(options, store, { disks, problems: known, scratch, root });
-    });
-    const run: Run = { options, store, planId: id, runId, folder, signal };
-    await endingRun(run, async (targets) => {
-      await reportFolder({ root, planId: id, folder: run.folder, progress });
-      const scratch = options.strategy === 'stream' ? undefined : root;
-      const checked = await checkAll(run, { disks, problems, targets, scratch, root });
+    const named = selectPvcs(plan, options.pvcs).map((pvc) => ({ pvc }));
+    const conflicts = await checkPaths(options, { opened: named, answer, root });
+    const open = { root: root ?? '', planId: id, fresh: options.fresh };
+    const usesFolder = root !== undefined && conflicts.length === 0;
+    const folder = usesFolder ? await collect(problems, () => openWorkFolder(open)) : undefined;
+    const common = { options, planId: id, runId, signal };
+    await endingRun({ options, folder, signal }, async (targets) => {
+      if (folder !== undefined) await reportFolder({ root: open.root, planId: id, folder, progress });
+      const isPlace = conflicts.length > 0 && strategy !== 'stream';
+      const scratch = isPlace ? root : scratchToCheck({ strategy, root, folder, problems });
+      const checked = await checkAll({ ...common, store, folder }, { answer, problems, targets, scratch, root });
+      // The check finds the same conflicts again, unless opening a target told more of one.
+      throwProblems(conflicts, plan);
+      if (store === undefined || folder === undefined) throw new TypeError('no problem, but no store or no folder');
       progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(checkBegan) });
-      await restoreChecked(run, checked, outcomes);
+      await restoreChecked({ ...common, store, folder }, checked, outcomes);
     });
   });
 }
 
-interface FolderlessCheck extends Pick<CheckOptions, 'disks' | 'problems' | 'scratch' | 'root'> {
-  /** Why there is no folder, if the check finds that by itself. */
-  readonly conflicts?: readonly Problem[];
-}
-
-/** The check of all else when there is no folder to work in: rejects with every problem, the folder's last. */
-async function checkWithoutFolder(
-  options: RestoreOptions,
-  store: ObjectStore,
-  { disks, problems, scratch, root, conflicts = [] }: FolderlessCheck,
-): Promise<never> {
-  const targets: Target[] = [];
-  try {
-    const run = { options, store, planId: planId(options.plan), runId: randomUUID(), signal: options.signal };
-    await checkAll(run, { disks, problems, targets, scratch, root });
-    throw DatamoverError.fromProblems([...problems, ...conflicts]);
-  } finally {
-    for (const target of targets) await target.close();
-  }
-}
-
 /** Gives `work` a place for the targets that it opens; closes them and the folder however it ends, its error first. */
-async function endingRun(run: Run, work: (targets: Target[]) => Promise<void>): Promise<void> {
+async function endingRun(run: EndingRun, work: (targets: Target[]) => Promise<void>): Promise<void> {
+  const { folder, options, signal } = run;
   const targets: Target[] = [];
   const failure = await outcomeOf(work(targets));
-  const keep = failure !== undefined && mayBeGoneOnFrom(run, toDatamoverError(failure, run.signal).code);
-  const ends = [...targets.map((target) => () => target.close()), () => run.folder.close({ keep })];
+  const keep = failure !== undefined && mayBeGoneOnFrom(run, toDatamoverError(failure, signal).code);
+  const ends = [...targets.map((target) => () => target.close()), async () => await folder?.close({ keep })];
   for (const end of ends) {
     const error = await outcomeOf(end());
     if (error === undefined) continue;
-    const { message } = toDatamoverError(scratchError(error, run.folder.path));
-    run.options.progress.report({ type: 'warning', message: `while cleaning up: ${message}` });
+    const { message } = toDatamoverError(scratchError(error, folder?.path ?? ''));
+    options.progress.report({ type: 'warning', message: `while cleaning up: ${message}` });
   }
   if (failure !== undefined) throw failure;
 }
+
+type EndingRun = Pick<Run, 'options' | 'signal'> & { readonly folder: WorkFolder | undefined };
 
 /** What a promise rejects with; undefined when it does not. */
 async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
@@ -125,11 +104,7 @@ async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-async function restoreChecked(
-  run: Run,
-  { disks, scratchNeeded, scratchFree }: Checked,
-  outcomes: Outcomes,
-): Promise<void> {
+async function restoreChecked(run: Run, { disks, space }: Checked, outcomes: Outcomes): Promise<void> {
   const { progress } = run.options;
   for (const [position, checked] of disks.entries()) {
     const { disk, virtualSize, layers } = checked.chain;
@@ -140,7 +115,10 @@ async function restoreChecked(
     outcomes.ended(outcome);
     progress.report({ type: 'pvc-finished', ...place, ...endOf(outcome) });
     if (outcome.error === undefined) continue;
-    throw await withRoomTold(outcome.error, { path: run.folder.path, scratchNeeded, scratchFree });
+    const needs = space.needs.filter(({ pvc }) => pvc === disk.name);
+    let error = outcome.error;
+    for (const need of needs) error = await withSpaceDetails(error, need);
+    throw error;
   }
 }
 
@@ -154,8 +132,8 @@ function endOf(outcome: PvcOutcome) {
  * Whether the same command may succeed later without fetching everything again: then scratch is kept (design section
  * 8: exit 3, 5, 130 and 143). A run that has begun no PVC proves nothing against what earlier ones left.
  */
-function mayBeGoneOnFrom({ folder }: Run, code: ErrorCode): boolean {
-  return PASSING.has(code) || !folder.begun;
+function mayBeGoneOnFrom({ folder }: EndingRun, code: ErrorCode): boolean {
+  return PASSING.has(code) || folder?.begun !== true;
 }
 
 const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -1,7 +1,5 @@
 // What goes wrong with files in scratch, in the user's words.
 import { DatamoverError, errnoCode, messageOf } from '../errors.ts';
-import { freeIn, type SpaceCheck } from '../restore/preflight-space.ts';
-import { formatBytes } from '../units.ts';
 
 /**
  * An error of a file operation in scratch as the user's: ENOSPC and EDQUOT are SCRATCH_FULL, other system errors
@@ -20,23 +18,4 @@ export function scratchError(error: unknown, path: string): unknown {
     hint: 'give a folder that this user can write to with --scratch',
     cause: error,
   });
-}
-
-/** A SCRATCH_FULL of a run with how much the check found needed and free, and how much is free now; any other error as it is. */
-export async function withRoomTold(
-  error: DatamoverError,
-  { path, scratchNeeded, scratchFree }: Omit<SpaceCheck, 'problems'> & { readonly path: string },
-): Promise<DatamoverError> {
-  if (error.code !== 'SCRATCH_FULL') return error;
-  const now = `${exactly((await freeIn(path)).bytes)} free now`;
-  const room =
-    scratchFree === undefined
-      ? now
-      : `${exactly(scratchNeeded)} needed, ${exactly(scratchFree)} free at the check, ${now}`;
-  const { code, message, hint, cause, pvc } = error;
-  return new DatamoverError(code, `${message}: ${room}`, { hint, cause, ...(pvc === undefined ? {} : { pvc }) });
-}
-
-function exactly(bytes: number): string {
-  return `${formatBytes(bytes)} (${bytes} bytes)`;
 }

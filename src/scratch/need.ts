@@ -7,21 +7,37 @@ export interface ScratchNeedOptions {
   readonly strategy: Strategy;
   /** Bytes of each layer. */
   readonly layerSizes: readonly number[];
-  /** Bytes of the disk. */
+  /** The most bytes that the raw image can occupy: the disk's size, or the data in it where that is known. */
   readonly virtualSize: number;
   /** Percent added, ≥ 0. */
   readonly headroomPercent: number;
 }
 
 /**
- * Bytes of scratch for one PVC, headroom included; PVCs come one after another, so a plan needs the largest of them.
+ * Bytes of scratch recommended for one PVC, headroom included; PVCs come one after another, so a plan needs the largest of them.
  * `stream` keeps no layer: 0 (its few MiB of sockets and journal lie in the runtime folder).
  */
 export function scratchNeed({ strategy, layerSizes, virtualSize, headroomPercent }: ScratchNeedOptions): number {
   if (strategy === 'stream') return 0;
-  const layers = layerSizes.reduce((sum, size) => sum + size, 0);
+  const layers = sumOf(layerSizes);
   const bytes = strategy === 'staged-raw' ? layers + virtualSize : layers;
   return Math.ceil(bytes * (1 + headroomPercent / 100));
+}
+
+/**
+ * Bytes of scratch without which one PVC cannot be restored. The raw image of `staged-raw` is sparse and counts only where
+ * files have no holes: a disk of any size may hold nothing but zeros, also where its layers store them.
+ */
+export function minScratchNeed(
+  { strategy, layerSizes, virtualSize }: Omit<ScratchNeedOptions, 'headroomPercent'>,
+  { sparse }: { readonly sparse: boolean },
+): number {
+  if (strategy === 'stream') return 0;
+  return sumOf(layerSizes) + (strategy === 'staged-raw' && !sparse ? virtualSize : 0);
+}
+
+function sumOf(sizes: readonly number[]): number {
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /**

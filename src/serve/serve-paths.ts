@@ -12,7 +12,7 @@ export interface ServePathOptions {
   readonly env: Readonly<NodeJS.ProcessEnv>;
   readonly scratch?: string;
   readonly paths: Paths;
-  readonly listen: Listen;
+  readonly listen: Listen | undefined;
 }
 
 /** USAGE, SCRATCH_UNUSABLE: every conflict in one error. Nothing has been written by then. */
@@ -21,7 +21,7 @@ export async function checkServePaths(options: ServePathOptions): Promise<void> 
   paths.reads(...pathsOfSource(plan.source, env));
   const path = await chooseRuntimeFolder(options);
   paths.writes({ kind: 'work directory', path, label: `runtime directory ${path}`, hint: RUNTIME_HINT });
-  if (listen.kind === 'unix') paths.writes({ kind: 'socket', path: listen.path });
+  if (listen?.kind === 'unix') paths.writes({ kind: 'socket', path: listen.path });
   const problems = await paths.problems();
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
 }

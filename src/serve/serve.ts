@@ -1,16 +1,15 @@
 // `serve`: the restored disk as a read-only NBD export, straight from the source; no target is looked at.
 
-import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
+import { type SourceAnswer, withSourceAnswer } from '../chain/ask-source.ts';
+import type { CheckedChain } from '../chain/check-layers.ts';
 import { suspicionOf } from '../chain/examine.ts';
-import { resolveDisks } from '../chain/resolve.ts';
-import { DatamoverError } from '../errors.ts';
-import { withSource } from '../inventory/open-source.ts';
+import type { Problem } from '../errors.ts';
 import type { Paths } from '../paths/paths.ts';
-import { recordReads } from '../paths/recorded-store.ts';
 import type { Plan } from '../plan/plan.ts';
+import { collect, throwProblems } from '../problems.ts';
 import { type Progress, runPhase, secondsSince } from '../progress.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
-import { type Listen, withQemuNbd } from '../qemu/nbd.ts';
+import { checkListen, type Listen, withQemuNbd } from '../qemu/nbd.ts';
 import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { examineChain } from '../stream/examine-chain.ts';
@@ -36,7 +35,10 @@ export interface ServeOptions {
   readonly signal: AbortSignal;
   /** The PVC of the plan; undefined when that has just one. */
   readonly pvc?: string;
-  readonly listen: Listen;
+  /** Undefined when the command line names none, which is among the problems then. */
+  readonly listen: Listen | undefined;
+  /** What is wrong with the command line and the plan already: reported with what is found, and nothing is served. */
+  readonly problems?: readonly Problem[];
   /** Called when the export answers. */
   readonly onReady: (served: Served) => void;
 }
@@ -58,15 +60,18 @@ export interface Served {
 export async function serve(options: ServeOptions): Promise<Served | undefined> {
   const { signal, onReady } = options;
   keepYoungGenerationSmall();
+  options.progress.report({ type: 'phase-started', phase: 'preflight' });
+  const startedAt = performance.now();
   let served: Served | undefined;
   const noteReady = (ready: Served): void => {
     served = ready;
     onReady(ready);
   };
   try {
-    return await withSource({ ...options, source: options.plan.source }, (source) => {
-      const store = recordReads(source, options.plan.source, options.paths);
-      return serveFrom(store, { ...options, onReady: noteReady });
+    const { pvcs, problems } = choosePvc(options);
+    return await withSourceAnswer({ ...options, pvcs }, async (answer) => {
+      const checked = await checkAll(answer, { ...options, problems, startedAt });
+      return await serveFrom(checked, { ...options, onReady: noteReady });
     });
   } catch (error) {
     if (signal.aborted) return served;
@@ -74,18 +79,14 @@ export async function serve(options: ServeOptions): Promise<Served | undefined> 
   }
 }
 
-async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<never> {
-  const { listen, scratch, concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW, signal, onReady } = options;
-  const chain = await checkChain(store, options);
-  await checkServePaths(options);
-  await checkQemu({ tools: ['qemu-img', 'qemu-nbd'], signal });
+async function serveFrom({ store, chain, listen }: Servable, options: ServeOptions): Promise<never> {
+  const { concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW, signal, onReady } = options;
   const arena = new Arena(window);
   const warn = warnOf(options, chain);
   // Before anybody reads, what the source refuses is the end: its error, not what qemu made of it.
   let ready = false;
   const onError = (error: unknown, fail: (error: unknown) => void): void => (ready ? warn : fail)(error);
-  const folders = { env: options.env, ...(scratch === undefined ? {} : { scratch }) };
-  return await withRuntimeFolder(folders, async (folder) => {
+  return await withRuntimeFolder(options, async (folder) => {
     const serving = { store, chain, folder, concurrency, onFetched: () => {}, onError, signal };
     return await withServedChain(serving, async (served) => {
       await examine(options, chain, served);
@@ -108,24 +109,42 @@ async function serveFrom(store: ObjectStore, options: ServeOptions): Promise<nev
   }).finally(() => arena.close());
 }
 
-async function checkChain(store: ObjectStore, { plan, pvc, signal, progress }: ServeOptions): Promise<CheckedChain> {
-  const began = performance.now();
-  progress.report({ type: 'phase-started', phase: 'preflight' });
-  const pvcs = pvc === undefined ? undefined : [pvc];
-  if (pvc === undefined && plan.pvcs.length > 1) {
-    throw new DatamoverError('USAGE', `the plan has ${plan.pvcs.length} PVCs, but serve exports one at a time`, {
-      hint: `choose one, for example --pvc ${plan.pvcs[0].name}`,
-    });
-  }
-  const { disks, problems } = await resolveDisks(plan, store, { pvcs, signal });
-  const { chains, problems: found } = await checkLayers(store, disks, { signal });
+interface Servable {
+  readonly store: ObjectStore;
+  readonly chain: CheckedChain;
+  readonly listen: Listen;
+}
+
+/** Rejects with one DatamoverError for all that keeps the disk from being served. */
+async function checkAll(
+  { store, chains, problems: ofSource }: SourceAnswer,
+  options: ServeOptions & { readonly problems: readonly Problem[]; readonly startedAt: number },
+): Promise<Servable> {
+  const { plan, listen, signal, progress } = options;
+  const problems: Problem[] = [...options.problems];
+  if (listen !== undefined) await collect(problems, () => checkListen(listen));
+  problems.push(...ofSource);
+  await collect(problems, () => checkServePaths(options));
+  await collect(problems, () => checkQemu({ tools: ['qemu-img', 'qemu-nbd'], signal }));
+  throwProblems(problems, plan);
   const [chain] = chains;
-  const all = [...problems, ...found];
-  if (all.length > 0) throw DatamoverError.fromProblems(all);
-  if (chain === undefined) throw new TypeError('no chain and no problem');
+  if (store === undefined || chain === undefined || listen === undefined)
+    throw new TypeError('nothing, and no problem');
   for (const message of chain.warnings) progress.report({ type: 'warning', pvc: chain.disk.name, message });
-  progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(began) });
-  return chain;
+  progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(options.startedAt) });
+  return { store, chain, listen };
+}
+
+/** The PVC to serve; none, and USAGE, when the plan holds several and none is named. */
+function choosePvc({ plan, pvc, problems = [] }: ServeOptions): { pvcs: readonly string[]; problems: Problem[] } {
+  if (pvc !== undefined) return { pvcs: [pvc], problems: [...problems] };
+  const [first, ...others] = plan.pvcs;
+  if (others.length === 0) return { pvcs: [first.name], problems: [...problems] };
+  const message = `the plan has ${plan.pvcs.length} PVCs, but serve exports one at a time`;
+  return {
+    pvcs: [],
+    problems: [...problems, { code: 'USAGE', message, hint: `choose one, for example --pvc ${first.name}` }],
+  };
 }
 
 async function examine(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {

@@ -19,8 +19,8 @@ const schema = z.strictObject({
 
 export type Claim = Readonly<z.infer<typeof schema>>;
 
-/** What excuses a device that is not blank: the same plan, PVC and disk size, whichever run it was. */
-export type ClaimIdentity = Pick<Claim, 'planId' | 'pvc' | 'diskSize'>;
+/** What excuses a device that is not blank: the same plan, PVC and disk size (any, while that is unknown), whichever run it was. */
+export type ClaimIdentity = Pick<Claim, 'planId' | 'pvc'> & { readonly diskSize: number | undefined };
 
 /**
  * The claim's block for a device of `capacity` bytes (a multiple of 512): magic (32 bytes), version and payload length
@@ -60,9 +60,8 @@ export function parseClaim(head: Uint8Array): Claim | undefined {
 
 /** Whether a claim was made for this plan, PVC and disk size. */
 export function isClaimOf(claim: Claim, identity: ClaimIdentity): boolean {
-  return (
-    claim.planId === identity.planId && claim.pvc === shortName(identity.pvc) && claim.diskSize === identity.diskSize
-  );
+  const { planId, pvc, diskSize = claim.diskSize } = identity;
+  return claim.planId === planId && claim.pvc === shortName(pvc) && claim.diskSize === diskSize;
 }
 
 function shortName(pvc: string): string {

@@ -1,11 +1,12 @@
 // A raw file as a target: written beside its place under another name, and given its own when it is whole.
 import { constants } from 'node:fs';
-import { access, type FileHandle, lstat, open, stat, statfs, unlink } from 'node:fs/promises';
+import { access, type FileHandle, lstat, open, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
+import { type FreeSpace, freeSpaceAt } from '../free-space.ts';
 import { MiB } from '../units.ts';
 import { isZero } from './device-io.ts';
 import { targetFailure, withProblem } from './failure.ts';
@@ -89,10 +90,8 @@ class FileTarget implements Target {
     // A file grows as needed; its file system's room is checked with all other space.
   }
 
-  async freeSpace(): Promise<{ bytes: number; leftBytes: number; device: number }> {
-    const folder = await existing(dirname(this.realPath));
-    const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(folder), stat(folder)]);
-    return { bytes: bavail * bsize, leftBytes: await this.#leftBytes(), device: dev };
+  async freeSpace(): Promise<{ space: FreeSpace; leftBytes: number }> {
+    return { space: await freeSpaceAt(dirname(this.realPath)), leftBytes: await this.#leftBytes() };
   }
 
   async checkBlank({ force }: BlankOptions): Promise<'blank' | 'overwrite'> {
@@ -198,12 +197,6 @@ async function checksumOf(handle: FileHandle, ranges: readonly Range[]): Promise
     }
   }
   return { crc, zero };
-}
-
-/** The nearest folder that is there. */
-async function existing(folder: string): Promise<string> {
-  const found = await stat(folder).catch(() => undefined);
-  return found !== undefined || dirname(folder) === folder ? folder : await existing(dirname(folder));
 }
 
 /** The largest block that a file system is likely to want direct writes in. */

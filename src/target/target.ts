@@ -1,5 +1,6 @@
 // A target: the block device or raw file that a disk is restored onto, and the promises of design section 8 about it.
 import type { CacheMode } from '../direct-io.ts';
+import type { FreeSpace } from '../free-space.ts';
 import type { Claim, ClaimIdentity } from './claim.ts';
 import type { Range } from './layout.ts';
 
@@ -30,10 +31,10 @@ export interface Target {
   /** TARGET_TOO_SMALL with both numbers, unless a disk of `diskSize` bytes fits. */
   checkSize(diskSize: number): void;
   /**
-   * Where a file will take up its space: the file system's free bytes and device number (st_dev), and the bytes that a
-   * killed run left there and this one removes first. Undefined for a device.
+   * The space of the file system that a file will occupy, and the bytes that a killed run left there and this one removes
+   * first. Undefined for a device.
    */
-  freeSpace(): Promise<{ readonly bytes: number; readonly leftBytes: number; readonly device: number } | undefined>;
+  freeSpace(): Promise<{ readonly space: FreeSpace; readonly leftBytes: number } | undefined>;
   /**
    * TARGET_NOT_BLANK unless it is blank (a device: first and last MiB zero, read past the page cache; a file: not there),
    * or holds a claim that fits `excuse`, or `force` is given. Gives which of them it was.

@@ -1,13 +1,17 @@
 // Collects what is found of each PVC, and gives the verdicts.
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
+import { selectPvcs } from '../chain/resolve.ts';
 import { startTally, type Tally } from '../chain/tally.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
+import type { Plan } from '../plan/plan.ts';
+import { inPlanOrder } from '../problems.ts';
 import type { VerifiedPvc, VerifyResult } from '../result.ts';
 import type { LayerFindings, VerifyOptions } from './options.ts';
 
 /** What is known of each PVC so far. */
 export class Verdicts {
+  readonly #plan: Plan;
   readonly #names: readonly string[];
   readonly #data: boolean;
   readonly #problems: Problem[] = [];
@@ -20,7 +24,8 @@ export class Verdicts {
 
   constructor({ plan, pvcs, data }: VerifyOptions) {
     this.#data = data;
-    this.#names = plan.pvcs.map(({ name }) => name).filter((name) => pvcs === undefined || pvcs.includes(name));
+    this.#plan = plan;
+    this.#names = selectPvcs(plan, pvcs).map(({ name }) => name);
   }
 
   checked(disks: readonly Disk[], chains: readonly CheckedChain[], problems: readonly Problem[]): void {
@@ -57,7 +62,7 @@ export class Verdicts {
   }
 
   document(seconds: number, error?: DatamoverError): VerifyResult {
-    const problems = [...this.#problems, ...(error?.problems ?? [])];
+    const problems = inPlanOrder([...this.#problems, ...(error?.problems ?? [])], this.#plan.pvcs);
     const first = problems[0];
     const result = error?.code === 'CANCELLED' ? 'cancelled' : first === undefined ? 'ok' : 'failed';
     const base = { version: 1 as const, result, seconds, problems } as const;

@@ -1,13 +1,12 @@
 // `verify`: is what a plan names all there and sound? Reads the source alone; no target is looked at.
 
-import { checkLayers } from '../chain/check-layers.ts';
-import { resolveDisks } from '../chain/resolve.ts';
-import { toDatamoverError } from '../errors.ts';
-import { withSource } from '../inventory/open-source.ts';
-import { recordReads } from '../paths/recorded-store.ts';
+import { withSourceAnswer } from '../chain/ask-source.ts';
+import { DatamoverError, toDatamoverError } from '../errors.ts';
 import { secondsSince } from '../progress.ts';
 import type { VerifyResult } from '../result.ts';
-import type { VerifyOptions } from './options.ts';
+import { withSpaceDetails } from '../scratch/space-details.ts';
+import { checkReading } from './check-reading.ts';
+import type { LayerFindings, VerifyOptions } from './options.ts';
 import { verifyData } from './read-staged.ts';
 import { Verdicts } from './verdicts.ts';
 import { checkVerifyPaths } from './verify-paths.ts';
@@ -25,17 +24,19 @@ export async function verifyPlan(options: VerifyOptions): Promise<VerifyResult> 
 }
 
 async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<void> {
-  const { plan, pvcs, signal, progress } = options;
+  const { problems: known = [], progress } = options;
   progress.report({ type: 'phase-started', phase: 'preflight' });
-  await withSource({ ...options, source: plan.source }, async (source) => {
-    const store = recordReads(source, plan.source, options.paths);
-    const { disks, problems } = await resolveDisks(plan, store, { pvcs, signal });
-    const { chains, problems: found } = await checkLayers(store, disks, { signal });
+  await withSourceAnswer(options, async ({ store, disks, chains, problems }) => {
     const conflicts = await checkVerifyPaths(options);
-    verdicts.checked(disks, chains, [...problems, ...found, ...conflicts]);
-    if (!options.data || conflicts.length > 0) return;
+    verdicts.checked(disks, chains, [...known, ...problems, ...conflicts]);
+    if (!options.data) return;
+    const need = await checkReading(options, chains);
+    if (store === undefined || known.length > 0 || conflicts.length > 0) return;
     for (const chain of chains) {
-      await verifyData({ options, store, chain, onLayer: (index, found) => verdicts.read(chain, index, found) });
+      const onLayer = (index: number, found: LayerFindings): void => verdicts.read(chain, index, found);
+      await verifyData({ options, store, chain, onLayer }).catch(async (error: unknown) => {
+        throw need === undefined || !(error instanceof DatamoverError) ? error : await withSpaceDetails(error, need);
+      });
       verdicts.readThrough(chain);
     }
   });

@@ -1,11 +1,12 @@
 // `download`: one disk, configured by the environment as the operator's download pod is.
 import { Command } from 'commander';
+import { withKnown } from '../../problems.ts';
 import { type RestoreFlags, restoreOptions } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import type { Outcome } from '../session/outcome.ts';
 import { withReport } from '../session/report.ts';
 import type { Run, Session } from '../session/session.ts';
-import { refuseConflicts, runRestore } from './run-restore.ts';
+import { flagProblems, runRestore } from './run-restore.ts';
 
 export function downloadCommand(run: Run): Command {
   const command = new Command('download');
@@ -29,14 +30,15 @@ export function downloadCommand(run: Run): Command {
 }
 
 async function download(flags: RestoreFlags, session: Session): Promise<Outcome> {
-  refuseConflicts(flags);
-  return await withReport(flags.report, session, async () => {
+  return await withReport(flags.report, session, async (ofReport) => {
+    const problems = [...flagProblems(flags), ...ofReport];
     const { planFromEnvironment } = await import('../../plan/environment.ts');
-    const { plan, requireBlockDevice, dataDownload } = planFromEnvironment(session.env);
+    const request = await withKnown(problems, () => planFromEnvironment(session.env));
+    const { plan, requireBlockDevice, dataDownload } = request;
     const { pathsOfSource } = await import('../../paths/source-paths.ts');
     session.paths.reads(...pathsOfSource(plan.source, session.env));
     const own = { force: true, makeParents: true, requireBlockDevice };
-    return await runRestore({ plan }, flags, own, session, { note: describeDataDownload(dataDownload) });
+    return await runRestore({ plan, problems }, flags, own, session, { note: describeDataDownload(dataDownload) });
   });
 }
 

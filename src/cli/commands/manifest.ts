@@ -1,7 +1,9 @@
 // `manifest <plan>`: Kubernetes YAML that runs a plan in a cluster.
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Problem } from '../../errors.ts';
 import type { Manifest } from '../../kubernetes/manifest.ts';
 import { isObjectName, type ManifestOptions, type ScratchChoice } from '../../kubernetes/options.ts';
+import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
 import { parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
@@ -90,13 +92,15 @@ function manifestOptions(): Option[] {
 }
 
 async function manifest(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
-  const scratch = chooseScratch(flags);
-  const { plan } = await loadPlan(argument, session);
+  const problems: Problem[] = [];
+  const scratch = await collect(problems, () => chooseScratch(flags));
+  const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
+  problems.push(...ofPlan);
   const { buildManifest } = await import('../../kubernetes/manifest.ts');
   const { printDocuments } = await import('../../plan/print-yaml.ts');
   const options: ManifestOptions = {
     image: flags.image,
-    scratch,
+    scratch: scratch ?? { kind: 'ephemeral' },
     strategy: flags.strategy,
     force: flags.force ?? false,
     runAsRoot: flags.runAsRoot ?? false,
@@ -108,7 +112,8 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
       fsGroup: flags.fsGroup,
     }),
   };
-  const built = buildManifest(plan, options);
+  const built = await withKnown(problems, () => buildManifest(plan, options));
+  throwProblems(problems, plan);
   return {
     document: { apiVersion: 'v1', kind: 'List', items: built.objects },
     text: printDocuments(built.objects, { comment: explain(built, options) }),

@@ -1,12 +1,14 @@
 // `plan`: writes a plan from a backup in the bucket.
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { DatamoverError, type Problem } from '../../errors.ts';
 import type { VmName } from '../../plan/plan.ts';
+import { collect } from '../../problems.ts';
 import { parseText, scratchOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
-import { refuse } from '../flags/usage.ts';
+import { usageProblem } from '../flags/usage.ts';
 import { vmOption } from '../flags/vm.ts';
 import { withProgress } from '../progress/progress.ts';
 import type { Outcome } from '../session/outcome.ts';
@@ -79,10 +81,12 @@ function atHome({ name, target }: WantedPvc, cwd: string): WantedPvc {
 
 async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, session: Session): Promise<Outcome> {
   const { cwd, env, signal } = session;
-  const source = parseSource(flags, cwd);
+  const problems: Problem[] = [];
+  const source = await collect(problems, () => parseSource(flags, cwd));
   if (vm === undefined) {
-    refuse('no VM given', 'add --vm NAMESPACE/NAME; `kubevirt-datamover list` shows the VMs');
+    problems.push(usageProblem('no VM given', 'add --vm NAMESPACE/NAME; `kubevirt-datamover list` shows the VMs'));
   }
+  if (source === undefined || vm === undefined) throw DatamoverError.fromProblems(problems);
   const { pathsOfSource } = await import('../../paths/source-paths.ts');
   const { recordReads } = await import('../../paths/recorded-store.ts');
   session.paths.reads(...pathsOfSource(source, session.env));

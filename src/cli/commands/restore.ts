@@ -1,12 +1,13 @@
 // `restore [plan]`: the main job.
 import { Command, Option } from 'commander';
+import { withKnown } from '../../problems.ts';
 import { pvcOption, type RestoreFlags, restoreOptions } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
 import type { Outcome } from '../session/outcome.ts';
 import { withReport } from '../session/report.ts';
 import type { Run, Session } from '../session/session.ts';
-import { refuseConflicts, runRestore } from './run-restore.ts';
+import { flagProblems, runRestore } from './run-restore.ts';
 
 interface Flags extends RestoreFlags {
   readonly pvc?: readonly string[];
@@ -61,10 +62,11 @@ export function restoreCommand(run: Run): Command {
 }
 
 async function restore(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
-  refuseConflicts(flags);
-  return await withReport(flags.report, session, async () => {
-    const loaded = await loadPlan(argument, session);
+  return await withReport(flags.report, session, async (ofReport) => {
+    const known = [...flagProblems(flags), ...ofReport];
+    const loaded = await withKnown(known, () => loadPlan(argument, session));
+    const problems = [...known, ...loaded.problems];
     const own = { force: flags.force ?? false, ...(flags.pvc === undefined ? {} : { pvcs: flags.pvc }) };
-    return await runRestore(loaded, flags, own, session);
+    return await runRestore({ ...loaded, problems }, flags, own, session);
   });
 }

@@ -1,11 +1,12 @@
 // What `restore` and `download` share: flags and plan become the engine's options, its result becomes the outcome.
+import type { Problem } from '../../errors.ts';
 import type { RestoreOptions } from '../../restore/options.ts';
 import type { RestoreResult } from '../../result.ts';
 import type { RestoreFlags } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
 import type { LoadedPlan } from '../flags/load-plan.ts';
 import { findScratch } from '../flags/scratch.ts';
-import { refuse } from '../flags/usage.ts';
+import { usageProblem } from '../flags/usage.ts';
 import { withProgress } from '../progress/progress.ts';
 import { renderDryRun, renderRestore } from '../render/restore.ts';
 import type { Outcome } from '../session/outcome.ts';
@@ -14,20 +15,21 @@ import type { Session } from '../session/session.ts';
 /** What the two commands set each in its own way. */
 export type CommandOptions = Pick<RestoreOptions, 'force' | 'pvcs' | 'makeParents' | 'requireBlockDevice'>;
 
-/** Restores, or with `--dry-run` says what would be restored. `note` is logged first. */
+/** Restores, or with `--dry-run` says what would be restored; with problems it only looks for more. `note` is logged first. */
 export async function runRestore(
-  { plan }: LoadedPlan,
+  { plan, problems }: LoadedPlan,
   flags: RestoreFlags,
   own: CommandOptions,
   session: Session,
   { note }: { readonly note?: string | undefined } = {},
 ): Promise<Outcome> {
   const scratch = findScratch(flags.scratch, plan, session);
-  return await withProgress(session, flags.metricsPort, async (progress) => {
+  return await withProgress(session, flags.metricsPort, async (progress, more) => {
     if (note !== undefined) progress.report({ type: 'info', message: note });
     const options: RestoreOptions = {
       ...own,
       plan,
+      problems: [...problems, ...more],
       strategy: flags.strategy,
       verify: flags.verify,
       fresh: flags.resume === false,
@@ -47,14 +49,15 @@ export async function runRestore(
   });
 }
 
-/** Refuses flags that do not go together; before anything is read. */
-export function refuseConflicts(flags: RestoreFlags): void {
-  if (flags.window !== undefined && flags.strategy !== 'stream') {
-    refuse(
-      `--window is for strategy stream, this is ${flags.strategy}`,
+/** USAGE for flags that do not go together. */
+export function flagProblems({ window, strategy }: RestoreFlags): Problem[] {
+  if (window === undefined || strategy === 'stream') return [];
+  return [
+    usageProblem(
+      `--window is for strategy stream, this is ${strategy}`,
       'leave --window out, or add --strategy stream',
-    );
-  }
+    ),
+  ];
 }
 
 function outcomeOf<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {

@@ -2,6 +2,8 @@
 
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
+import type { Problem } from '../../errors.ts';
+import { collect, withKnown } from '../../problems.ts';
 import type { Served, ServeOptions } from '../../serve/serve.ts';
 import { formatBytes } from '../../units.ts';
 import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
@@ -58,8 +60,9 @@ export function serveCommand(run: Run): Command {
 }
 
 async function serve(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
-  const listen = listenOf(flags, session);
-  const { plan } = await loadPlan(argument, session);
+  const problems: Problem[] = [];
+  const listen = await collect(problems, () => listenOf(flags, session));
+  const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
   const { serve: serveDisk } = await import('../../serve/serve.ts');
   const { pvc, concurrency, window } = flags;
   // Who waits for the URI would wait for ever when it cannot be written.
@@ -67,6 +70,7 @@ async function serve(argument: string | undefined, flags: Flags, session: Sessio
   const served = await withProgress(session, undefined, (progress) =>
     serveDisk({
       plan,
+      problems: [...problems, ...ofPlan],
       listen,
       env: session.env,
       paths: session.paths,

@@ -1,5 +1,6 @@
 // `verify <plan>`: checks that a backup can be restored.
 import { Command, Option } from 'commander';
+import { withKnown } from '../../problems.ts';
 import { pvcOption, readingOptions, reportOption, scratchOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
@@ -51,13 +52,15 @@ export function verifyCommand(run: Run): Command {
 }
 
 async function verify(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
-  return await withReport(flags.report, session, async () => {
-    const { plan } = await loadPlan(argument, session);
+  return await withReport(flags.report, session, async (ofReport) => {
+    const { plan, problems: ofPlan } = await withKnown(ofReport, () => loadPlan(argument, session));
+    const problems = [...ofReport, ...ofPlan];
     const { verifyPlan } = await import('../../verify/verify.ts');
     const { pvc: pvcs, concurrency, partSize } = flags;
     const result = await withProgress(session, undefined, (progress) =>
       verifyPlan({
         plan,
+        problems,
         data: flags.data ?? false,
         checksums: flags.checksums,
         env: session.env,

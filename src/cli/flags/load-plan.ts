@@ -1,34 +1,36 @@
 // Reads the plan that a command was given: a file, or standard input for `-`.
 import { resolve } from 'node:path';
-import { DatamoverError } from '../../errors.ts';
+import { DatamoverError, type Problem } from '../../errors.ts';
 import type { Plan } from '../../plan/plan.ts';
 import { MiB } from '../../units.ts';
 import type { Session } from '../session/session.ts';
 
 export interface LoadedPlan {
   readonly plan: Plan;
+  /** What is wrong with the plan and does not keep it from being checked further. */
+  readonly problems: readonly Problem[];
 }
 
 /** Far more than any plan holds; a disk image piped in by mistake is not read to its end. */
 const MAX_PLAN_BYTES = 64 * MiB;
 
-/** Adds the plan and the files that it names to the session's paths. USAGE without a plan, PLAN_INVALID as `readPlan` says. */
+/** Adds the plan and the files that it names to the session's paths. USAGE without a plan, PLAN_INVALID as `readPlanToCheck` says. */
 export async function loadPlan(argument: string | undefined, session: Session): Promise<LoadedPlan> {
   if (argument === undefined || argument === '') {
     throw new DatamoverError('USAGE', 'no plan given', {
       hint: 'name the plan file, or - for standard input; to create one: kubevirt-datamover plan --help',
     });
   }
-  const { readPlan } = await import('../../plan/read.ts');
+  const { readPlanToCheck } = await import('../../plan/read.ts');
   const { pathsOfSource } = await import('../../paths/source-paths.ts');
   const { cwd, env, paths } = session;
   const path = argument === '-' ? '/proc/self/fd/0' : resolve(cwd, argument);
   paths.reads({ what: 'plan', path, ...(argument === '-' ? { label: 'plan on standard input' } : {}) });
   const text = argument === '-' ? await readStandardInput(session) : undefined;
   try {
-    const plan = await readPlan(text === undefined ? { path, cwd } : { text, cwd });
-    paths.reads(...pathsOfSource(plan.source, env));
-    return { plan };
+    const read = await readPlanToCheck(text === undefined ? { path, cwd } : { text, cwd });
+    paths.reads(...pathsOfSource(read.plan.source, env));
+    return read;
   } catch (error) {
     const { guessSources } = await import('./guess-source.ts');
     for (const source of await guessSources({ path, text, cwd })) paths.reads(...pathsOfSource(source, env));

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command, CommanderError } from 'commander';
-import { DatamoverError } from '../../errors.ts';
+import { DatamoverError, type Problem } from '../../errors.ts';
 
 /** Was the parser's "error" the help or the version that was asked for? */
 export function isAnswer(error: CommanderError): boolean {
@@ -38,5 +38,10 @@ function fullName(command: Command): string {
 
 /** Refuses a call whose flags do not go together. */
 export function refuse(message: string, hint: string): never {
-  throw new DatamoverError('USAGE', message, { hint });
+  throw DatamoverError.fromProblems([usageProblem(message, hint)]);
+}
+
+/** As `refuse`, to be reported with other problems. */
+export function usageProblem(message: string, hint: string): Problem {
+  return { code: 'USAGE', message, hint };
 }

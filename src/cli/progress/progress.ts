@@ -1,4 +1,6 @@
 // Which way progress is told: a live line, text lines, or JSON lines; and the metrics beside it.
+import type { Problem } from '../../errors.ts';
+import { problemsOf } from '../../problems.ts';
 import type { Progress } from '../../progress.ts';
 import { cancelSignalOf } from '../session/context.ts';
 import { isSaid } from '../session/log.ts';
@@ -8,11 +10,14 @@ import { textProgress } from './text.ts';
 import type { ProgressView } from './view.ts';
 import { hasRoom } from './words.ts';
 
-/** Runs `work` with the progress that the flags, the terminal and the environment ask for. */
+/**
+ * Runs `work` with the progress that the flags, the terminal and the environment ask for. When the metrics cannot be served,
+ * `work` is given LISTEN_FAILED to report with all other problems, and must do nothing else.
+ */
 export async function withProgress<T>(
   session: Session,
   metricsPort: number | undefined,
-  work: (progress: Progress) => Promise<T>,
+  work: (progress: Progress, problems: readonly Problem[]) => Promise<T>,
 ): Promise<T> {
   const view = await openView(session);
   const sayStopping = (): void => {
@@ -21,12 +26,30 @@ export async function withProgress<T>(
   };
   session.signal.addEventListener('abort', sayStopping, { once: true });
   try {
-    if (metricsPort === undefined) return await work(view);
-    const { withMetrics } = await import('./metrics.ts');
-    return await withMetrics(metricsPort, async (metrics) => await work(both(view, metrics)));
+    if (metricsPort === undefined) return await work(view, []);
+    return await withServedMetrics(metricsPort, async (metrics, problems) => {
+      return await work(metrics === undefined ? view : both(view, metrics), problems);
+    });
   } finally {
     session.signal.removeEventListener('abort', sayStopping);
     view.close();
+  }
+}
+
+async function withServedMetrics<T>(
+  port: number,
+  work: (metrics: Progress | undefined, problems: readonly Problem[]) => Promise<T>,
+): Promise<T> {
+  const { withMetrics } = await import('./metrics.ts');
+  let isServed = false;
+  try {
+    return await withMetrics(port, async (metrics) => {
+      isServed = true;
+      return await work(metrics, []);
+    });
+  } catch (error) {
+    if (isServed) throw error;
+    return await work(undefined, problemsOf(error));
   }
 }
 

@@ -47,8 +47,8 @@ export function renderDryRun({ pvcs, dryRun }: DryRunResult): string {
     sizeText(virtualSize),
     strategy,
   ]);
-  const free = dryRun.scratchFree === null ? '' : `, ${formatBytes(dryRun.scratchFree)} free`;
-  const scratch = dryRun.scratchNeeded === 0 ? '' : `scratch: ${formatBytes(dryRun.scratchNeeded)} needed${free}\n`;
+  const free = dryRun.scratchFree === null ? 'free space unknown' : `${formatBytes(dryRun.scratchFree)} free`;
+  const scratch = dryRun.scratchNeeded === 0 ? '' : `scratch: ${formatBytes(dryRun.scratchNeeded)} needed, ${free}\n`;
   return `${renderTable([head, ...rows], { right: [2, 3] })}to fetch: ${formatBytes(dryRun.bytesToFetch)}\n${scratch}all checks passed; nothing was written (--dry-run)\n`;
 }
 

@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { DatamoverError, messageOf, systemCode } from '../../errors.ts';
+import { DatamoverError, messageOf, type Problem, systemCode } from '../../errors.ts';
 import { keepOwnership } from '../../ownership.ts';
+import { collect } from '../../problems.ts';
 import { formatBytes, KiB, MiB } from '../../units.ts';
 import { failureDocument, type Outcome, withProblem } from './outcome.ts';
 import { outputFailed } from './print-result.ts';
@@ -12,18 +13,21 @@ import { type Session, settle } from './session.ts';
 
 /**
  * Runs `work` and writes its document to `path` as well, whether it succeeded or failed; with no path it only runs.
- * USAGE, before `work` starts, when a report cannot be written there; a report that cannot be written afterwards is the
+ * When a report cannot be written there, `work` is given USAGE to report with all other problems, and must do nothing else; a
+ * report that cannot be written afterwards is the
  * problem OUTPUT_FAILED of an outcome that stays what it is. What `work` reads or writes itself is never replaced: `work`
  * refuses that (`session.paths`), and if it did not come so far, there is no report.
  */
 export async function withReport(
   path: string | undefined,
   session: Session,
-  work: (session: Session) => Promise<Outcome>,
+  work: (problems: readonly Problem[]) => Promise<Outcome>,
 ): Promise<Outcome> {
-  if (path === undefined) return await work(session);
-  const report = await openReport(path, session);
-  const outcome = await settle(session, work, failureDocument);
+  if (path === undefined) return await work([]);
+  const problems: Problem[] = [];
+  const report = await collect(problems, () => openReport(path, session));
+  if (report === undefined) return await work(problems);
+  const outcome = await settle(session, async () => await work([]), failureDocument);
   try {
     const [conflict] = await session.paths.problems('report');
     if (conflict === undefined) await report.write(outcome.document);

@@ -2,12 +2,12 @@
 // they end where bodies begin; failures come out sorted.
 import type * as Sdk from '@aws-sdk/client-s3';
 import { abortable } from '../../concurrency.ts';
-import { DatamoverError } from '../../errors.ts';
+import { DatamoverError, type Problem } from '../../errors.ts';
+import { collect } from '../../problems.ts';
 import { readSettings } from '../aws/settings.ts';
 import type { Receiver } from '../http/exchange.ts';
 import type { Attempt } from '../retry/attempt.ts';
-import type { RetryPolicy, SourceState } from '../retry/policy.ts';
-import { TransientError } from '../retry/policy.ts';
+import { type RetryPolicy, type SourceState, TransientError } from '../retry/policy.ts';
 import { chooseCredentials } from './credentials.ts';
 import { type FailureContext, nameOf, sortFailure, statusOf } from './errors.ts';
 import { readSseKey, readTlsOptions } from './files.ts';
@@ -69,14 +69,25 @@ export class S3Session {
   }
 
   static async open(options: S3Options, { concurrency, policy, source, env }: SessionOptions): Promise<S3Session> {
-    checkBucket(options);
-    const settings = await readSettings(options, env);
-    const { endpoint } = settings;
-    const url = checkEndpoint(endpoint);
-    const proxies = readProxyEnvironment(env);
-    const region = chooseRegion(settings);
-    const tls = await readTlsOptions(options, url?.protocol === 'http:' ? undefined : settings.caBundle);
-    const sseKey = await readSseKey(options);
+    const problems: Problem[] = [];
+    await collect(problems, () => checkBucket(options));
+    const settings = await collect(problems, () => readSettings(options, env));
+    const endpoint = settings?.endpoint;
+    const url = await collect(problems, () => checkEndpoint(endpoint));
+    const proxies = await collect(problems, () => readProxyEnvironment(env));
+    const region = settings && (await collect(problems, () => chooseRegion(settings)));
+    const caBundle = url?.protocol === 'http:' ? undefined : settings?.caBundle;
+    const tls = await collect(problems, () => readTlsOptions(options, caBundle));
+    const sseKey = await collect(problems, () => readSseKey(options));
+    if (
+      settings === undefined ||
+      region === undefined ||
+      proxies === undefined ||
+      tls === undefined ||
+      problems.length > 0
+    ) {
+      throw DatamoverError.fromProblems(problems);
+    }
     const transport = new S3Transport({
       tls,
       proxies,

@@ -1,0 +1,70 @@
+// All that the source tells about a plan before anything is fetched. A source that cannot be opened or does not answer is one
+// problem of many: what can be checked without it is checked all the same.
+import type { Problem } from '../errors.ts';
+import { withSource } from '../inventory/open-source.ts';
+import type { Paths } from '../paths/paths.ts';
+import { recordReads } from '../paths/recorded-store.ts';
+import type { Plan } from '../plan/plan.ts';
+import { problemsOf } from '../problems.ts';
+import type { Progress } from '../progress.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { type CheckedChain, checkLayers } from './check-layers.ts';
+import type { Disk } from './disk.ts';
+import { resolveDisks } from './resolve.ts';
+
+export interface SourceAnswer {
+  /** Undefined when the source could not be opened, which is among the problems then. */
+  readonly store: ObjectStore | undefined;
+  /** Whose chains are known, in the plan's order. */
+  readonly disks: readonly Disk[];
+  /** Of these disks, those whose layers are all there and fit together. */
+  readonly chains: readonly CheckedChain[];
+  readonly problems: readonly Problem[];
+}
+
+export interface AskOptions {
+  readonly plan: Plan;
+  readonly concurrency?: number | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  /** Where every object that is read is recorded. */
+  readonly paths: Paths;
+  readonly progress: Progress;
+  readonly pvcs?: readonly string[] | undefined;
+  /** Whether the targets of the plan will be used: placeholders are problems then. */
+  readonly targetsUsed?: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Opens the source for `work`, after every chain was resolved and checked. Rejects as `work`, and when cancelled. */
+export async function withSourceAnswer<T>(options: AskOptions, work: (answer: SourceAnswer) => Promise<T>): Promise<T> {
+  let isOpen = false;
+  try {
+    return await withSource({ ...options, source: options.plan.source }, async (source) => {
+      isOpen = true;
+      const store = recordReads(source, options.plan.source, options.paths);
+      return await work(await askSource(store, options));
+    });
+  } catch (error) {
+    if (isOpen) throw error;
+    const { plan, pvcs, targetsUsed = false, signal } = options;
+    signal.throwIfAborted();
+    const { disks, problems } = await resolveDisks(plan, undefined, { pvcs, targetsUsed, signal });
+    return await work({ store: undefined, disks, chains: [], problems: [...problems, ...problemsOf(error)] });
+  }
+}
+
+async function askSource(
+  store: ObjectStore,
+  { plan, pvcs, targetsUsed = false, signal }: AskOptions,
+): Promise<SourceAnswer> {
+  const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed, signal });
+  // It did not answer for as long as a request may take; layer by layer it would be asked as long again.
+  if (problems.some(({ code }) => code === 'SOURCE_UNREACHABLE')) return { store, disks, chains: [], problems };
+  try {
+    const { chains, problems: found } = await checkLayers(store, disks, { signal });
+    return { store, disks, chains, problems: [...problems, ...found] };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { store, disks, chains: [], problems: [...problems, ...problemsOf(error)] };
+  }
+}

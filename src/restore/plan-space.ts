@@ -1,0 +1,86 @@
+// What the check of space is asked: every PVC whose layers are read, also one with other problems, as far as its sizes are known.
+import type { SourceAnswer } from '../chain/ask-source.ts';
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { Disk } from '../chain/disk.ts';
+import { selectPvcs } from '../chain/resolve.ts';
+import type { Problem } from '../errors.ts';
+import { DEFAULT_HEADROOM_PERCENT, type PlanPvc } from '../plan/plan.ts';
+import type { LeftBytes } from '../scratch/layout.ts';
+import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
+import type { Strategy } from '../strategy.ts';
+import { shownBytes } from '../stream/shown-bytes.ts';
+import { STREAM_CONCURRENCY } from '../stream/stream.ts';
+import type { Target } from '../target/target.ts';
+import type { RestoreOptions } from './options.ts';
+import type { DiskToFit, SpaceOptions } from './preflight-space.ts';
+
+export interface PlanSpaceOptions {
+  readonly options: RestoreOptions;
+  readonly answer: SourceAnswer;
+  /** Targets that could be opened, by PVC; undefined for one that is not written to. */
+  readonly targets: ReadonlyMap<string, Target | undefined>;
+  /** PVCs of which nothing is read. */
+  readonly idle: ReadonlySet<string>;
+  readonly scratch: string | undefined;
+  readonly folder: { readonly left: LeftBytes; readonly freed?: number } | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Where scratch space is looked for. A directory that cannot be used is no place for it, unless all that it lacks is space. */
+export function scratchToCheck(found: {
+  readonly strategy: Strategy;
+  readonly root: string | undefined;
+  readonly folder: object | undefined;
+  readonly problems: readonly Problem[];
+}): string | undefined {
+  if (found.strategy === 'stream') return undefined;
+  const isUsable = found.folder !== undefined || found.problems.some(({ code }) => code === 'SCRATCH_FULL');
+  return isUsable ? found.root : undefined;
+}
+
+export function planSpace(asked: PlanSpaceOptions): SpaceOptions {
+  const { options, answer, targets, idle, scratch, folder } = asked;
+  const { plan, pvcs, strategy, checksums } = options;
+  const chainOf = (pvc: string): CheckedChain | undefined => answer.chains.find(({ disk }) => disk.name === pvc);
+  const toFit = (pvc: PlanPvc): DiskToFit[] => {
+    const { name } = pvc;
+    const chain = chainOf(name);
+    const disk = answer.disks.find((one) => one.name === name);
+    const layerSizes = chain === undefined ? declaredSizes(disk) : chain.layers.map(({ info }) => info.size);
+    if (layerSizes === undefined || idle.has(name)) return [];
+    return [{ name, layerSizes, virtualSize: chain?.virtualSize ?? pvc.size, target: targets.get(name) }];
+  };
+  return {
+    disks: selectPvcs(plan, pvcs).flatMap(toFit),
+    strategy,
+    headroomPercent: plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT,
+    scratch,
+    leftOf: (name) => folder?.left.of(plan.pvcs.findIndex((pvc) => pvc.name === name)) ?? 0,
+    freed: folder?.freed ?? 0,
+    shownBytes: async (pvc) => await mapChain(asked, chainOf(pvc)),
+    streamable: !checksums || answer.disks.every(({ layers }) => layers.every(({ sha256 }) => sha256 === undefined)),
+  };
+}
+
+/** Of the layers as the plan or the index declares them; undefined unless it does for all. */
+function declaredSizes(disk: Disk | undefined): readonly number[] | undefined {
+  const sizes = disk?.layers.flatMap(({ size }) => size ?? []);
+  return sizes?.length === disk?.layers.length ? sizes : undefined;
+}
+
+/** What the chain shows, from its tables; undefined where they cannot be read. What is wrong with them is the run's to find. */
+async function mapChain(
+  { options, answer: { store }, signal }: PlanSpaceOptions,
+  chain: CheckedChain | undefined,
+): Promise<number | undefined> {
+  if (store === undefined || chain === undefined) return undefined;
+  try {
+    return await withRuntimeFolder(options, async (folder) => {
+      const { concurrency = STREAM_CONCURRENCY } = options;
+      return await shownBytes({ store, chain, folder, concurrency, signal });
+    });
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
+}
