@@ -12,12 +12,16 @@ export function isEmptyEntry(value: unknown): boolean {
   return isEmpty(value, DEPTH);
 }
 
-/** Whether any list of a document has an empty entry. */
+/** Whether a document has empty entries in a list in which they are ignored. */
 export function hasEmptyEntries(data: unknown, depth = DEPTH): boolean {
   if (typeof data !== 'object' || data === null || depth === 0) return false;
-  if (Array.isArray(data) && data.some(isEmptyEntry)) return true;
-  return Object.values(data).some((value) => hasEmptyEntries(value, depth - 1));
+  return Object.entries(data).some(([key, value]) => {
+    if (LISTS.has(key) && Array.isArray(value) && value.some(isEmptyEntry)) return true;
+    return hasEmptyEntries(value, depth - 1);
+  });
 }
+
+const LISTS: ReadonlySet<string> = new Set(['checkpoints', 'referencedBy', 'vms', 'checkpointChain']);
 
 function isEmpty(value: unknown, depth: number): boolean {
   if (value === null || value === undefined || value === '' || value === 0 || value === false) return true;

@@ -1,7 +1,10 @@
 // Are QEMU's tools there, and new enough?
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { collect } from '../problems.ts';
-import { explain, type QemuTool, runTool } from './run.ts';
+import { explain, missing, type QemuTool, runTool } from './run.ts';
 
 /** 5.2 (2020) brought extended L2 entries and `map --start-offset`; zstd clusters came with 5.1. */
 const OLDEST: readonly [number, number] = [5, 2];
@@ -24,12 +27,31 @@ export async function checkQemu({
     signal.throwIfAborted();
     version ??= found;
   }
-  // Without util-linux every tool fails in the same words.
+  // Without the programs that tools run under, each tool fails in the same words, and what else is missing stays unknown.
+  if (version === undefined) problems.push(...(await findMissing([...WRAPPERS, ...tools])));
   const different = problems.filter(
     ({ message }, index) => problems.findIndex((one) => one.message === message) === index,
   );
   if (version === undefined || different.length > 0) throw DatamoverError.fromProblems(different);
   return { version };
+}
+
+const WRAPPERS = ['setpriv', 'prlimit'] as const;
+
+async function findMissing(programs: readonly string[]): Promise<readonly Problem[]> {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  if (folders.length === 0) return [];
+  const found = await Promise.all(programs.map((program) => isOnPath(program, folders)));
+  return programs.filter((_, index) => !found[index]).flatMap((program) => missing(program).problems);
+}
+
+async function isOnPath(program: string, folders: readonly string[]): Promise<boolean> {
+  const attempts = folders.map((folder) => access(join(folder, program), constants.X_OK));
+  return await Promise.any(attempts).then(
+    () => true,
+    // In none of them.
+    () => false,
+  );
 }
 
 async function checkTool(tool: QemuTool, signal: AbortSignal): Promise<string> {

@@ -162,7 +162,8 @@ const START_HINTS: ReadonlyMap<string, string> = new Map([
   ['ENOMEM', 'the machine or container is out of memory: give it more, then try again'],
 ]);
 
-function missing(program: string): DatamoverError {
+/** TOOL_MISSING for a program that was not found. */
+export function missing(program: string): DatamoverError {
   const ofUtilLinux = program === 'setpriv' || program === 'prlimit';
   return new DatamoverError('TOOL_MISSING', `${program} is not there, or cannot be run`, {
     hint: `install it: apt-get install ${ofUtilLinux ? 'util-linux qemu-utils' : 'qemu-utils'} (or put it on PATH)`,

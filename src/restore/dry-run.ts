@@ -40,7 +40,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {
 async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<DryRunResult['dryRun']> {
   const { plan, signal, strategy, progress } = options;
   addTargets(options);
-  const problems: Problem[] = [...(options.problems ?? [])];
+  const problems: Problem[] = [];
   const root = await collect(problems, () => chooseRoot(options));
   progress.report({ type: 'phase-started', phase: 'preflight' });
   return await withSourceAnswer({ ...options, targetsUsed: true }, async (answer) => {

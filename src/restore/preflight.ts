@@ -35,7 +35,7 @@ export interface Checked {
 
 export interface CheckOptions {
   readonly answer: SourceAnswer;
-  /** Problems that are known already: of the command line, and of scratch. */
+  /** Of scratch. */
   readonly problems: readonly Problem[];
   /** Where the opened targets are put, so that the caller closes them however this ends. */
   readonly targets: Target[];
@@ -50,7 +50,8 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const { answer, targets, scratch } = options;
   const { signal } = run;
   const opened = await openTargets(run, targets);
-  const problems: Problem[] = [...options.problems, ...answer.problems, ...uncheckable(run.options, answer.disks)];
+  const known = [...(run.options.problems ?? []), ...answer.problems, ...options.problems];
+  const problems: Problem[] = [...known, ...uncheckable(run.options, answer.disks)];
   const checked: CheckedDisk[] = [];
   for (const { pvc, target, problem } of opened) {
     const chain = answer.chains.find(({ disk }) => disk.name === pvc.name);

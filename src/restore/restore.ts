@@ -45,7 +45,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   if (strategy === 'stream') keepYoungGenerationSmall();
   addTargets(options);
   const id = planId(plan);
-  const problems: Problem[] = [...(options.problems ?? [])];
+  const problems: Problem[] = [];
   const root = await collect(problems, () => chooseRoot(options));
   const runId = randomUUID();
   // A later run that keeps what this one restored names it.

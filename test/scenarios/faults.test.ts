@@ -313,12 +313,27 @@ test('scratch that is full', async (t) => {
 test('a raw file whose file system fills up', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...SMALL_DISK_TOOLS, 'mkfifo')) return;
   const made = await backupOf(t);
-  await t.test('is refused beforehand', async (t) => {
-    const disk = smallDisk(t, { size: 8 * MiB });
+  await t.test('is warned of beforehand, with both numbers', async (t) => {
+    const disk = smallDisk(t, { size: 3 * MiB });
     const run = await runRestore(await planFor(made, BACKUP, { rootdisk: join(disk, 'disk.raw') }));
+    t.match(
+      run.stderr,
+      /warning: rootdisk: target .*: the file system may become full: up to .* needed, .* available\n/,
+    );
     t.equal(run.document.error?.code, 'TARGET_FULL');
-    t.match(run.document.error?.message, String(SIZE));
+    t.match(
+      run.document.error?.message,
+      /: up to .*\(\d+ bytes\) needed; .*\(\d+ bytes\) available at the check, .* now$/,
+    );
     t.strictSame(readdirSync(disk), ['lost+found']);
+  });
+  await t.test('which holds its data, if not its size, is none', async (t) => {
+    const disk = smallDisk(t, { size: 8 * MiB });
+    const target = join(disk, 'disk.raw');
+    const run = await runRestore(await planFor(made, BACKUP, { rootdisk: target }));
+    t.equal(run.exitCode, 0, run.document.error?.message ?? 'restored');
+    t.notMatch(run.stderr, /warning/);
+    t.equal(await difference(target, truth(made)), undefined);
   });
   await t.test('later anyway', async (t) => {
     const disk = smallDisk(t, { size: 32 * MiB });

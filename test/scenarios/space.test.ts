@@ -330,7 +330,7 @@ test('what an interrupted run left, and what others need, in one account', async
     ],
     checkpoints: 1,
   });
-  const disk = smallDisk(t, { size: 24 * MiB });
+  const disk = smallDisk(t, { size: 32 * MiB });
   const targets = { a: join(disk, 'a.raw'), b: join(disk, 'b.raw') };
   const edit = (document: PlanDocument): void => void Object.assign(document.scratch ?? {}, { headroomPercent: 50 });
   const plan = await planFor(made, 'backup-001', targets, { scratch: disk, edit });

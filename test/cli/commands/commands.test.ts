@@ -201,7 +201,7 @@ test('misuse of list and plan: USAGE, exit 2, in the shape of the command', asyn
     const document = JSON.parse(stdout);
     t.match(document.error, { code: 'USAGE', message });
     t.notMatch(stdout + stderr, /SECRET/);
-    const shape = args[0] === 'list' ? ['version', 'backups', 'vms'] : ['version', 'result', 'pvcs'];
+    const shape = args[0] === 'list' ? ['version', 'result', 'backups'] : ['version', 'result', 'pvcs'];
     t.strictSame(Object.keys(document).slice(0, 3), shape);
   }
 });
