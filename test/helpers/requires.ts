@@ -16,6 +16,11 @@ export function requires(t: Test, ...tools: string[]): boolean {
   return false;
 }
 
+/** Whether a program or `root` is available, for what may do without. */
+export function requiresQuietly(tool: string): boolean {
+  return isThere(tool);
+}
+
 function isThere(tool: string): boolean {
   if (tool === 'root') return process.getuid?.() === 0;
   if (tool.startsWith('/')) return isAccessible(tool, constants.F_OK);

@@ -7,6 +7,17 @@ import type { ObjectStore } from '../../src/store/store.ts';
 import { type Peer, type PeerPlan, startPeer } from './peer.ts';
 import { type Rgw, startRgw } from './rgw.ts';
 
+/** A policy whose patience ends with a retry, not with a time: for what would be tried until then. */
+export function impatient(): { readonly policy: RetryPolicy; readonly onRetry: () => void } {
+  const policy = { ...QUICK };
+  let retries = 0;
+  const onRetry = (): void => {
+    retries += 1;
+    if (retries >= DEFAULT_RETRY_POLICY.attempts) Object.assign(policy, { silentMs: 0, unansweredMs: 0 });
+  };
+  return { policy, onRetry };
+}
+
 /** As the program's, but with short waits; a stall is still long, so that a busy machine does not look like one. */
 export const QUICK: RetryPolicy = {
   ...DEFAULT_RETRY_POLICY,

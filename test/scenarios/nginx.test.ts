@@ -12,7 +12,7 @@ import {
   truthOf,
   uploadBucket,
 } from '../helpers/backup.ts';
-import { NGINX_TOOLS, startNginx } from '../helpers/nginx.ts';
+import { NGINX_TOOLS, startNginxServer } from '../helpers/nginx.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
@@ -30,7 +30,7 @@ const truth = (made: BackupForTest): string => truthOf(made, BACKUP, 'rootdisk')
 test('a folder that nginx serves is a source for a plan with written chains', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...NGINX_TOOLS)) return;
   const made = await madeBackup(t, SHAPE);
-  const url = await startNginx(t, `root ${made.folder}; ${COMPRESSED}`);
+  const url = await startNginxServer(t, `root ${made.folder}; ${COMPRESSED}`);
   const compressed = await fetch(`${url}/bucket/checkpoints/demo/web/index.json`);
   await compressed.arrayBuffer();
   t.match(compressed.headers.get('etag'), /^W\//, 'what it compresses has a weak ETag');
@@ -62,7 +62,7 @@ test('an S3 server behind nginx', async (t) => {
   const made = await madeBackup(t, SHAPE);
   const bucket = await uploadBucket(rgw, made);
   const proxy = `proxy_pass ${rgw.endpoint}; proxy_set_header Host $http_host; proxy_http_version 1.1;`;
-  const url = await startNginx(t, `${COMPRESSED} location / { ${proxy} }`);
+  const url = await startNginxServer(t, `${COMPRESSED} location / { ${proxy} }`);
   const source = ['--source', `s3://${bucket}`, '--endpoint', url, '--path-style'];
   const listed = await runCli(['list', ...source, '--output', 'json'], { env: rgw.env });
   t.equal(listed.exitCode, 0, listed.stderr);

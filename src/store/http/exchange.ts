@@ -14,6 +14,9 @@ export const BUFFER_SIZE = 64 * 1024;
 /** The end of a body is read with a little room behind it: what comes after it would go unseen otherwise. */
 const TAIL = BUFFER_SIZE - 1;
 
+/** The server closed a connection that nothing had been answered on. */
+export class ClosedEarly extends TransientError {}
+
 /** Who asked. */
 export interface Receiver {
   /** Judges the head: throws to refuse the answer; gives the body's sink, or undefined to have a little of it collected. */
@@ -105,13 +108,22 @@ export class Exchange {
   /** The connection ended, with an error or without one. */
   ended(error?: unknown): void {
     if (this.#settled || this.#complete) return;
-    if (error === undefined && this.#head?.framing.kind === 'close') {
+    // Of an error the status is enough: some servers reset the connection right after it.
+    const known = this.#collected !== undefined && (this.#head?.status ?? 0) >= 300;
+    if (known || (error === undefined && this.#head?.framing.kind === 'close')) {
+      this.#surplus = true;
       this.#complete = true;
       this.#finishIfDone();
       return;
     }
-    const where = this.#head === undefined ? 'before it answered' : 'in the middle of a body';
-    this.#fail(error ?? new TransientError(`the server closed the connection ${where}`));
+    const closed = 'the server closed the connection';
+    const early = this.#head === undefined;
+    this.#fail(
+      error ??
+        (early
+          ? new ClosedEarly(`${closed} before it answered`)
+          : new TransientError(`${closed} in the middle of a body`)),
+    );
   }
 
   /** Ends it at once, also while the sink is busy with the last bytes. */

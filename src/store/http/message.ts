@@ -110,5 +110,6 @@ function framingOf(status: number, headers: Readonly<Record<string, string>>): F
 }
 
 function noHttp(why = 'something else than HTTP'): TransientError {
-  return new TransientError(`the server sent ${why}`, { unlikely: true });
+  const hint = 'check host and port in --endpoint (source.s3.endpoint), and that an S3 server is running there';
+  return new TransientError(`the server sent ${why}`, { unlikely: true, hint });
 }

@@ -41,6 +41,8 @@ export interface TransientOptions {
   readonly unlikely?: boolean;
   /** What it is given up with, instead of SOURCE_UNREACHABLE. */
   readonly finally?: DatamoverError;
+  /** What to change, where SOURCE_UNREACHABLE's usual hint does not say it. */
+  readonly hint?: string | undefined;
   readonly cause?: unknown;
   /** The request's patience ended during the attempt: what failed before says more. */
   readonly outOfPatience?: boolean;

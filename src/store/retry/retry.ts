@@ -98,7 +98,9 @@ function gaveUp(
     'SOURCE_UNREACHABLE',
     `${request.what}: ${failure.message} (tried ${times} in ${formatDuration(seconds)})`,
     {
-      hint: 'check that the source is up and reachable from here (endpoint, DNS, proxy, firewall), then start the same command again',
+      hint:
+        failure.options.hint ??
+        'check that the source is up and reachable from here (endpoint, DNS, proxy, firewall), then start the same command again',
       cause: failure.cause,
     },
   );

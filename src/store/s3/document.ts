@@ -5,6 +5,7 @@ import type { Attempt } from '../retry/attempt.ts';
 import type { HighWater } from '../retry/high-water.ts';
 import { TransientError } from '../retry/policy.ts';
 import type { Sink } from '../store.ts';
+import { NO_S3_HINT } from './hints.ts';
 import { pinOfHeaders } from './pin.ts';
 import { checkCoding } from './range-answer.ts';
 import type { S3Session } from './session.ts';
@@ -28,7 +29,10 @@ export async function getDocument(session: S3Session, key: string, options: Docu
         attempt.answered();
         if (status < 200 || status > 299) return undefined;
         if (status !== 200 || pinOfHeaders(headers) === undefined) {
-          throw new TransientError('the server sent something else than the object', { unlikely: true });
+          throw new TransientError('the server sent something else than the object', {
+            unlikely: true,
+            hint: NO_S3_HINT,
+          });
         }
         checkCoding(headers);
         const length = headers['content-length'];

@@ -1,39 +1,19 @@
 // What an S3 answer or a failed connection means: a DatamoverError, which is final, or a TransientError, which may pass.
 // Messages are made of status, name and key only: the server's own text and the SDK's error may quote the request.
-import { DatamoverError, type ErrorCode, systemCode } from '../../errors.ts';
+import { DatamoverError, systemCode } from '../../errors.ts';
 import { TransientError } from '../retry/policy.ts';
-import { ACCESS_HINTS, DEFAULT_ACCESS_HINT, PROXY_HINT, SSE_HINT } from './hints.ts';
+import { type ErrorAnswer, errorAnswerOf, isOfS3, retryAfterOf } from './answer.ts';
+import { fromConnection } from './connection-errors.ts';
+import type { FailureContext } from './failure-context.ts';
+import { NO_S3_HINT, PATH_STYLE } from './hints.ts';
 import { ConditionRefused, refusesFeature } from './if-match.ts';
-
-export interface FailureContext {
-  /** What was asked for: `s3://bucket/prefix/key`. */
-  readonly where: string;
-  /** `bucket "x" at http://…`. */
-  readonly bucket: string;
-  /** The request carried If-Match. */
-  readonly conditional?: boolean;
-}
-
-/** The facts of an error that the SDK threw for an HTTP answer. */
-interface ServiceFailure {
-  readonly status: number;
-  /** `NoSuchKey`…; `Unknown` when the answer had no body to tell. */
-  readonly name: string;
-  readonly skewCorrected: boolean;
-  readonly retryAfterMs: number | undefined;
-  readonly cause: Error;
-}
+import { type Refusal, refusalOf } from './refusals.ts';
 
 /** Sorts whatever the SDK or a connection of ours threw. What is none of theirs is given back as it is. */
 export function sortFailure(error: unknown, context: FailureContext): unknown {
   if (error instanceof DatamoverError || error instanceof TransientError) return error;
-  const service = serviceFailureOf(error);
-  if (service !== undefined) {
-    const failure = fromService(service, context);
-    if (context.conditional !== true || !(failure instanceof DatamoverError)) return failure;
-    const { status, name } = service;
-    return status === 412 || refusesFeature(status, name) ? new ConditionRefused(failure) : failure;
-  }
+  const answer = errorAnswerOf(error);
+  if (answer !== undefined) return fromAnswer(answer, context);
   if (!(error instanceof Error)) return error;
   if (/^(CredentialsProvider|TokenProvider)Error$/.test(error.name)) return noKeys(error, context);
   const code = systemCode(error);
@@ -48,69 +28,56 @@ export function sortFailure(error: unknown, context: FailureContext): unknown {
   return fromSettings(error);
 }
 
+/**
+ * What `error` means for a request that carried If-Match: a `ConditionRefused` of `failure` where the header may be the cause, else
+ * `failure` as it is.
+ */
+export function conditionalFailure(error: unknown, failure: unknown): unknown {
+  const answer = errorAnswerOf(error);
+  if (answer === undefined || !(failure instanceof DatamoverError)) return failure;
+  const { status, name } = answer;
+  return status === 412 || refusesFeature(status, name) ? new ConditionRefused(failure) : failure;
+}
+
 /** The HTTP status of an error that the SDK made of an answer. */
 export function statusOf(error: unknown): number | undefined {
-  return serviceFailureOf(error)?.status;
+  return errorAnswerOf(error)?.status;
 }
 
 /** The S3 error name (`NoSuchBucket`…) of an error that the SDK made of an answer. */
 export function nameOf(error: unknown): string | undefined {
-  return serviceFailureOf(error)?.name;
+  return errorAnswerOf(error)?.name;
 }
 
-function serviceFailureOf(error: unknown): ServiceFailure | undefined {
-  if (!(error instanceof Error) || !('$metadata' in error)) return undefined;
-  const metadata = error.$metadata;
-  if (typeof metadata !== 'object' || metadata === null || !('httpStatusCode' in metadata)) return undefined;
-  const status = metadata.httpStatusCode;
-  if (typeof status !== 'number') return undefined;
-  const name = /^[A-Za-z0-9.]{1,64}$/.test(error.name) && error.name !== 'Error' ? error.name : 'Unknown';
-  const request = 'requestId' in metadata && typeof metadata.requestId === 'string' ? metadata.requestId : 'unknown';
-  return {
-    status,
-    name,
-    skewCorrected: 'clockSkewCorrected' in metadata && metadata.clockSkewCorrected === true,
-    retryAfterMs: retryAfterOf(error),
-    cause: new Error(`the server answered ${status} ${name}, request id ${request}`),
-  };
-}
-
-/** Seconds or a date (RFC 9110, 10.2.3). */
-function retryAfterOf(error: Error): number | undefined {
-  if (!('$response' in error)) return undefined;
-  const response = error.$response;
-  if (typeof response !== 'object' || response === null || !('headers' in response)) return undefined;
-  const { headers } = response;
-  if (typeof headers !== 'object' || headers === null || !('retry-after' in headers)) return undefined;
-  const text = String(headers['retry-after']).trim();
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
-}
-
-function fromService(failure: ServiceFailure, context: FailureContext): DatamoverError | TransientError {
-  const { status, name, cause, retryAfterMs } = failure;
-  const answer = name === 'Unknown' ? `${status}` : `${status} ${name}`;
+function fromAnswer(answer: ErrorAnswer, context: FailureContext): DatamoverError | TransientError {
+  const { status, name, requestId } = answer;
+  const cause = new Error(`the server answered ${status} ${name}, request id ${requestId}`);
+  const retryAfterMs = retryAfterOf(answer);
+  const shown = name === 'Unknown' ? `${status}` : `${status} ${name}`;
   const final = ({ code, why, hint }: Refusal): DatamoverError =>
-    new DatamoverError(code, `${context.where}: ${why} (${answer})`, { hint, cause });
-  if (failure.skewCorrected || name === 'RequestTimeTooSkewed') {
-    return new TransientError(`the clock is off (${answer})`, { mended: true, unlikely: true, finally: final(CLOCK) });
+    new DatamoverError(code, `${context.where}: ${why} (${shown})`, { hint, cause });
+  if (name === 'RequestTimeTooSkewed') {
+    return new TransientError(`the clock is off (${shown})`, { mended: true, unlikely: true, finally: final(CLOCK) });
   }
-  if (/^(NoSuchBucket|InvalidBucketName)$/.test(name)) return missingBucket(context, cause);
+  if (/^(NoSuchBucket|InvalidBucketName)$/.test(name)) return missingBucket(context, cause, answer);
   // A 404 without S3's own name is a gateway's before it, say, while it restarts. (HEAD's, which names nothing, does not come here.)
   if (/^(NoSuchKey|NoSuchVersion)$/.test(name)) return missingObject(context, cause);
-  if (status === 404) return new TransientError('the server answered 404, without a word of S3', { cause });
-  if (status === 412 || status === 416) return changedObject(context.where, cause);
-  if (isTransient(status, name)) return new TransientError(`the server answered ${answer}`, { retryAfterMs, cause });
-  if (status < 300) {
-    return new TransientError('the server sent something else than an S3 answer', { unlikely: true, cause });
+  if (status === 404) {
+    return new TransientError('the server answered 404 without an S3 error', { hint: NO_S3_HINT, cause });
   }
-  return final(refusalOf(status, name));
-}
-
-interface Refusal {
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly hint: string;
+  if (status === 412 || status === 416) return changedObject(context.where, cause);
+  if (isTransient(status, name)) {
+    const hint = isOfS3(answer) || answer.text === '' ? undefined : GATEWAY_HINT;
+    return new TransientError(`the server answered ${shown}`, { retryAfterMs, hint, cause });
+  }
+  if (status < 300) {
+    return new TransientError('the server sent something else than an S3 answer', {
+      unlikely: true,
+      hint: NO_S3_HINT,
+      cause,
+    });
+  }
+  return final(refusalOf(answer, context));
 }
 
 const CLOCK: Refusal = {
@@ -119,24 +86,8 @@ const CLOCK: Refusal = {
   hint: 'set the clock (NTP), then try again',
 };
 
-function refusalOf(status: number, name: string): Refusal {
-  if (status < 400 || /^(AuthorizationHeaderMalformed|IllegalLocationConstraintException)$/.test(name)) {
-    return {
-      code: 'SOURCE_UNREACHABLE',
-      why: 'the bucket is in another region or at another endpoint',
-      hint: 'give the right region (source.s3.region, --region) and endpoint of the bucket',
-    };
-  }
-  const accessHint = ACCESS_HINTS.get(name);
-  if (status === 401 || status === 403 || accessHint !== undefined) {
-    return { code: 'ACCESS_DENIED', why: 'access denied', hint: accessHint ?? DEFAULT_ACCESS_HINT };
-  }
-  if (status === 400 && /^(Invalid(Argument|Request|EncryptionAlgorithmError)|Unknown)$/.test(name)) {
-    return { code: 'ACCESS_DENIED', why: 'the server refused the request', hint: SSE_HINT };
-  }
-  const hint = status === 407 ? PROXY_HINT : 'check endpoint, region and bucket; is this an S3 server?';
-  return { code: 'SOURCE_UNREACHABLE', why: 'the server refused the request', hint };
-}
+const GATEWAY_HINT =
+  'check the load balancer or proxy that answered, and the servers behind it, then run the same command again';
 
 function isTransient(status: number, name: string): boolean {
   if (/^(SlowDown|RequestTimeout|Throttling|ThrottlingException|TooManyRequests|InternalError)$/.test(name))
@@ -151,9 +102,18 @@ export function missingObject({ where }: FailureContext, cause?: Error): Datamov
   });
 }
 
-export function missingBucket({ bucket }: FailureContext, cause?: Error): DatamoverError {
+/** `answer`: the server's, which may name the bucket that it looked for. */
+export function missingBucket(
+  { bucket, bucketName, pathStyle }: FailureContext,
+  cause?: Error,
+  answer?: Pick<ErrorAnswer, 'text'>,
+): DatamoverError {
+  const sought = /<BucketName>([^<]*)<\/BucketName>/.exec(answer?.text ?? '')?.[1];
+  const other = pathStyle === false && sought !== undefined && sought !== bucketName;
   return new DatamoverError('OBJECT_MISSING', `the ${bucket} does not exist`, {
-    hint: 'check the name of the bucket, the endpoint and the region',
+    hint: other
+      ? `add ${PATH_STYLE}: the server looked for another bucket, since it does not take the bucket from the host name`
+      : 'check the name of the bucket, the endpoint and the region',
     ...(cause === undefined ? {} : { cause }),
   });
 }
@@ -187,31 +147,4 @@ function fromSettings(error: Error): Error {
     });
   }
   return error;
-}
-
-const CERTIFICATE =
-  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH|PATH_LENGTH_|ERROR_IN_|CRL_|UNSPECIFIED$)/;
-
-/** Whatever has a code and came from a connection may pass, some of it not likely. */
-function fromConnection(code: string, error: Error, { where }: FailureContext): DatamoverError | TransientError {
-  if (CERTIFICATE.test(code)) {
-    return new DatamoverError('SOURCE_UNREACHABLE', `${where}: the server's certificate is not trusted (${code})`, {
-      hint: 'give the CA that signed it as caFile (source.s3.caFile, --ca-file), and the host name that it is made out to as endpoint',
-      cause: error,
-    });
-  }
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
-    return new DatamoverError('SOURCE_UNREACHABLE', `${where}: the server does not speak TLS on this port`, {
-      hint: 'if it speaks plain http, write the endpoint as http://…',
-      cause: error,
-    });
-  }
-  if (code === 'ERR_PROXY_TUNNEL' && 'statusCode' in error && error.statusCode === 407) {
-    return new DatamoverError('SOURCE_UNREACHABLE', `${where}: the proxy refused the connection (407)`, {
-      hint: PROXY_HINT,
-      cause: error,
-    });
-  }
-  const likely = /^(E[A-Z]+|EAI_[A-Z]+|ERR_STREAM_PREMATURE_CLOSE|ERR_PROXY_TUNNEL)$/.test(code) && code !== 'EPROTO';
-  return new TransientError(code, { unlikely: !likely, cause: error });
 }

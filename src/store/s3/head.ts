@@ -5,8 +5,8 @@ import { TransientError } from '../retry/policy.ts';
 import type { ObjectInfo } from '../store.ts';
 import { fullChecksums } from './checksums.ts';
 import { missingBucket, missingObject, nameOf, statusOf } from './errors.ts';
+import { probeObject } from './first-byte.ts';
 import { formatPin, pinOf } from './pin.ts';
-import { probeObject } from './probe.ts';
 import { isPlain } from './range-answer.ts';
 import type { S3Session } from './session.ts';
 

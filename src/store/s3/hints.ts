@@ -1,21 +1,42 @@
-// What to do about an S3 server that refuses: by the error's name.
+// What to change when an S3 server refuses: each hint names the flag and the key of the plan.
 
-export const DEFAULT_ACCESS_HINT =
-  'check that these keys may read (s3:GetObject) and list (s3:ListBucket) the bucket; name another profile or credentialsFile';
+export const ENDPOINT = '--endpoint (source.s3.endpoint)';
+export const REGION = '--region (source.s3.region)';
+const KEYS = '--credentials-file (source.s3.credentialsFile) and --profile (source.s3.profile)';
+export const SSE_KEY = '--sse-customer-key-file (source.s3.sseCustomerKeyFile)';
+export const PATH_STYLE = '--path-style (source.s3.forcePathStyle: true)';
+export const CA_FILE = '--ca-file (source.s3.caFile)';
 
-export const SSE_HINT =
-  'an object that is encrypted with a key of yours (SSE-C) needs that key as sseCustomerKeyFile, and most servers want https for it';
+export const DEFAULT_ACCESS_HINT = `check that these keys may read (s3:GetObject) and list (s3:ListBucket) the bucket; select others with ${KEYS}`;
 
-export const PROXY_HINT = 'the proxy wants a login: put user and password into HTTP(S)_PROXY';
+export const PROXY_HINT = 'the proxy requires a login: put user and password into HTTP_PROXY and HTTPS_PROXY';
 
+export const PROXY_RULES_HINT =
+  'check HTTP_PROXY and HTTPS_PROXY; add the host of the endpoint to NO_PROXY if it is reached without a proxy';
+
+export const CLIENT_CERTIFICATE_HINT = `set ${ENDPOINT} to an address that does not require a client certificate: kubevirt-datamover sends none`;
+
+export const NO_S3_HINT = `check ${ENDPOINT}: a web server, a web console or a proxy answers there, not an S3 server`;
+
+const NEW_KEYS = `get new credentials, then set ${KEYS} or AWS_SESSION_TOKEN`;
+
+/** By S3's name for the error. */
 export const ACCESS_HINTS: ReadonlyMap<string, string> = new Map([
-  ['InvalidAccessKeyId', 'the server does not know the access key: check credentialsFile, profile and endpoint'],
+  ['InvalidAccessKeyId', `the server does not know the access key: check ${KEYS}, and ${ENDPOINT}`],
   [
     'SignatureDoesNotMatch',
-    'the secret key is wrong: check credentialsFile and profile (a # in the file is part of the key unless a space precedes it)',
+    `the secret key is wrong: check ${KEYS} (a # in the file is part of the key unless a space precedes it)`,
   ],
-  ['ExpiredToken', 'the session token has expired: get new credentials'],
-  ['TokenRefreshRequired', 'the session token has expired: get new credentials'],
-  ['InvalidToken', 'the session token is wrong: get new credentials'],
-  ['InvalidObjectState', 'the object is in an archive: have it restored from there first'],
+  ['ExpiredToken', `the session token has expired: ${NEW_KEYS}`],
+  ['TokenRefreshRequired', `the session token has expired: ${NEW_KEYS}`],
+  ['InvalidToken', `the session token is invalid: ${NEW_KEYS}`],
+  ['AccountProblem', 'the account is locked or unpaid: ask its owner'],
 ]);
+
+/** The same endpoint with the other scheme, as a hint to type. */
+export function otherScheme(endpoint: string | undefined): string {
+  const url = URL.parse(endpoint ?? '');
+  if (url === null) return `set ${ENDPOINT} to the address of the object store`;
+  const scheme = url.protocol === 'https:' ? 'http' : 'https';
+  return `set ${ENDPOINT} to ${scheme}://${url.host}${url.pathname.replace(/\/$/, '')}`;
+}

@@ -1,23 +1,20 @@
 // New keys in place of a session token that has expired: once for all requests that were signed with it.
 import type { S3Client } from '@aws-sdk/client-s3';
+import type { Signing } from './signing.ts';
 
 export class KeyRenewal {
   readonly #client: S3Client;
-  #renewals = 0;
+  readonly #signing: Signing;
   #renewing: Promise<boolean> | undefined;
 
-  constructor(client: S3Client) {
+  constructor(client: S3Client, signing: Signing) {
     this.#client = client;
+    this.#signing = signing;
   }
 
-  /** Which keys a request that starts now is signed with: grows whenever they were renewed. */
-  get keys(): number {
-    return this.#renewals;
-  }
-
-  /** True when there are other keys than those; rejects as whatever provides them. */
+  /** True when requests are no longer signed as in that version; rejects as whatever provides the keys. */
   async renewed(keys: number): Promise<boolean> {
-    if (keys !== this.#renewals) return true;
+    if (keys !== this.#signing.version) return true;
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = undefined;
     });
@@ -30,7 +27,7 @@ export class KeyRenewal {
     const before = await credentials();
     const after = await credentials({ forceRefresh: true });
     const others = before.accessKeyId !== after.accessKeyId || before.sessionToken !== after.sessionToken;
-    if (others) this.#renewals += 1;
+    if (others) this.#signing.version += 1;
     return others;
   }
 }

@@ -9,7 +9,8 @@ import type { Receiver } from '../http/exchange.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { type RetryPolicy, type SourceState, TransientError } from '../retry/policy.ts';
 import { chooseCredentials } from './credentials.ts';
-import { type FailureContext, nameOf, sortFailure, statusOf } from './errors.ts';
+import { conditionalFailure, nameOf, sortFailure, statusOf } from './errors.ts';
+import type { FailureContext } from './failure-context.ts';
 import { readSseKey, readTlsOptions } from './files.ts';
 import { IfMatch, refusesFeature } from './if-match.ts';
 import { type ListPage, type ListPosition, toPage } from './list-page.ts';
@@ -22,17 +23,27 @@ import {
   normalPrefix,
   type S3Options,
 } from './options.ts';
-import { readProxyEnvironment } from './proxy.ts';
+import { PortCheck } from './port-check.ts';
+import { goesDirectly, readProxyEnvironment } from './proxy.ts';
 import { GuardedReceiver } from './receiver.ts';
 import { KeyRenewal } from './renewal.ts';
 import { FENCED_S3, fencedConfig } from './sdk-config.ts';
-import { S3Transport, type SendOptions } from './transport.ts';
+import { type Signing, SigningCorrection } from './signing.ts';
+import { destinationOf, S3Transport, type SendOptions } from './transport.ts';
 
 export interface SessionOptions {
   readonly concurrency: number;
   readonly policy: RetryPolicy;
   readonly source: SourceState;
   readonly env: Environment;
+}
+
+interface SessionParts {
+  readonly sseKey: Uint8Array | undefined;
+  readonly source: SourceState;
+  readonly port: PortCheck;
+  readonly pathStyle: boolean;
+  readonly region: string;
 }
 
 type Client = Sdk.S3Client;
@@ -53,12 +64,22 @@ export class S3Session {
   readonly #sse: SseHeaders;
   /** Undefined until it was found out. */
   #listsV2: boolean | undefined;
+  readonly #signing: Signing = { version: 0 };
   readonly #renewal: KeyRenewal;
+  readonly #correction: SigningCorrection;
+  readonly #source: SourceState;
+  readonly #port: PortCheck;
+  readonly #pathStyle: boolean;
 
-  private constructor(sdk: typeof Sdk, client: Client, options: S3Options, sseKey: Uint8Array | undefined) {
+  private constructor(sdk: typeof Sdk, client: Client, options: S3Options, parts: SessionParts) {
+    const { sseKey } = parts;
     this.#sdk = sdk;
     this.#client = client;
-    this.#renewal = new KeyRenewal(client);
+    this.#renewal = new KeyRenewal(client, this.#signing);
+    this.#correction = new SigningCorrection(client, parts.region, this.#signing);
+    this.#source = parts.source;
+    this.#port = parts.port;
+    this.#pathStyle = parts.pathStyle;
     this.#options = options;
     this.#sse =
       sseKey === undefined
@@ -88,6 +109,7 @@ export class S3Session {
     ) {
       throw DatamoverError.fromProblems(problems);
     }
+    const pathStyle = choosePathStyle(options, url);
     const transport = new S3Transport({
       tls,
       proxies,
@@ -107,17 +129,19 @@ export class S3Session {
       credentials,
       requestHandler: transport,
       maxAttempts: 1,
-      forcePathStyle: choosePathStyle(options, url),
+      forcePathStyle: pathStyle,
       ...(endpoint === undefined ? {} : { endpoint }),
     });
     // It passes a trace id of the environment on (AWS Lambda's).
     client.middlewareStack.remove('recursionDetectionMiddleware');
-    return new S3Session(sdk, client, { ...options, ...(endpoint === undefined ? {} : { endpoint }) }, sseKey);
+    const port = new PortCheck(url !== undefined && goesDirectly(proxies, destinationOf(url)) ? url : undefined);
+    const named = { ...options, ...(endpoint === undefined ? {} : { endpoint }) };
+    return new S3Session(sdk, client, named, { sseKey, source, port, pathStyle, region });
   }
 
-  /** Which keys a request that begins now is signed with: grows whenever they were renewed. To be handed to `sorted`. */
+  /** What a request that starts now is signed with: grows whenever keys, region or clock were corrected. To be handed to `sorted`. */
   get keys(): number {
-    return this.#renewal.keys;
+    return this.#signing.version;
   }
 
   describe(key: string): string {
@@ -201,8 +225,9 @@ export class S3Session {
   }
 
   /**
-   * What an error of this session means; see `sortFailure`. An expired session token is renewed, if that can be done: once
-   * for all requests that were signed with it. What hinders the renewal may pass: a file half written, a service that restarts.
+   * What an error of this session means: see `sortFailure`, and `conditionalFailure` where `conditional`. An expired session token is
+   * renewed, if that can be done: once for all requests that were signed with it. What hinders the renewal may pass: a file half
+   * written, a service that restarts.
    */
   async sorted(
     error: unknown,
@@ -218,7 +243,21 @@ export class S3Session {
       readonly signal: AbortSignal;
     },
   ): Promise<unknown> {
-    const failure = sortFailure(error, { ...this.context(key), conditional });
+    const failure = await this.#judged(error, { key, keys, signal });
+    return conditional ? conditionalFailure(error, failure) : failure;
+  }
+
+  async #judged(
+    error: unknown,
+    { key, keys, signal }: { readonly key: string; readonly keys: number; readonly signal: AbortSignal },
+  ): Promise<unknown> {
+    const context = this.context(key);
+    const sorted = sortFailure(error, context);
+    const failure = await this.#port.refine(error, sorted, { context, answered: this.#source.answered, signal });
+    const corrected = failure instanceof DatamoverError ? this.#correction.after(error, keys) : undefined;
+    if (failure instanceof DatamoverError && corrected !== undefined) {
+      return new TransientError(corrected, { mended: true, unlikely: true, finally: failure });
+    }
     const name = nameOf(error);
     if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
     if (!(failure instanceof DatamoverError)) return failure;
@@ -239,6 +278,11 @@ export class S3Session {
     return {
       where: this.describe(key),
       bucket: `bucket "${bucket}"${endpoint === undefined ? '' : ` at ${endpoint}`}`,
+      bucketName: bucket,
+      pathStyle: this.#pathStyle,
+      sseKey: this.#sse.SSECustomerKey !== undefined,
+      region: this.#correction.region,
+      ...(endpoint === undefined ? {} : { endpoint }),
     };
   }
 

@@ -5,11 +5,15 @@ import { Agent as TlsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { abortable } from '../../concurrency.ts';
+import { systemCode } from '../../errors.ts';
 import type { TlsOptions } from '../http/connection.ts';
 import type { Answer, Receiver } from '../http/exchange.ts';
 import { formatRequestHead, formatTarget } from '../http/message.ts';
 import { ConnectionPool } from '../http/pool.ts';
+import { TransientError } from '../retry/policy.ts';
 import type { Sink } from '../store.ts';
+import { keepText } from './answer.ts';
+import { NO_S3_HINT } from './hints.ts';
 import { type Destination, goesDirectly, type ProxyEnvironment } from './proxy.ts';
 import { headersForSdk } from './sdk-headers.ts';
 
@@ -103,10 +107,14 @@ export class S3Transport {
     const options = abortSignal === undefined ? {} : { abortSignal, requestTimeout: 0 };
     const answer = await this.#sdk.handle(request, options);
     this.#options.onAnswer();
-    answer.response.headers = headersForSdk(answer.response.headers);
-    if (watch === undefined) return answer;
-    watch.answered();
-    if (answer.response.statusCode < 300) answer.response.body = watched(answer.response.body, watch);
+    watch?.answered();
+    const { response } = answer;
+    response.headers = headersForSdk(response.headers);
+    if (response.statusCode >= 300) await collectText(response);
+    else if (watch !== undefined) {
+      response.body = watched(response.body, watch);
+      refusePage(response);
+    }
     return answer;
   }
 
@@ -114,6 +122,7 @@ export class S3Transport {
     return {
       onHead: (head) => {
         this.#options.onAnswer();
+        refusePage({ statusCode: head.status, headers: head.headers });
         return receiver.onHead(head);
       },
     };
@@ -130,14 +139,56 @@ export class S3Transport {
   }
 }
 
-function destinationOf({ protocol, hostname, port }: SdkRequest): Destination {
+/** Of a request of the SDK, or of an endpoint. */
+export function destinationOf({ protocol, hostname, port }: SdkRequest | URL): Destination {
   const secure = protocol === 'https:';
-  return { protocol: secure ? 'https:' : 'http:', hostname, port: port ?? (secure ? 443 : 80) };
+  const named = port === undefined || port === '' ? undefined : Number(port);
+  return { protocol: secure ? 'https:' : 'http:', hostname, port: named ?? (secure ? 443 : 80) };
 }
 
 function toSdkResponse({ status, reason, headers, body }: Answer): SdkResponse {
-  const stream = Readable.from(body.length === 0 ? [] : [body]);
-  return { response: { statusCode: status, reason, headers: headersForSdk(headers), body: stream } };
+  const response = { statusCode: status, reason, headers: headersForSdk(headers), body: streamOf(body) };
+  keepText(response, body);
+  return { response };
+}
+
+function streamOf(body: Uint8Array): Readable {
+  return Readable.from(body.length === 0 ? [] : [body]);
+}
+
+/** An error's body is small; what is larger is none that could be understood. */
+const MAX_TEXT = 64 * 1024;
+
+/** Keeps the words of an error, which the SDK reads only where they are S3's. */
+async function collectText(response: SdkResponse['response']): Promise<void> {
+  const body: unknown = response.body;
+  if (!(body instanceof Readable)) return;
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const piece of body as AsyncIterable<Uint8Array>) {
+      pieces.push(piece);
+      size += piece.length;
+      if (size >= MAX_TEXT) break;
+    }
+  } catch (error) {
+    // The status says enough. Go's server resets the connection right after its 400.
+    if (!isCut(error)) throw error;
+  }
+  const text = Buffer.concat(pieces);
+  response.body = streamOf(text);
+  keepText(response, text);
+}
+
+function isCut(error: unknown): boolean {
+  return /^(ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/.test(systemCode(error) ?? '');
+}
+
+/** A web page instead of an object or a listing: nothing that S3 stores of a backup is one. */
+function refusePage({ statusCode, headers }: Pick<SdkResponse['response'], 'statusCode' | 'headers'>): void {
+  const isPage = statusCode < 300 && /^text\/html\b/i.test(headers['content-type'] ?? '');
+  if (!isPage || headers['x-amz-request-id'] !== undefined) return;
+  throw new TransientError('the server sent a web page', { unlikely: true, hint: NO_S3_HINT });
 }
 
 /** The same body, each of whose pieces is told. */
@@ -160,6 +211,7 @@ async function receiveStream(answer: SdkResponse, receiver: Receiver, signal: Ab
   const body: unknown = response.body;
   if (!(body instanceof Readable)) throw new TypeError('the SDK gave no stream');
   try {
+    refusePage(response);
     const sink = receiver.onHead({ status: response.statusCode, headers: response.headers });
     if (sink === undefined) return answer;
     for await (const chunk of body) {

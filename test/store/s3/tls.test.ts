@@ -202,7 +202,7 @@ test('a proxy that wants a login', async (t) => {
   const range = { offset: 0, length: 1, etag: '"x"', size: 1, signal };
   for (const ask of [() => store.head('object', { signal }), () => readAll(store, 'object', range)]) {
     const error = await rejectsWith(t, 'SOURCE_UNREACHABLE', ask, 'told at once');
-    t.match(error.hint, 'the proxy wants a login');
+    t.match(error.hint, 'the proxy requires a login: put user and password into HTTP_PROXY and HTTPS_PROXY');
   }
 });
 
