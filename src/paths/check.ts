@@ -16,16 +16,17 @@ export interface ListedPaths {
 /** One problem for each written path and thing that it conflicts with. */
 export async function findConflicts({ read, written, kind }: ListedPaths): Promise<Problem[]> {
   const reader = new PlaceReader();
-  // An object of the source says more than the source that it is inside.
-  const ordered = [...read.filter(({ tree }) => tree !== true), ...read.filter(({ tree }) => tree === true)];
-  const reads = await mapAll(ordered, (path) => lookAtRead(path, reader));
+  const reads = await mapAll(read, (path) => lookAtRead(path, reader));
+  const objects = new Map(reads.filter(({ path }) => path.object === true).map((one) => [one.places[0]?.id, one]));
+  const others = reads.filter(({ path }) => path.object !== true);
   const writes = await mapAll(inOrderOfBlame(written), (path) => lookAtWritten(path, reader));
   const problems: Problem[] = [];
   for (const [index, one] of writes.entries()) {
     if (kind !== undefined && one.path.kind !== kind) continue;
     // A terminal or a pipe holds nothing that could be overwritten.
     if (one.path.kind === 'output' && !one.places.some(({ kind }) => kind === 'file' || kind === 'block')) continue;
-    const found = await conflictsOf(one, [...reads, ...writes.slice(0, index)]);
+    // An object of the source says more than the source that it is inside.
+    const found = await conflictsOf(one, [...matching(one, objects), ...others, ...writes.slice(0, index)]);
     const refusal = found.length === 0 ? await one.path.refusal?.() : undefined;
     problems.push(...found, ...(refusal === undefined ? [] : [describeRefusal(one.path, refusal)]));
   }
@@ -49,6 +50,12 @@ async function lookAtWritten(path: WrittenPath, reader: PlaceReader): Promise<Lo
   const files = new Set(places.flatMap(({ storage }) => [...storage.files.values()]));
   const behind = await mapAll([...files], async (file) => ({ file, place: await reader.read(file) }));
   return { path, places, behind };
+}
+
+/** Of very many objects those that are this very file: they are found by their identity, one by one it would take long. */
+function matching({ places, behind }: LookedAt, objects: ReadonlyMap<string | undefined, LookedAt>): LookedAt[] {
+  const ids = [...places, ...behind.map(({ place }) => place)].flatMap(({ id }) => (id === undefined ? [] : [id]));
+  return ids.flatMap((id) => objects.get(id) ?? []);
 }
 
 async function conflictsOf(one: LookedAt<WrittenPath>, others: readonly LookedAt[]): Promise<Problem[]> {

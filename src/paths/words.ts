@@ -44,7 +44,7 @@ const CODES: Readonly<Record<WrittenKind, ErrorCode>> = {
 
 const HINTS: Readonly<Record<WrittenKind, (path: WrittenPath) => string>> = {
   'work directory': () => 'choose another directory, for example --scratch /var/tmp/scratch',
-  target: ({ pvc = '' }) => `choose another target for PVC ${pvc}: a block device or a file that nothing else uses`,
+  target: ({ pvc = '' }) => `set the target of PVC ${pvc} to another device or file, for example /var/tmp/${pvc}.raw`,
   socket: () => 'choose another path, for example --socket /tmp/disk.sock',
   report: () => 'choose another file, for example --report report.json',
   'termination log': () => 'set KUBEVIRT_DM_TERMINATION_LOG to another file, or unset it',

@@ -18,7 +18,7 @@ function setUp(t: Test) {
   const folder = tempFolder(t);
   const at = (...names: string[]): string => join(folder, ...names);
   mkdirSync(at('bucket', 'checkpoints'), { recursive: true });
-  writeFileSync(at('bucket', 'checkpoints', 'layer'), 'layer');
+  writeFileSync(at('bucket', 'checkpoints', 'layer'), 'layer'.repeat(1000));
   writeFileSync(at('plan.yaml'), 'plan');
   const source: PlanSource = { kind: 'directory', directory: at('bucket') };
   const problemsOf = async (...written: (readonly [WrittenKind, string])[]) => {
@@ -80,7 +80,7 @@ test('names, links, climbing paths and descriptors of one file', async (t) => {
     t.match(await problemsOf(['target', path]), [{ code: 'PLAN_INVALID' }], path);
   }
   rmSync(at('hard'));
-  writeFileSync(at('hard'), 'layer');
+  writeFileSync(at('hard'), 'layer'.repeat(1000));
   t.strictSame(await problemsOf(['target', at('hard')]), [], 'equal content is no conflict');
 });
 
