@@ -54,18 +54,27 @@ export interface FreeSpaceContext {
 
 /** What the fields of a file system mean. */
 export function readFreeSpace(fields: StatFsFields, { device, isRoot, compresses }: FreeSpaceContext): FreeSpace {
-  const { type, bsize, frsize = 0n, blocks, bfree, bavail, files, ffree } = fields;
+  const { type, bsize, frsize = 0n, blocks, bavail, files, ffree } = fields;
   // FUSE counts in fragments, whatever size of request it prefers (statvfs(3)).
   const unit = frsize > 0n ? frsize : bsize;
-  // btrfs counts space as free that its metadata can no longer address; only `bavail` knows of that.
-  const free = isRoot && type !== BTRFS ? bfree : bavail;
+  const free = isRoot ? forRoot(fields) : bavail;
   return {
-    pool: `${device}:${blocks}`,
+    pool: WITH_PROJECTS.has(type) ? `${device}:${blocks}` : String(device),
     bytes: isCount(free, blocks) ? Number(free * unit) : undefined,
     files: COUNTS_FILES.has(type) && isCount(ffree, files) ? Number(ffree) : undefined,
     sparse: !WITHOUT_HOLES.has(type),
     compresses: compresses || COMPRESSING.has(type),
   };
+}
+
+/** With the blocks that are reserved for root, and without what is reserved for the file system itself. */
+function forRoot({ type, blocks, bfree, bavail }: StatFsFields): bigint {
+  // It counts space as free that its metadata can no longer address; only `bavail` knows of that.
+  if (type === BTRFS) return bavail;
+  if (type !== EXT) return bfree;
+  // fs/ext4/super.c, ext4_set_resv_clusters: a fiftieth, 4096 at most, is kept for metadata.
+  const kept = blocks / 50n < 4096n ? blocks / 50n : 4096n;
+  return bavail > bfree - kept ? bavail : bfree - kept;
 }
 
 /** No total means "unknown" (ramfs, FUSE servers without statfs, tmpfs without a limit); so does more than the total. */
@@ -80,6 +89,9 @@ const F2FS = 0xf2f52010n;
 const TMPFS = 0x01021994n;
 const OVERLAY = 0x794c7630n;
 const BTRFS = 0x9123683en;
+
+/** A directory of theirs with a project quota reports the quota as its total; of others the total changes as they are used. */
+const WITH_PROJECTS: ReadonlySet<bigint> = new Set([EXT, XFS, F2FS]);
 
 /** File systems whose inode counts are real: CephFS reports −1, FUSE servers whatever they like. */
 const COUNTS_FILES: ReadonlySet<bigint> = new Set([EXT, XFS, F2FS, TMPFS, OVERLAY]);

@@ -26,7 +26,12 @@ const read = (fields: Partial<StatFsFields>, isRoot = false) =>
 
 test('blocks reserved for root are free for root alone', (t) => {
   t.match(read({}), { pool: '7:1000', bytes: 250 * 4096, files: 5, sparse: true, compresses: false });
-  t.equal(read({}, true).bytes, 300 * 4096);
+  t.not(read({ blocks: 500n }).pool, '7:1000', 'a project quota is a pool of its own');
+  t.equal(read({ type: 0x2fc12fc1n }).pool, '7', 'the total of ZFS changes as it is used');
+  t.equal(read({}, true).bytes, 280 * 4096, 'without the fiftieth that ext4 keeps for itself');
+  t.equal(read({ bavail: 300n }, true).bytes, 300 * 4096, 'where it is known to keep less');
+  t.equal(read({ blocks: 2n ** 20n, bfree: 5000n, bavail: 0n }, true).bytes, 904 * 4096);
+  t.equal(read({ type: 0x58465342n }, true).bytes, 300 * 4096);
   t.equal(read({ type: 0x9123683en }, true).bytes, 250 * 4096, 'btrfs: free, but out of reach of its metadata');
   t.end();
 });
@@ -69,7 +74,8 @@ test('file systems without holes, and those that compress', (t) => {
 test('a path that does not exist yet has the space of its nearest parent', async (t) => {
   const folder = tempFolder(t);
   const { pool } = await freeSpaceAt(join(folder, 'not', 'yet'));
-  t.equal(pool, `${statSync(folder).dev}:${statfsSync(folder).blocks}`);
+  t.equal(pool, (await freeSpaceAt(folder)).pool);
+  t.match(pool, String(statSync(folder).dev));
 });
 
 test('real file systems', async (t) => {

@@ -113,7 +113,7 @@ async function openTargets(run: CheckRun, targets: Target[]): Promise<OpenedTarg
     const other = taken.get(place);
     taken.set(place, pvc);
     const one: OpenedTarget =
-      other === undefined ? await openOne(run, pvc) : { pvc, problem: [sameTarget(pvc, other)] };
+      other === undefined ? await openOne(run, pvc) : { pvc, problem: sameTarget(run, pvc, other) };
     opened.push(one);
     if (one.target !== undefined) targets.push(one.target);
   }
@@ -136,13 +136,11 @@ async function openOne({ options, planId, signal }: CheckRun, pvc: PlanPvc): Pro
   }
 }
 
-function sameTarget({ name, target }: PlanPvc, other: PlanPvc): Problem {
-  return {
-    pvc: name,
-    code: 'PLAN_INVALID',
-    message: `PVC ${name} and PVC ${other.name} have one target: ${target} and ${other.target} lead to the same place`,
-    hint: 'give each PVC a target of its own',
-  };
+/** Nothing where reading the plan has found it already. */
+function sameTarget({ options }: CheckRun, { name, target }: PlanPvc, other: PlanPvc): Problem[] {
+  if (options.problems?.some(({ pvc, code }) => pvc === name && code === 'PLAN_INVALID')) return [];
+  const message = `PVC ${name} and PVC ${other.name} have one target: ${target} and ${other.target} lead to the same place`;
+  return [{ pvc: name, code: 'PLAN_INVALID', message, hint: 'give each PVC a target of its own' }];
 }
 
 async function checkTarget(

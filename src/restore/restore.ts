@@ -116,9 +116,7 @@ async function restoreChecked(run: Run, { disks, space }: Checked, outcomes: Out
     progress.report({ type: 'pvc-finished', ...place, ...endOf(outcome) });
     if (outcome.error === undefined) continue;
     const needs = space.needs.filter(({ pvc }) => pvc === disk.name);
-    let error = outcome.error;
-    for (const need of needs) error = await withSpaceDetails(error, need);
-    throw error;
+    throw await withSpaceDetails(outcome.error, { needs, folder: run.folder.path });
   }
 }
 

@@ -35,7 +35,8 @@ async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<vo
     for (const chain of chains) {
       const onLayer = (index: number, found: LayerFindings): void => verdicts.read(chain, index, found);
       await verifyData({ options, store, chain, onLayer }).catch(async (error: unknown) => {
-        throw need === undefined || !(error instanceof DatamoverError) ? error : await withSpaceDetails(error, need);
+        if (need === undefined || !(error instanceof DatamoverError)) throw error;
+        throw await withSpaceDetails(error, { needs: [need], folder: need.path });
       });
       verdicts.readThrough(chain);
     }

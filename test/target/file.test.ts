@@ -40,7 +40,7 @@ test('raw files get their name when they are whole', async (t) => {
   const path = join(folder, 'disk.raw');
   const target = await opened(t, path);
   t.equal(await target.checkBlank({ force: false, excuse: EXCUSE }), 'blank');
-  t.match((await target.freeSpace())?.space.pool, `${statSync(folder).dev}:`);
+  t.match((await target.freeSpace())?.space.pool, `${statSync(folder).dev}`);
   const left = `${path}.plan.partial`;
   writeFileSync(left, 'left by a run that was killed');
   const session = await target.begin(BEGIN);
