@@ -1,4 +1,5 @@
 // The one error class of the program, and its codes. Scripts match the code, people read message and hint.
+import { exhaustion } from './process-limits.ts';
 
 /** Every code that can reach a user; `cli/exit.ts` maps each to its exit status (design section 7). */
 export const ERROR_CODES = [
@@ -124,6 +125,10 @@ export function toDatamoverError(error: unknown, signal?: AbortSignal): Datamove
   if (signal?.aborted) {
     if (signal.reason instanceof DatamoverError) return signal.reason;
     return new DatamoverError('CANCELLED', 'cancelled', { cause: error });
+  }
+  const exhausted = exhaustion(error);
+  if (exhausted !== undefined) {
+    return new DatamoverError('TOOL_FAILED', exhausted.why, { hint: exhausted.hint, cause: error });
   }
   return new DatamoverError('INTERNAL', `unexpected: ${messageOf(error)}`, {
     hint: 'this is a bug in kubevirt-datamover; please report it with the log at --log-level debug',

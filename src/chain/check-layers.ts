@@ -6,6 +6,7 @@ import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/heade
 import { validateChain, validateHeader } from '../qcow2/judge.ts';
 import type { ObjectInfo, ObjectStore } from '../store/store.ts';
 import type { Disk, Layer } from './disk.ts';
+import { affordableTasks } from './handles.ts';
 
 export interface CheckedLayer {
   readonly layer: Layer;
@@ -40,18 +41,22 @@ export async function checkLayers(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<LayerCheck> {
   const asked = disks.flatMap((disk) => disk.layers.map((layer, index) => ({ disk, layer, index })));
-  const answers = await mapBounded(asked, { limit: REQUESTS, signal }, async ({ disk, layer, index }, inner) => {
-    try {
-      return { disk, ...(await checkLayer(store, layer, { base: index === 0, signal: inner })) };
-    } catch (error) {
-      if (!(error instanceof DatamoverError) || error.code === 'SOURCE_UNREACHABLE' || inner.aborted) throw error;
-      return {
-        disk,
-        object: layer.object,
-        problems: error.problems.map((problem) => ({ pvc: disk.name, ...problem })),
-      };
-    }
-  });
+  const answers = await mapBounded(
+    asked,
+    { limit: affordableTasks(REQUESTS), signal },
+    async ({ disk, layer, index }, inner) => {
+      try {
+        return { disk, ...(await checkLayer(store, layer, { base: index === 0, signal: inner })) };
+      } catch (error) {
+        if (!(error instanceof DatamoverError) || error.code === 'SOURCE_UNREACHABLE' || inner.aborted) throw error;
+        return {
+          disk,
+          object: layer.object,
+          problems: error.problems.map((problem) => ({ pvc: disk.name, ...problem })),
+        };
+      }
+    },
+  );
   const chains: CheckedChain[] = [];
   const problems: Problem[] = [];
   for (const disk of disks) {

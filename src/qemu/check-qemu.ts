@@ -3,8 +3,9 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
+import { programMissing } from '../launchers.ts';
 import { collect } from '../problems.ts';
-import { explain, missing, type QemuTool, runTool } from './run.ts';
+import { explain, type QemuTool, runTool } from './run.ts';
 
 /** 5.2 (2020) brought extended L2 entries and `map --start-offset`; zstd clusters came with 5.1. */
 const OLDEST: readonly [number, number] = [5, 2];
@@ -42,7 +43,7 @@ async function findMissing(programs: readonly string[]): Promise<readonly Proble
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   if (folders.length === 0) return [];
   const found = await Promise.all(programs.map((program) => isOnPath(program, folders)));
-  return programs.filter((_, index) => !found[index]).flatMap((program) => missing(program).problems);
+  return programs.filter((_, index) => !found[index]).flatMap((program) => programMissing(program).problems);
 }
 
 async function isOnPath(program: string, folders: readonly string[]): Promise<boolean> {

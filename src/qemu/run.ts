@@ -3,6 +3,8 @@ import { access } from 'node:fs/promises';
 import { execa } from 'execa';
 import { AwakeTimer } from '../awake.ts';
 import { DatamoverError } from '../errors.ts';
+import { launcherFailure, programMissing } from '../launchers.ts';
+import { exhaustion, exhaustionSaid, readLimit } from '../process-limits.ts';
 import { formatBytes, formatDuration, GiB, MiB } from '../units.ts';
 
 export type QemuTool = 'qemu-img' | 'qemu-io' | 'qemu-nbd';
@@ -57,8 +59,8 @@ export interface RunningTool {
 /** Starts a tool; see `runTool`. Throws the signal's reason when it is aborted already. */
 export function startTool(tool: QemuTool, args: readonly string[], options: StartOptions): RunningTool {
   options.signal.throwIfAborted();
-  const { memoryBytes = MEMORY_BYTES, timeoutMs } = options;
-  const limits = [`--data=${memoryBytes}`, '--core=0'];
+  const { timeoutMs } = options;
+  const limits = [`--data=${memoryOf(options)}`, '--core=0'];
   const late = new AbortController();
   // Not execa's own limit: that counts the time during which we, and in a frozen container the child too, did not run.
   const limit = timeoutMs === undefined ? undefined : new AwakeTimer(timeoutMs, () => late.abort());
@@ -79,7 +81,7 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
     limit?.clear();
     return await judgeEnd(
       tool,
-      { ...end, stderr: stderr.text, timedOut: late.signal.aborted && end.isCanceled },
+      { ...end, cause: end.cause, stderr: stderr.text, timedOut: late.signal.aborted && end.isCanceled },
       options,
     );
   });
@@ -95,12 +97,18 @@ const KILL_DELAY_MS = 3000;
  */
 const MEMORY_BYTES = 4 * GiB;
 
+/** What is asked for, or what the system allows: no limit can be set above the hard one. */
+function memoryOf({ memoryBytes = MEMORY_BYTES }: StartOptions): number {
+  return Math.min(memoryBytes, readLimit('data')?.hard ?? Number.POSITIVE_INFINITY);
+}
+
 interface ChildEnd {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
   /** Why it could not be started. */
   readonly code?: string | undefined;
   readonly originalMessage?: string | undefined;
+  readonly cause?: unknown;
   readonly isCanceled: boolean;
   readonly timedOut: boolean;
   readonly stderr: string;
@@ -119,18 +127,23 @@ async function judgeEnd(
     });
   }
   const { exitCode, signal, stderr } = end;
-  if (end.code === 'ENOENT' && (await isThere(options.cwd))) throw missing('setpriv');
+  if (end.code === 'ENOENT' && (await isThere(options.cwd))) throw programMissing('setpriv');
   if (exitCode === undefined && signal === undefined && end.code !== undefined) throw notStarted(tool, end, options);
-  if (exitCode === 126 || exitCode === 127) {
-    const program = /^(?:setpriv|prlimit): failed to execute (\S+): /m.exec(stderr)?.[1];
-    if (program !== undefined) throw missing(program);
+  if (exitCode !== 0) {
+    const launcher = launcherFailure(['setpriv', 'prlimit'], stderr);
+    if (launcher !== undefined) throw launcher;
+    const exhausted = exhaustionSaid(stderr);
+    if (exhausted !== undefined) {
+      const own = exhausted.ofMemory === true ? ` (memory: its own limit is ${formatBytes(memoryOf(options))})` : '';
+      throw new DatamoverError('TOOL_FAILED', `${tool} failed: ${exhausted.why}`, { hint: `${exhausted.hint}${own}` });
+    }
   }
   if (exitCode === undefined) {
     throw new DatamoverError(
       'TOOL_FAILED',
       `${tool} was killed${signal === undefined ? '' : ` by ${signal}`}${explain(stderr)}`,
       {
-        hint: `somebody killed it, or it ran out of memory (its own limit is ${formatBytes(options.memoryBytes ?? MEMORY_BYTES)}): look at the pod's or the kernel's log, then try again`,
+        hint: `another process killed it, or it ran out of memory (its own limit is ${formatBytes(memoryOf(options))}): look at the pod's or the kernel's log, then try again`,
       },
     );
   }
@@ -146,29 +159,23 @@ async function isThere(folder: string | undefined): Promise<boolean> {
   );
 }
 
-function notStarted(tool: QemuTool, { code = '', originalMessage }: ChildEnd, { cwd }: StartOptions): DatamoverError {
-  const why = code === 'ENOENT' ? `its working folder ${cwd} is not there` : (originalMessage ?? code);
+function notStarted(
+  tool: QemuTool,
+  { code = '', originalMessage, cause }: ChildEnd,
+  { cwd }: StartOptions,
+): DatamoverError {
+  const exhausted = exhaustion(cause);
+  const why =
+    code === 'ENOENT' ? `its working folder ${cwd} is not there` : (exhausted?.why ?? originalMessage ?? code);
   return new DatamoverError('TOOL_FAILED', `${tool} could not be started: ${why}`, {
-    hint: START_HINTS.get(code) ?? '',
+    hint: exhausted?.hint ?? START_HINTS.get(code) ?? '',
   });
 }
 
 const START_HINTS: ReadonlyMap<string, string> = new Map([
-  ['ENOENT', 'somebody removed it: find out who, then run the same command again'],
+  ['ENOENT', 'check what removed the directory, then run the same command again'],
   ['E2BIG', 'the chain is longer than a command line can say: restore a backup with fewer layers'],
-  ['EAGAIN', 'this user or container has too many processes (ulimit -u, pids limit): allow more, then try again'],
-  ['EMFILE', 'too many files are open (ulimit -n): allow more, then try again'],
-  ['ENFILE', 'the machine has too many files open (fs.file-max): allow more, then try again'],
-  ['ENOMEM', 'the machine or container is out of memory: give it more, then try again'],
 ]);
-
-/** TOOL_MISSING for a program that was not found. */
-export function missing(program: string): DatamoverError {
-  const ofUtilLinux = program === 'setpriv' || program === 'prlimit';
-  return new DatamoverError('TOOL_MISSING', `${program} is not there, or cannot be run`, {
-    hint: `install it: apt-get install ${ofUtilLinux ? 'util-linux qemu-utils' : 'qemu-utils'} (or put it on PATH)`,
-  });
-}
 
 /** What a tool said last on stderr, as the end of a message: `: why`, or nothing. */
 export function explain(stderr: string): string {

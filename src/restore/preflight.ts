@@ -3,6 +3,7 @@
 import type { SourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
+import { checkOpenFiles, checkProcesses } from '../chain/handles.ts';
 import { selectPvcs } from '../chain/resolve.ts';
 import type { Problem } from '../errors.ts';
 import { isPlaceholder } from '../plan/placeholder.ts';
@@ -69,6 +70,9 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const withDevice = opened.some(({ target }) => target?.kind === 'block');
   problems.push(...space.problems);
   await collect(problems, () => checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal }));
+  const chains = checked.filter((one) => needsLayers(run.options, one)).map(({ chain }) => chain);
+  const reading = run.options.strategy === 'stream' ? 'streamed' : 'staged';
+  problems.push(...checkOpenFiles(chains, reading), ...checkProcesses());
   throwProblems(problems, run.options.plan);
   return { disks: checked, space };
 }

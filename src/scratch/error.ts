@@ -1,5 +1,6 @@
 // What goes wrong with files in scratch, in the user's words.
 import { DatamoverError, errnoCode, messageOf } from '../errors.ts';
+import { exhaustion } from '../process-limits.ts';
 
 /**
  * An error of a file operation in scratch as the user's: ENOSPC and EDQUOT are SCRATCH_FULL, other system errors
@@ -11,6 +12,13 @@ export function scratchError(error: unknown, path: string): unknown {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new DatamoverError('SCRATCH_FULL', `no space left in scratch while writing ${path}`, {
       hint: 'free space there or give more with --scratch; `restore --dry-run` says how much is needed',
+      cause: error,
+    });
+  }
+  const exhausted = exhaustion(error);
+  if (exhausted !== undefined) {
+    return new DatamoverError('SCRATCH_UNUSABLE', `scratch cannot be used: ${path}: ${exhausted.why}`, {
+      hint: exhausted.hint,
       cause: error,
     });
   }

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { DatamoverError, systemCode } from '../errors.ts';
+import { launcherFailure } from '../launchers.ts';
+import { exhaustion } from '../process-limits.ts';
 
 export interface Lock {
   release(): Promise<void>;
@@ -36,7 +38,7 @@ export async function isLocked(path: string): Promise<boolean> {
   const handle = await openExisting(path);
   try {
     const asked = handle === undefined ? ['--version'] : ['-n', '-s', '-E', String(BUSY_STATUS), '3'];
-    const end = await endOf(spawn('flock', asked, { stdio: ['ignore', 'ignore', 'ignore', handle?.fd ?? 'ignore'] }));
+    const end = await endOf(spawn('flock', asked, { stdio: ['ignore', 'ignore', 'pipe', handle?.fd ?? 'ignore'] }));
     if (end.status === 0 || end.status === BUSY_STATUS) return end.status !== 0;
     throw lockError(path, end);
   } finally {
@@ -72,11 +74,13 @@ async function identityOf(path: string): Promise<string | undefined> {
 
 async function holdLock(path: string): Promise<Lock> {
   const child = spawn('flock', ['-w', String(PATIENCE), '-E', String(BUSY_STATUS), path, 'cat'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     // Out of the terminal's process group: after a Ctrl-C the lock is needed until everything is put in order.
     detached: true,
   });
   const ended = endOf(child);
+  // Without a descriptor for them, a child that was not started has no pipes, whatever its type says.
+  if ((child.stdin as unknown) === undefined) throw lockError(path, await ended);
   // A child that ended closes the pipe; what ended it is told below.
   child.stdin.on('error', () => {});
   child.stdin.write('\n');
@@ -95,15 +99,22 @@ async function holdLock(path: string): Promise<Lock> {
 
 interface End {
   readonly status: number | null;
+  readonly said: string;
   readonly error?: Error;
 }
 
 async function endOf(child: ChildProcess): Promise<End> {
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
+    if (said.length < MAX_SAID) said += piece;
+  });
   return await new Promise((resolve) => {
-    child.once('error', (error) => resolve({ status: null, error }));
-    child.once('exit', (status) => resolve({ status }));
+    child.once('error', (error) => resolve({ status: null, said, error }));
+    child.once('close', (status) => resolve({ status, said }));
   });
 }
+
+const MAX_SAID = 4096;
 
 /** What is said of a lock that another run holds. */
 export function lockBusy(path: string): DatamoverError {
@@ -112,14 +123,24 @@ export function lockBusy(path: string): DatamoverError {
   });
 }
 
-function lockError(path: string, { status, error }: End): DatamoverError {
+function lockError(path: string, { status, said, error }: End): DatamoverError {
+  const exhausted = exhaustion(error);
+  if (exhausted !== undefined) {
+    return new DatamoverError('TOOL_FAILED', `flock could not be started: ${exhausted.why}`, {
+      hint: exhausted.hint,
+      cause: error,
+    });
+  }
+  const failure = launcherFailure(['flock'], said);
+  // What it says of the lock itself is about the file system.
+  if (failure?.code === 'TOOL_MISSING') return failure;
   if (systemCode(error) === 'ENOENT') {
     return new DatamoverError('TOOL_MISSING', 'flock, which keeps two runs apart, is not there, or cannot be run', {
       hint: 'install it: apt-get install util-linux (or put it on PATH)',
       cause: error,
     });
   }
-  const reason = error === undefined ? `flock ended with status ${status}` : error.message;
+  const reason = error?.message ?? (said.trim().split('\n')[0] || `flock ended with status ${status}`);
   return new DatamoverError('SCRATCH_UNUSABLE', `cannot lock ${path}: ${reason}`, {
     hint: 'scratch must be a file system that takes locks, and flock that of util-linux: give another folder with --scratch',
     cause: error,

@@ -3,6 +3,7 @@
 import { type SourceAnswer, withSourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import { suspicionOf } from '../chain/examine.ts';
+import { checkOpenFiles } from '../chain/handles.ts';
 import type { Problem } from '../errors.ts';
 import type { Paths } from '../paths/paths.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -130,6 +131,7 @@ async function checkAll(
   const [chain] = chains;
   if (store === undefined || chain === undefined || listen === undefined)
     throw new TypeError('nothing, and no problem');
+  throwProblems(checkOpenFiles([chain], 'streamed'), plan);
   for (const message of chain.warnings) progress.report({ type: 'warning', pvc: chain.disk.name, message });
   progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(options.startedAt) });
   return { store, chain, listen };

@@ -4,12 +4,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
+import { affordableTasks } from '../chain/handles.ts';
 import { abortable, runBounded } from '../concurrency.ts';
 import type { Journal, LayerJournal } from '../scratch/journal.ts';
 import type { Part } from '../scratch/journal-state.ts';
 import type { ObjectStore } from '../store/store.ts';
-import type { ByteRange } from '../units.ts';
-import { MiB } from '../units.ts';
+import { type ByteRange, MiB } from '../units.ts';
 import { combineCrc32 } from './crc32-combine.ts';
 import { type BatchBuffers, FileSink, makeBatchBuffers } from './file-sink.ts';
 import { believedParts, missingRanges, openLayerFile, putHeadBack } from './layer-file.ts';
@@ -108,7 +108,7 @@ async function fetchMissing(options: DownloadOptions, layers: readonly OpenLayer
   const left = new Map(layers.map((layer) => [layer, missing.filter((part) => part.layer === layer).length]));
   for (const [layer, count] of left) if (count === 0) layer.whole.resolve();
   const spare: BatchBuffers[] = [];
-  await runBounded(missing, { limit: concurrency, signal }, async ({ layer, range }, inner) => {
+  await runBounded(missing, { limit: affordableTasks(concurrency), signal }, async ({ layer, range }, inner) => {
     const buffers = spare.pop() ?? makeBatchBuffers();
     const crc = await fetchPart(options.store, layer, range, buffers, inner, (count) => {
       done += count;

@@ -1,6 +1,7 @@
 // Every layer of a served chain, looked at where it lies before anything is written: its tables, and that it is not cut short.
 
 import { type Examined, examineUnrepaired } from '../chain/examine.ts';
+import { affordableTasks } from '../chain/handles.ts';
 import { mapBounded } from '../concurrency.ts';
 import type { RemoteLayer } from './fetch/remote-layer.ts';
 import type { ServedChain } from './served-chain.ts';
@@ -11,7 +12,8 @@ const CHILDREN = 8;
 /** All layers, base first. Rejects as `examineServed` for the first that is damaged. */
 export async function examineChain(served: ServedChain): Promise<Examined[]> {
   const { layers, signal } = served;
-  return await mapBounded(layers, { limit: CHILDREN, signal }, (layer, inner) => examineServed(served, layer, inner));
+  const limit = affordableTasks(CHILDREN);
+  return await mapBounded(layers, { limit, signal }, (layer, inner) => examineServed(served, layer, inner));
 }
 
 /** IMAGE_CORRUPT for damaged tables and for a layer that is cut short. */

@@ -2,6 +2,7 @@
 // its parent, as a rebase would have written it.
 import { join } from 'node:path';
 import type { CheckedChain } from '../chain/check-layers.ts';
+import { affordableTasks } from '../chain/handles.ts';
 import { toDatamoverError } from '../errors.ts';
 import type { Export } from '../nbd/export.ts';
 import { withNbdServer } from '../nbd/server.ts';
@@ -9,8 +10,7 @@ import { rebasedHead } from '../qcow2/rebased-head.ts';
 import { type BlockGraph, layerNode, loneLayer, nbdNode, type Qcow2Node, toFilename } from '../qemu/graph.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { MiB } from '../units.ts';
-import type { DataReader } from './fetch/data-reader.ts';
-import { directReader } from './fetch/data-reader.ts';
+import { type DataReader, directReader } from './fetch/data-reader.ts';
 import { RemoteLayer } from './fetch/remote-layer.ts';
 import { Slots } from './fetch/slots.ts';
 import { layerExport } from './layer-export.ts';
@@ -74,7 +74,7 @@ export async function withServedChain<T>(
     if (!signal.aborted) failing.abort(toDatamoverError(error, options.signal));
   };
   const layers = chain.layers.map((checked, index) => new RemoteLayer({ store, checked, index, onFetched }));
-  const slots = new Slots(concurrency);
+  const slots = new Slots(affordableTasks(concurrency, layers.length));
   const signal = AbortSignal.any([options.signal, failing.signal, ending.signal]);
   const onError = (error: unknown): void => (options.onError ?? fail)(error, fail);
   const socketPath = join(folder, 'nbd.sock');

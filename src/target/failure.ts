@@ -1,5 +1,6 @@
 // What the system says about a target, turned into the target's codes (design section 7, exit 6).
 import { DatamoverError, type ErrorCode, errnoCode } from '../errors.ts';
+import { exhaustion } from '../process-limits.ts';
 
 /**
  * The error for a system call on a target that failed: TARGET_DENIED (EACCES, EPERM, EROFS), TARGET_FULL (ENOSPC,
@@ -10,8 +11,10 @@ export function targetFailure(what: string, error: unknown, options: { readonly 
   const system = errnoCode(error);
   if (system === undefined || error instanceof DatamoverError) return error;
   const code = CODES.get(system) ?? 'TARGET_WRITE_FAILED';
-  const reason = REASONS.get(system) ?? system;
-  return new DatamoverError(code, `${what}: ${reason}`, { hint: options.hint ?? HINTS[code], cause: error });
+  const exhausted = exhaustion(error);
+  const reason = exhausted?.why ?? REASONS.get(system) ?? system;
+  const hint = exhausted?.hint ?? options.hint ?? HINTS[code];
+  return new DatamoverError(code, `${what}: ${reason}`, { hint, cause: error });
 }
 
 /** The error, and what could not be taken back after it; what is none of ours comes back as it is. */

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import { compareChecksums, hashesToTake } from '../chain/checksums.ts';
+import { affordableTasks } from '../chain/handles.ts';
 import { runPhase } from '../progress.ts';
 import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import { DEFAULT_CONCURRENCY } from '../staged/download.ts';
@@ -72,7 +73,8 @@ async function hashLayer(
   const algorithms = options.checksums ? hashesToTake(checked) : [];
   const hashes = algorithms.map((algorithm) => ({ algorithm, hash: createHash(algorithm) }));
   let crc = 0;
-  const { concurrency = DEFAULT_CONCURRENCY, partSize } = options;
+  const { partSize } = options;
+  const concurrency = affordableTasks(options.concurrency ?? DEFAULT_CONCURRENCY);
   await readThrough(layer, { arena, concurrency, partSize, signal: served.signal }, (bytes) => {
     crc = crc32(bytes, crc);
     for (const { hash } of hashes) hash.update(bytes);

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { DatamoverError, systemCode } from '../../errors.ts';
+import { exhaustion } from '../../process-limits.ts';
 import { MiB } from '../../units.ts';
 import { TransientError } from '../retry/policy.ts';
 
@@ -99,7 +100,8 @@ function wordedError(error: unknown, where: string): unknown {
     });
   }
   if (code === 'ELOOP') return missing(where, 'is a link that leads nowhere', error);
-  return new TransientError(code, { unlikely: true, cause: error });
+  const exhausted = exhaustion(error);
+  return new TransientError(exhausted?.why ?? code, { unlikely: true, hint: exhausted?.hint, cause: error });
 }
 
 function missing(where: string, why: string, cause?: unknown): DatamoverError {
