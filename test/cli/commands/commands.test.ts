@@ -180,12 +180,12 @@ const SOURCE_MISUSES: readonly { readonly args: readonly string[]; readonly mess
   { args: ['list', '--source', 'gs://bucket'], message: /gs is not supported/ },
   {
     args: ['list', '--source', bucket, '--profile', 'x', '--endpoint', 'https://y'],
-    message: /--endpoint, --profile with the folder/,
+    message: /--endpoint, --profile cannot be combined with the directory/,
   },
-  { args: ['list', '--source', 's3://b', '--endpoint', 's3.example.com'], message: /no http or https URL/ },
+  { args: ['list', '--source', 's3://b', '--endpoint', 's3.example.com'], message: /not an http or https URL/ },
   {
     args: ['list', '--source', 's3://b', '--endpoint', 'https://key:SECRET@s3.example.com'],
-    message: /holds a user or a password/,
+    message: /contains a user name or password/,
   },
   { args: ['list', '--source', bucket, '--vm', 'web'], message: /NAMESPACE\/NAME/ },
   { args: ['plan', '--source', bucket, '--vm', 'a/b/c'], message: /NAMESPACE\/NAME/ },
