@@ -41,7 +41,6 @@ const MISUSES: readonly { readonly args: readonly string[]; readonly message: Re
     message: /--part-size.*from 64\.0 KiB to 1\.00 GiB/,
     hint: /restore --help/,
   },
-  { args: ['restore', 'p', '--window', '64Mi'], message: /--window is for strategy stream/, hint: /--strategy stream/ },
   { args: ['restore', 'p', '--metrics-port', '70000'], message: /--metrics-port.*65535/, hint: /restore --help/ },
   { args: ['restore', 'p', '--report', '--dry-run'], message: /--report.*looks like a flag/, hint: /restore --help/ },
   { args: ['restore', 'p', '--pvc'], message: /--pvc.*argument missing/, hint: /restore --help/ },
@@ -61,6 +60,14 @@ test('every misuse: exit 2, one line with USAGE and one with a hint, nothing on 
     t.match(said, message);
     t.match(hinted, hint);
   }
+});
+
+test('a flag of another strategy and a missing plan are reported together', async (t) => {
+  const { exitCode, stdout, stderr } = await runCli(['restore', 'p', '--window', '64Mi']);
+  t.equal(exitCode, 2);
+  t.equal(stdout, '');
+  t.match(stderr, /^2 problems:\nerror USAGE: --window is for strategy stream.*\nhint: .*--strategy stream\n/);
+  t.match(stderr, /\nerror PLAN_INVALID: .*\bp\b/);
 });
 
 test('every misuse with --output json: the same in one document on stdout', async (t) => {
@@ -135,14 +142,16 @@ test('--report keeps owner and mode of the file that it replaces', async (t) => 
   t.strictSame([uid, gid, mode & 0o777], [107, 108, 0o640]);
 });
 
-test('--report that cannot be written is refused before anything begins', async (t) => {
+test('--report that cannot be written is refused with all other problems, and nothing is done', async (t) => {
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'is-a-folder'));
   for (const report of ['no/such/folder/r.json', 'is-a-folder', '/dev/null', '/proc/r.json']) {
     const { stderr, exitCode } = await runCli(['restore', 'no.yaml', '--report', report], { cwd: folder });
     t.equal(exitCode, 2, report);
-    t.match(stderr, /^error USAGE: the report cannot be written to .*\nhint: /);
-    t.notMatch(stderr, /PLAN_INVALID/);
+    t.match(
+      stderr,
+      /^2 problems:\nerror USAGE: the report cannot be written to .*\nhint: .*\nerror PLAN_INVALID: .*no\.yaml/,
+    );
   }
   t.strictSame(readdirSync(folder), ['is-a-folder']);
 });
