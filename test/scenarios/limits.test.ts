@@ -7,6 +7,7 @@ import { makeChain } from '../helpers/chain.ts';
 import { mustRun } from '../helpers/command.ts';
 import { makePidsGroup, runLimited } from '../helpers/limited.ts';
 import { requires } from '../helpers/requires.ts';
+import { tempFolder } from '../helpers/tmp.ts';
 
 const LAYERS = 50;
 
@@ -22,18 +23,20 @@ function longChain(t: Test, layers = LAYERS): Setup {
     index === 0 ? 'A'.repeat(8) : `${'-'.repeat(index % 8)}B`,
   );
   const chain = makeChain(t, { unit: 4 * KiB, layers: cells, size: 64 * KiB });
-  const target = join(chain.dir, 'out.img');
+  // Beside the source: nothing inside of it may be written.
+  const folder = tempFolder(t);
+  const target = join(folder, 'out.img');
   const objects = chain.layers.map((path, index) => ({
     checkpoint: `c${index}`,
     type: index === 0 ? 'full' : 'incremental',
     ...(index === 0 ? {} : { parent: `c${index - 1}` }),
     object: path.slice(chain.dir.length + 1),
   }));
-  const plan = join(chain.dir, 'plan.json');
+  const plan = join(folder, 'plan.json');
   const pvcs = [{ name: 'disk', target, chain: objects }];
   writeFileSync(plan, JSON.stringify({ version: 1, source: { directory: chain.dir }, pvcs }));
   const args = (strategy: string): string[] => {
-    const scratch = strategy === 'stream' ? [] : ['--scratch', join(chain.dir, 'scratch')];
+    const scratch = strategy === 'stream' ? [] : ['--scratch', join(folder, 'scratch')];
     return ['restore', plan, '--strategy', strategy, ...scratch, '--force', '--output', 'json', '--no-progress'];
   };
   return { plan, target, truth: chain.truth, args };
