@@ -1,4 +1,6 @@
 // What the check of space is asked: every PVC whose layers are read, also one with other problems, as far as its sizes are known.
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { SourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
@@ -6,7 +8,7 @@ import { selectPvcs } from '../chain/resolve.ts';
 import type { Problem } from '../errors.ts';
 import { DEFAULT_HEADROOM_PERCENT, type PlanPvc } from '../plan/plan.ts';
 import type { LeftBytes } from '../scratch/layout.ts';
-import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
+import { fitsSocket, withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import type { Strategy } from '../strategy.ts';
 import { shownBytes } from '../stream/shown-bytes.ts';
 import { STREAM_CONCURRENCY } from '../stream/stream.ts';
@@ -23,6 +25,8 @@ export interface PlanSpaceOptions {
   readonly idle: ReadonlySet<string>;
   readonly scratch: string | undefined;
   readonly folder: { readonly left: LeftBytes; readonly freed?: number } | undefined;
+  /** The run's own work directory, which the next run of the plan cleans up; undefined for a dry run. */
+  readonly own: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -70,17 +74,34 @@ function declaredSizes(disk: Disk | undefined): readonly number[] | undefined {
 
 /** What the chain shows, from its tables; undefined where they cannot be read. What is wrong with them is the run's to find. */
 async function mapChain(
-  { options, answer: { store }, signal }: PlanSpaceOptions,
+  { options, own, answer: { store }, signal }: PlanSpaceOptions,
   chain: CheckedChain | undefined,
 ): Promise<number | undefined> {
   if (store === undefined || chain === undefined) return undefined;
   try {
-    return await withRuntimeFolder(options, async (folder) => {
+    return await withSocketFolder(options, own, async (folder) => {
       const { concurrency = STREAM_CONCURRENCY } = options;
       return await shownBytes({ store, chain, folder, concurrency, signal });
     });
   } catch {
     signal.throwIfAborted();
     return undefined;
+  }
+}
+
+/** In the work directory where a socket's path fits: what a killed run leaves in a runtime directory, no later one removes. */
+async function withSocketFolder<T>(
+  options: RestoreOptions,
+  own: string | undefined,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = own === undefined ? undefined : join(own, 'map');
+  if (folder === undefined || !fitsSocket(folder)) return await withRuntimeFolder(options, work);
+  try {
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { mode: 0o700 });
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }

@@ -44,6 +44,8 @@ export interface CheckOptions {
   readonly scratch: string | undefined;
   /** Where the work directory is, or would be: scratch, or a runtime directory; undefined where none can be used. */
   readonly root: string | undefined;
+  /** The run's own work directory; undefined for a dry run, and where none can be used. */
+  readonly own?: string | undefined;
 }
 
 /** Rejects with one DatamoverError for all problems, in the plan's order. */
@@ -64,7 +66,9 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
     if (chain !== undefined) checked.push({ chain, target, completed: found.completed });
   }
   problems.push(...(await checkPaths(run.options, { opened, answer, root: options.root })));
-  const space = await checkSpace(planSpace({ ...run, answer, scratch, ...useOf(run.options, opened, checked) }));
+  const space = await checkSpace(
+    planSpace({ ...run, answer, scratch, own: options.own, ...useOf(run.options, opened, checked) }),
+  );
   for (const note of space.notes) run.options.progress.report(note);
   // A device's edges are masked and its tail is zeroed by qemu-io.
   const withDevice = opened.some(({ target }) => target?.kind === 'block');

@@ -66,7 +66,10 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
       if (folder !== undefined) await reportFolder({ root: open.root, planId: id, folder, progress });
       const isPlace = conflicts.length > 0 && strategy !== 'stream';
       const scratch = isPlace ? root : scratchToCheck({ strategy, root, folder, problems });
-      const checked = await checkAll({ ...common, store, folder }, { answer, problems, targets, scratch, root });
+      const checked = await checkAll(
+        { ...common, store, folder },
+        { answer, problems, targets, scratch, root, own: folder?.path },
+      );
       // The check finds the same conflicts again, unless opening a target told more of one.
       throwProblems(conflicts, plan);
       if (store === undefined || folder === undefined) throw new TypeError('no problem, but no store or no folder');

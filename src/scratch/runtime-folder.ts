@@ -46,6 +46,11 @@ export async function chooseRuntimeFolder({ scratch, env }: RuntimeFolderOptions
   );
 }
 
+/** Whether the path of a socket in this directory is short enough. */
+export function fitsSocket(folder: string): boolean {
+  return Buffer.byteLength(join(folder, 'nbd.sock')) <= SOCKET_PATH_MAX;
+}
+
 /** A small folder for sockets while `work` runs, gone afterwards; chosen as `chooseRuntimeFolder` does. */
 export async function withRuntimeFolder<T>(
   options: RuntimeFolderOptions,
