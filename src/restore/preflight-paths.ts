@@ -11,7 +11,7 @@ import { workFolderPath } from '../scratch/layout.ts';
 import type { Target } from '../target/target.ts';
 import type { RestoreOptions } from './options.ts';
 
-type PathOptions = Pick<RestoreOptions, 'plan' | 'strategy' | 'env' | 'paths'>;
+type PathOptions = Pick<RestoreOptions, 'plan' | 'problems' | 'strategy' | 'env' | 'paths'>;
 
 export interface CheckPathsOptions {
   /** Each PVC with its target, if that could be opened, else with why not. */
@@ -43,7 +43,11 @@ export async function checkPaths(
     if (!isPlaceholder(pvc.target)) addTarget(options, pvc, target);
   }
   // A device that is mounted, or another PVC's: there is no more to say of it.
-  const known = opened.flatMap(({ pvc, problem = [] }) => problem.map(({ code }) => `${code} ${pvc.name}`));
+  // The same of two targets in one place, which reading the plan finds.
+  const known = [
+    ...(options.problems ?? []).map(({ code, pvc }) => `${code} ${pvc}`),
+    ...opened.flatMap(({ pvc, problem = [] }) => problem.map(({ code }) => `${code} ${pvc.name}`)),
+  ];
   return (await paths.problems()).filter(({ pvc, code }) => !known.includes(`${code} ${pvc}`));
 }
 

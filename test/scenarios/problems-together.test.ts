@@ -177,7 +177,7 @@ test('a source that cannot be used hides nothing else', async (t) => {
     ['a directory that is missing', { directory: join(made.folder, 'nowhere') }, 'OBJECT_MISSING'],
     [
       'files that are missing',
-      { s3: { bucket: 'b', caFile: '/no/ca', sseCustomerKeyFile: '/no/key' } },
+      { s3: { bucket: 'b', region: 'us-east-1', caFile: '/no/ca', sseCustomerKeyFile: '/no/key' } },
       'PLAN_INVALID',
     ],
   ] as const) {
