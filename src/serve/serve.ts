@@ -123,9 +123,10 @@ async function checkAll(
 ): Promise<Servable> {
   const { plan, listen, signal, progress } = options;
   const problems: Problem[] = [...options.problems];
+  // What a socket would replace says more than that something is in its place.
+  await collect(problems, () => checkServePaths(options));
   if (listen !== undefined) await collect(problems, () => checkListen(listen));
   problems.push(...ofSource);
-  await collect(problems, () => checkServePaths(options));
   await collect(problems, () => checkQemu({ tools: ['qemu-img', 'qemu-nbd'], signal }));
   throwProblems(problems, plan);
   const [chain] = chains;
