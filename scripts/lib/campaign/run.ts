@@ -74,6 +74,11 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
       attempts.push(judged.outcome);
       const result = { drawn, outcome: outcomeOf(judged.outcome), attempts, seconds: secondsSince(began) };
       if (judged.broken.length > 0) return { ...result, broken: judged.broken, log: end.stderr };
+      // Killed between the removal of scratch and its exit, it was complete, and nothing is left that would say so: the bytes do.
+      const complete = disks.every(({ name }) => judged.states.get(name) === 'restored');
+      if (complete && judged.outcome === 'TARGET_NOT_BLANK' && attempts.includes('killed')) {
+        return { ...result, outcome: 'restored', broken: [] };
+      }
       const hopeless = disks.some(({ target }) => !target.sound) && index >= drawn.blows.length && mended;
       if (judged.outcome === 'ok')
         return { ...result, broken: readdirSync(runtime).map((name) => `left in the runtime folder: ${name}`) };

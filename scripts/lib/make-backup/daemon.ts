@@ -41,7 +41,8 @@ export async function withStorageDaemon<T>(
     const nbdSocket = join(folder, 'nbd');
     const { child, socket } = await start(listener, { qmp: join(folder, 'qmp'), nbdSocket, signal });
     try {
-      return await work(await speak(socket, nbdSocket));
+      // Work that waits for an answer would wait for ever when the daemon is gone.
+      return await Promise.race([speak(socket, nbdSocket).then(work), endOf(child)]);
     } finally {
       socket.destroy();
       await end(child);
@@ -71,6 +72,18 @@ async function start(
   });
   const [socket] = z.tuple([z.custom<Socket>()]).parse(await Promise.race([came, failed]));
   return { child, socket };
+}
+
+/** Rejects when the daemon ends. */
+function endOf(child: ChildProcess): Promise<never> {
+  const ended = new Promise<never>((_, reject) => {
+    const stop = (): void => reject(new Error(`qemu-storage-daemon ended (${child.exitCode ?? child.signalCode})`));
+    if (child.exitCode !== null || child.signalCode !== null) stop();
+    else child.once('close', stop);
+  });
+  // It ends in any case, long after the race.
+  ended.catch(() => {});
+  return ended;
 }
 
 async function end(child: ChildProcess): Promise<void> {
