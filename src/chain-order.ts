@@ -38,8 +38,8 @@ type Flaw = Omit<ChainFlaw, 'index'>;
 function twiceFlaw({ checkpoint }: ChainLink, seen: ReadonlyMap<string, number>): Flaw | undefined {
   if (!seen.has(checkpoint)) return undefined;
   return {
-    message: `checkpoint ${checkpoint} is in the chain twice`,
-    hint: 'a chain names each checkpoint once, the full first, then the incrementals in the order they were taken',
+    message: `checkpoint ${checkpoint} occurs twice in the chain`,
+    hint: 'name each checkpoint once: the full first, then the incrementals in the order they were taken',
   };
 }
 
@@ -48,18 +48,18 @@ function typeFlaw(links: readonly ChainLink[], link: ChainLink, before: ChainLin
   if (before === undefined && type === 'incremental') {
     const full = links.find((other) => other.type === 'full');
     return {
-      message: `checkpoint ${checkpoint} is first in the chain, but it is incremental: what it builds on is missing`,
+      message: `checkpoint ${checkpoint} is first in the chain, but it is incremental: its parent is missing`,
       hint:
         full === undefined
-          ? 'a chain begins with a full; put the full that this incremental builds on, and all between, before it'
-          : `a chain begins with a full: ${full.checkpoint} is one; put the layers into the order they were taken`,
+          ? 'put the full that this incremental builds on, and all incrementals between them, before it'
+          : `put the layers into the order they were taken: a chain starts with a full, such as ${full.checkpoint}`,
     };
   }
   if (before !== undefined && type === 'full') {
     const last = links.findLast((other) => other.type === 'full')?.checkpoint ?? checkpoint;
     return {
       message: `checkpoint ${checkpoint} is full, in the middle of the chain: it does not build on ${before.checkpoint}`,
-      hint: `the chain really starts at ${last}; if that is the state you want, leave out every layer before ${last}`,
+      hint: `to restore the chain that starts at ${last}, remove every layer before ${last}`,
     };
   }
   return undefined;
@@ -74,18 +74,18 @@ function parentFlaw(
     if (parent === undefined) return undefined;
     return {
       message: `checkpoint ${checkpoint} is the chain's full, but it names a parent, ${parent}`,
-      hint: 'a full has no parent; if it is an incremental, the chain begins earlier',
+      hint: 'check its type: a full has no parent, an incremental needs the layers before it',
     };
   }
   if (parent === before.checkpoint || (parent === undefined && parents === 'optional')) return undefined;
   if (parent === undefined) {
     return {
       message: `checkpoint ${checkpoint} is incremental, but names no parent`,
-      hint: `it cannot be proven that it builds on ${before.checkpoint}; choose a backup from before it`,
+      hint: `choose an earlier backup: nothing proves that ${checkpoint} builds on ${before.checkpoint}`,
     };
   }
   return {
     message: `checkpoint ${checkpoint} builds on ${parent}, but the one before it in the chain is ${before.checkpoint}`,
-    hint: `put the layers into the order they were taken; between ${before.checkpoint} and ${checkpoint} belongs ${parent}`,
+    hint: `put the layers into the order they were taken, with ${parent} between ${before.checkpoint} and ${checkpoint}`,
   };
 }

@@ -31,5 +31,5 @@ async function isFolder(path: string): Promise<boolean> {
     if (systemCode(error) === 'ENOENT' && dirname(path) !== path) return false;
     throw error;
   }
-  throw Object.assign(new Error(`${path} is no folder`), { code: 'ENOTDIR' });
+  throw Object.assign(new Error(`${path} is not a directory`), { code: 'ENOTDIR' });
 }

@@ -7,7 +7,7 @@ export function whyNoKey(key: string): string | undefined {
   if (key.startsWith('/')) return 'is absolute';
   if (key.endsWith('/')) return "ends in '/'";
   const segments = key.split('/');
-  if (segments.includes('..')) return "climbs ('..')";
+  if (segments.includes('..')) return "contains '..'";
   if (segments.includes('.')) return "holds the segment '.'";
   if (segments.includes('')) return 'holds an empty segment';
   return Buffer.byteLength(key) > MAX_KEY_BYTES ? `is longer than ${MAX_KEY_BYTES} bytes` : undefined;
@@ -16,7 +16,7 @@ export function whyNoKey(key: string): string | undefined {
 /** Why `name` (a disk, a checkpoint, a file…) is no single segment of a key; undefined when it is one. */
 export function whyNoName(name: string): string | undefined {
   if (name === '') return 'is empty';
-  if (name === '.' || name === '..') return `climbs ('${name}')`;
+  if (name === '.' || name === '..') return `is a reserved name ('${name}')`;
   if (name.includes('/')) return "holds a '/'";
   if (CONTROL.test(name)) return 'holds a control character';
   return Buffer.byteLength(name) > MAX_NAME_BYTES ? `is longer than ${MAX_NAME_BYTES} bytes` : undefined;

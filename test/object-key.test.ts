@@ -8,9 +8,9 @@ test('keys stay inside of the source', async (t) => {
     '': /empty/,
     '/a': /absolute/,
     'a/': /ends/,
-    '../a': /climbs/,
-    'a/../b': /climbs/,
-    'a/..': /climbs/,
+    '../a': /contains '\.\.'/,
+    'a/../b': /contains '\.\.'/,
+    'a/..': /contains '\.\.'/,
     'a//b': /empty segment/,
   };
   for (const [key, why] of Object.entries(bad)) t.match(whyNoKey(key), why, key);

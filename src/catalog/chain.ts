@@ -54,13 +54,13 @@ export function walkToFull(index: VmIndex, checkpoint: string): string[] {
     if (seen.has(id)) {
       throw broken(
         index,
-        `the parents of checkpoint ${checkpoint} go round in a circle: ${id} again, from ${child}`,
-        'the index was edited or damaged; compare it with another copy of the bucket',
+        `the parents of checkpoint ${checkpoint} form a cycle: ${child} leads back to ${id}`,
+        'compare the index with another copy of the bucket; it was edited or damaged',
       );
     }
     seen.add(id);
     ids.push(id);
-    const entry: Checkpoint = knownCheckpoint(index, id, child === '' ? 'it was asked for' : `${child} builds on it`);
+    const entry: Checkpoint = knownCheckpoint(index, id, child === '' ? 'it was requested' : `${child} builds on it`);
     if (entry.type === 'full') break;
     child = id;
     id = entry.parent;
@@ -87,7 +87,7 @@ export function findFile(index: VmIndex, { id, files }: Checkpoint, name: string
   return file;
 }
 
-const AMBIGUOUS = 'write the chain of the right one out in the plan';
+const AMBIGUOUS = 'write the chain into the plan, with the correct file';
 
 function toLayer(index: VmIndex, checkpoint: Checkpoint, disk: string): CatalogLayer {
   const { id, type, parent, timestamp, files } = checkpoint;
@@ -101,8 +101,8 @@ function toLayer(index: VmIndex, checkpoint: Checkpoint, disk: string): CatalogL
     index,
     `checkpoint ${id}, which is in the chain of disk ${disk}, holds no layer of it`,
     fulls.length === 0
-      ? `no full backup of ${disk} is there: it first appears in an incremental checkpoint and cannot be proven whole`
-      : `full backups of ${disk} are at ${listNames(fulls.map((other) => other.id))}; restore one of their states`,
+      ? `choose another disk: no full backup of ${disk} exists, it first appears in an incremental checkpoint`
+      : `restore a checkpoint with a full backup of ${disk}: ${listNames(fulls.map((other) => other.id))}`,
   );
 }
 
@@ -119,20 +119,20 @@ export function knownCheckpoint(index: VmIndex, id: string, why: string): Checkp
   if (entry === undefined) {
     throw broken(
       index,
-      `checkpoint ${id} is not in the index ${index.key}, but ${why}`,
-      'choose a backup that does not need it; `kubevirt-datamover list` shows those that are whole',
+      `checkpoint ${id} not found in the index ${index.key}, but ${why}`,
+      'choose a backup that does not need it; `kubevirt-datamover list` shows those that can be restored',
     );
   }
   if (second !== undefined) {
     throw broken(
       index,
       `checkpoint ${id} is in the index ${index.key} ${index.byId.get(id)?.length} times`,
-      'the index was edited or damaged; compare it with another copy of the bucket',
+      'compare the index with another copy of the bucket; it was edited or damaged',
     );
   }
   if (entry.flaw === undefined) return entry;
   throw new DatamoverError('METADATA_INVALID', `${index.key}: ${entry.flaw}`, {
-    hint: `checkpoint ${id} cannot be believed; choose a backup that does not need it, or write the chain out in the plan`,
+    hint: `choose a backup that does not need checkpoint ${id}, or write the chain into the plan`,
   });
 }
 

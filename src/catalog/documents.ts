@@ -22,12 +22,12 @@ const timestamp = optionalText.transform((value) => (isTime(value) ? value : und
 
 const size = z
   .number()
-  .refine((value) => Number.isSafeInteger(value) && value >= 0, 'is no size: must be whole bytes from 0 to 2^53-1');
+  .refine((value) => Number.isSafeInteger(value) && value >= 0, 'invalid size: expected an integer from 0 to 2^53-1');
 
 const quantity = z.union([z.string(), z.number()]).transform((value, context) => {
   const bytes = parseQuantity(String(value));
   if (bytes !== undefined) return bytes;
-  context.addIssue({ code: 'custom', message: `is no quantity: ${JSON.stringify(value)}` });
+  context.addIssue({ code: 'custom', message: `invalid quantity: ${JSON.stringify(value)}` });
   return z.NEVER;
 });
 
@@ -90,14 +90,14 @@ export function parseDocument<Schema extends z.ZodType>(schema: Schema, data: un
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;
   throw new DatamoverError('METADATA_INVALID', `${where}: ${sayIssues(parsed.error.issues)}`, {
-    hint: 'the document is damaged or not what its name says; compare it with another copy of the bucket',
+    hint: 'compare it with another copy of the bucket; the document is damaged or of another kind',
   });
 }
 
 /** The first of the issues with its place, and how many more there are. */
 export function sayIssues(issues: readonly z.core.$ZodIssue[]): string {
   const [first] = issues;
-  if (first === undefined) return 'is invalid';
+  if (first === undefined) return 'invalid document';
   const issue = deepest(first);
   const place = issue.path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';

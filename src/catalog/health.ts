@@ -101,11 +101,15 @@ export function lossOf(
 /** A loss in words, for a hint. */
 export function sayLoss(disk: string, { of, lost, restorable }: Loss): string {
   if (of === 'checkpoints') {
-    const left = restorable.length === 0 ? 'none of its checkpoints is whole' : `still whole: ${listNames(restorable)}`;
-    return `which backups need it is not known; lost with it for disk ${disk}: ${listNames(lost)}; ${left}`;
+    const left =
+      restorable.length === 0
+        ? 'none of its checkpoints can be restored'
+        : `still restorable: ${listNames(restorable)}`;
+    return `the affected backups are unknown; affected checkpoints of disk ${disk}: ${listNames(lost)}; ${left}`;
   }
-  const gone = lost.length === 0 ? 'no backup needs it' : `lost with it for disk ${disk}: ${listNames(lost)}`;
-  const left = restorable.length === 0 ? 'none can still be restored' : `still restorable: ${listNames(restorable)}`;
+  const gone = lost.length === 0 ? 'no backup is affected' : `affected backups of disk ${disk}: ${listNames(lost)}`;
+  const left =
+    restorable.length === 0 ? 'no other backup can be restored' : `still restorable: ${listNames(restorable)}`;
   return `${gone}; ${left}`;
 }
 
@@ -125,8 +129,7 @@ function walk(context: Walk, id: string): void {
   let settled = states.get(at);
   while (settled === undefined) {
     const own = ownState(context, at);
-    if (onWay.has(at))
-      settled = broken(at, 'CHAIN_BROKEN', `the parents of checkpoint ${id} go round in a circle at ${at}`);
+    if (onWay.has(at)) settled = broken(at, 'CHAIN_BROKEN', `the parents of checkpoint ${id} form a cycle at ${at}`);
     else if ('settled' in own) {
       settled = own.settled;
       if (index.byId.has(at)) states.set(at, settled);
@@ -148,7 +151,7 @@ type Own =
 function ownState({ index, disk, flawOf }: Walk, id: string): Own {
   const [entry, second] = index.byId.get(id) ?? [];
   const fault = (code: ErrorCode, problem: string): Own => ({ settled: broken(id, code, problem) });
-  if (entry === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is not in the index`);
+  if (entry === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} not found in the index`);
   if (second !== undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is in the index more than once`);
   if (isFlawed(entry)) return fault('METADATA_INVALID', entry.flaw);
   const files = entry.files.filter((file) => file.disk === disk);

@@ -56,6 +56,6 @@ function segment(name: string): string {
   const why = whyNoName(name);
   if (why === undefined) return name;
   throw new DatamoverError('USAGE', `the name ${JSON.stringify(name)} ${why}`, {
-    hint: 'name a namespace, VM, backup or checkpoint as it is in the cluster',
+    hint: 'use the name of the namespace, VM, backup or checkpoint in the cluster',
   });
 }

@@ -59,7 +59,7 @@ export function parseVmIndex(data: unknown, vm: VmRef): VmIndex {
   const { namespace = vm.namespace, vmName = vm.name } = document;
   if (namespace !== vm.namespace || vmName !== vm.name) {
     throw new DatamoverError('METADATA_INVALID', `${key} is the index of another VM: ${namespace}/${vmName}`, {
-      hint: `the index of ${vmText(vm)} was replaced; compare it with another copy of the bucket`,
+      hint: `compare the index of ${vmText(vm)} with another copy of the bucket; it was replaced`,
     });
   }
   const entries = document.checkpoints.flatMap((entry, index) =>
@@ -86,7 +86,7 @@ function parseEntry(data: unknown, place: string, vm: VmRef): IndexEntry {
   for (const [position, { objectPath }] of document.files.entries()) {
     const expected = files[position]?.object;
     if (objectPath !== undefined && objectPath !== expected) {
-      const flaw = `${place}.files[${position}].objectPath: ${JSON.stringify(objectPath)} is not its own place, ${expected}`;
+      const flaw = `${place}.files[${position}].objectPath: expected ${expected}, got ${JSON.stringify(objectPath)}`;
       return { id: document.id, referencedBy: document.referencedBy, flaw };
     }
   }

@@ -93,9 +93,13 @@ async function checkLayer(
   const info = await store.head(layer.object, { signal });
   const where = store.describe(layer.object);
   if (layer.size !== undefined && layer.size !== info.size) {
-    throw new DatamoverError('SIZE_MISMATCH', `${where} is ${info.size} bytes, declared are ${layer.size}`, {
-      hint: 'the object was cut, replaced, or is not the one that the backup wrote; restore from another backup, or correct the size if it was mistyped',
-    });
+    throw new DatamoverError(
+      'SIZE_MISMATCH',
+      `${where}: size mismatch: expected ${layer.size} bytes, got ${info.size}`,
+      {
+        hint: 'restore from another backup, or correct the size if it was mistyped; the object was truncated, replaced or mistaken',
+      },
+    );
   }
   const length = Math.min(HEADER_READ_BYTES, info.size);
   const header = parseHeader(await readBytes(store, info, { offset: 0, length, signal }), where);

@@ -17,15 +17,15 @@ export function compareChecksums(
   const done: string[] = [];
   const storedCrc = info.checksums.find(({ algorithm }) => algorithm === 'crc32');
   if (storedCrc !== undefined) {
-    expectSame('crc32', "the store's", storedCrc.hex, crc32.toString(16).padStart(8, '0'), options);
+    expectSame('crc32', 'the store', storedCrc.hex, crc32.toString(16).padStart(8, '0'), options);
     done.push('crc32');
   }
   const stored = storedHash(info.checksums);
   for (const [algorithm, hex] of hashes) {
     if (algorithm === 'sha256' && layer.sha256 !== undefined) {
-      expectSame(algorithm, "the plan's", layer.sha256, hex, options);
+      expectSame(algorithm, 'the plan', layer.sha256, hex, options);
     }
-    if (stored?.algorithm === algorithm) expectSame(algorithm, "the store's", stored.hex, hex, options);
+    if (stored?.algorithm === algorithm) expectSame(algorithm, 'the store', stored.hex, hex, options);
     done.push(algorithm);
   }
   return done;
@@ -39,7 +39,7 @@ function storedHash(checksums: CheckedLayer['info']['checksums']) {
 
 function expectSame(
   algorithm: string,
-  whose: string,
+  origin: string,
   expected: string,
   actual: string,
   { where }: { readonly where: string },
@@ -47,9 +47,9 @@ function expectSame(
   if (actual === expected) return;
   throw new DatamoverError(
     'CHECKSUM_MISMATCH',
-    `${where}: its ${algorithm} is ${actual}, ${whose} is ${expected}: the bytes are not those that were backed up`,
+    `${where}: ${algorithm} mismatch: expected ${expected} (from ${origin}), got ${actual}`,
     {
-      hint: 'the object was damaged or replaced: take another copy of it, or restore from a backup that does not need it',
+      hint: 'restore the object from another copy of the bucket, or choose a backup that does not need it',
     },
   );
 }

@@ -64,8 +64,8 @@ function unknownPvcs(plan: Plan, names: readonly string[] = []): Problem[] {
   const [first] = unknown;
   if (first === undefined) return [];
   const near = nearestWord(first, known);
-  const message = `the plan holds no PVC ${unknown.join(', ')}; it holds ${known.join(', ')}`;
-  const hint = near === undefined ? 'name one of those with --pvc' : `did you mean --pvc ${near}?`;
+  const message = `PVC ${unknown.join(', ')} not found in the plan; found: ${known.join(', ')}`;
+  const hint = near === undefined ? 'choose one of those with --pvc' : `did you mean --pvc ${near}?`;
   return [{ code: 'USAGE', message, hint }];
 }
 

@@ -25,14 +25,14 @@ export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComme
   return {
     top: [
       `Restores ${vmText(found.index.vm)} as of ${state(plan, found)}: ${count(chains.length, 'disk')}.`,
-      `Download: ${formatBytes(bytes)} in ${count(layers, 'layer')} (--strategy stream fetches only what is still visible).`,
-      `Scratch, with ${headroomPercent} % headroom (PVCs come one after another, the largest decides):`,
+      `Download: ${formatBytes(bytes)} in ${count(layers, 'layer')} (less with --strategy stream, which skips overwritten data).`,
+      `Scratch, with ${headroomPercent} % headroom (PVCs are restored one at a time; the largest decides):`,
       `  --strategy staged      ${scratchText(need('staged'))}`,
       `  --strategy staged-raw  ${scratchText(need('staged-raw'))}`,
       '  --strategy stream      none',
       ...describeRawFiles(chains),
-      ...(open ? ['Replace each target by the block device or raw file to restore onto.'] : []),
-      `Run it with: kubevirt-datamover restore PLAN${scratch} (--dry-run first shows what it would do).`,
+      ...(open ? ['Replace each target by the block device or raw file to restore to.'] : []),
+      `Run it with: kubevirt-datamover restore PLAN${scratch} (add --dry-run to check without writing).`,
     ],
     pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain, found)])),
   };
@@ -58,7 +58,7 @@ function describeRawFiles(chains: readonly CheckedChain[]): string[] {
   const files = chains.filter(({ disk }) => /\.(raw|img)$/.test(disk.target));
   if (files.length === 0) return [];
   const sizes = files.map(({ disk, virtualSize }) => `${disk.name} ${formatBytes(virtualSize)}`).join(', ');
-  return [`Raw files take their own size besides, on scratch's file system if they lie there: ${sizes}.`];
+  return [`Raw files also need their own size, in the file system of scratch if they are stored there: ${sizes}.`];
 }
 
 function state({ backup }: Plan, { index, ids }: VmBackup): string {

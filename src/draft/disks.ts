@@ -27,7 +27,7 @@ export function chooseDisks({ index, ids }: VmBackup, pvcs: readonly DraftPvc[])
     seen.set(what, by);
     if (other === undefined) return;
     throw new DatamoverError('USAGE', `--pvc ${other} and --pvc ${by} are the same ${what.split(' ')[0]}`, {
-      hint: 'give each disk once, and each a target of its own',
+      hint: 'give each disk once, with its own target',
     });
   };
   for (const { name, target } of pvcs) {

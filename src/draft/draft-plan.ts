@@ -41,8 +41,8 @@ export interface DraftedPlan {
 export async function draftPlan(store: ObjectStore, options: DraftOptions): Promise<DraftedPlan> {
   const { source, vm, scratch, signal } = options;
   if (options.backup !== undefined && options.checkpoint !== undefined) {
-    const hint = 'a backup is restored as it was, a checkpoint is one state of the VM: give one of them';
-    throw new DatamoverError('USAGE', 'both a backup and a checkpoint are given', { hint });
+    const hint = 'use --backup or --checkpoint, not both';
+    throw new DatamoverError('USAGE', '--backup cannot be combined with --checkpoint', { hint });
   }
   const { backup, found } = await findState(store, options);
   const disks = resolveAll(found, chooseDisks(found, options.pvcs));

@@ -159,7 +159,7 @@ function vmWithoutIndex({ vm, tips }: ReferencedVm): ReadVmWithProblems {
   return { vm, tips: new Map(), flaws, listing: { ...vm, disks: [] }, problems: [problem] };
 }
 
-/** Backups whose tip is not in the index. */
+/** Backups whose tip not found in the index. */
 function findUnindexedTips(
   index: VmIndex,
   tips: ReadonlyMap<string, string | null>,

@@ -48,7 +48,7 @@ function judgeFailure(stderr: string, { a, b, name }: Pick<CompareOptions, 'a' |
     [' of ', ' failed for '].some((words) => stderr.includes(`${words}${toFilename(graph)}`));
   if (unread(b)) {
     return new DatamoverError('TARGET_WRITE_FAILED', `${name} cannot be read back${why}`, {
-      hint: 'look at the kernel log (dmesg) for the device, and restore onto a healthy one',
+      hint: 'check the kernel log (`dmesg`) for errors of the device, and restore to another one',
     });
   }
   if (unread(a)) {

@@ -92,7 +92,7 @@ function listenError(listen: Listen, why: string, cause?: unknown): DatamoverErr
 }
 
 function taken(path: string, cause?: unknown): DatamoverError {
-  return new DatamoverError('LISTEN_FAILED', `cannot listen on ${path}: it exists already`, {
+  return new DatamoverError('LISTEN_FAILED', `cannot listen on ${path}: it already exists`, {
     hint: `if nothing uses it, remove it: rm ${path}`,
     cause,
   });

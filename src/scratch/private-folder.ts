@@ -30,7 +30,7 @@ export async function makeOwnFolder(path: string): Promise<boolean> {
 
 /** SCRATCH_UNUSABLE for anything but a folder: a link to one, above all. */
 export function checkIsFolder(path: string, info: Stats): void {
-  if (!info.isDirectory()) throw notOurs(path, 'is no folder of ours');
+  if (!info.isDirectory()) throw notOurs(path, 'is not a directory of ours');
 }
 
 type Ownership = Pick<Stats, 'uid' | 'mode'>;

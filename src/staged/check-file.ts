@@ -47,7 +47,7 @@ export async function examineStaged(
   const outcome = await examineFile(layer, { where, signal });
   tally.checked[index]?.push('image');
   if (outcome === 'clean') return;
-  const message = `${where} has leaked clusters: harmless to the restore, but no sound backup has them`;
+  const message = `${where} has leaked clusters; harmless for the restore, but unexpected in a backup`;
   tally.warnings.push(message);
   run.options.progress.report({ type: 'warning', pvc, message });
 }

@@ -119,7 +119,7 @@ class BlockSession implements TargetSession {
       if (this.#headBegun) await this.#zeroEdges();
       return {};
     } catch (error) {
-      return { problem: `the claim on ${this.#path} could not be wiped: ${messageOf(error)}` };
+      return { problem: `the claim block on ${this.#path} could not be removed: ${messageOf(error)}` };
     }
   }
 
@@ -143,8 +143,10 @@ class BlockSession implements TargetSession {
       await this.#io.sync();
       throw new DatamoverError(
         'VERIFY_MISMATCH',
-        `${this.#path} does not give back what was written at offset ${range.offset + different}`,
-        { hint: 'the device lost or changed what was written: look at its health (dmesg), restore onto another one' },
+        `${this.#path}: read-back mismatch at offset ${range.offset + different}`,
+        {
+          hint: 'check the health of the device (`dmesg`), and restore to another one; it lost or changed written data',
+        },
       );
     }
   }
@@ -152,9 +154,9 @@ class BlockSession implements TargetSession {
   #claimLost(): DatamoverError {
     return new DatamoverError(
       'TARGET_BUSY',
-      `somebody else wrote to ${this.#path} while it was restored: our claim is gone`,
+      `another process wrote to ${this.#path} during the restore: claim block missing`,
       {
-        hint: 'find out who uses the device, end that, and run again with --force',
+        hint: `stop the process that uses the device (\`fuser -v ${this.#path}\`), then run again with --force`,
       },
     );
   }

@@ -30,8 +30,8 @@ export async function openBlockTarget(options: OpenBlockOptions): Promise<Target
   try {
     const now = await handle.stat({ bigint: true });
     if (now.rdev !== stats.rdev)
-      throw new DatamoverError('TARGET_BUSY', `target ${path} became another device meanwhile`, {
-        hint: 'something changes the device nodes; look at them (ls -l /dev, lsblk) and run again',
+      throw new DatamoverError('TARGET_BUSY', `target ${path} changed to another device during the check`, {
+        hint: 'check the device nodes (`ls -l /dev`, `lsblk`), then run again',
       });
     if ((await readAttribute(device, 'ro')) === '1') throw readOnly(path);
     await checkNoWriters({ path, device, signal });
@@ -76,12 +76,11 @@ async function hold(
   }
 }
 
-const POD_HINT =
-  'let the container runtime hand devices to non-root users (device_ownership_from_security_context = true in containerd or CRI-O), or run the pod as root';
+const POD_HINT = 'set device_ownership_from_security_context = true in containerd or CRI-O, or run the pod as root';
 
 function readOnly(path: string): DatamoverError {
   return new DatamoverError('TARGET_DENIED', `target ${path} is read-only`, {
-    hint: 'make it writable (blockdev --setrw), or hand it in without readOnly',
+    hint: 'make it writable (`blockdev --setrw`), or attach it without readOnly',
   });
 }
 
@@ -91,9 +90,9 @@ async function capacityOf(device: string, path: string): Promise<number> {
   if (Number.isSafeInteger(sectors * 512) && sectors > 0) return sectors * 512;
   throw new DatamoverError(
     'TARGET_MISSING',
-    `the size of target ${path} cannot be told: ${sectors === 0 ? 'it has none' : 'sysfs does not know it'}`,
+    `target ${path}: size unknown: ${sectors === 0 ? 'sysfs reports 0 sectors' : 'not found in sysfs'}`,
     {
-      hint: 'is the device attached, and /sys mounted?',
+      hint: 'check that the device is attached and /sys is mounted',
     },
   );
 }
@@ -198,7 +197,7 @@ class BlockTarget implements Target {
     const named = await stat(realPath, { bigint: true }).catch(() => undefined);
     if (named?.rdev !== device) {
       throw new DatamoverError('TARGET_BUSY', `target ${path} is no longer the device that was checked`, {
-        hint: 'something changed the device nodes meanwhile; look at them and run again',
+        hint: 'check the device nodes (`ls -l /dev`, `lsblk`), then run again',
       });
     }
     // Hours may have passed since the check, and a virtual machine that was started meanwhile does not see that it is held.
@@ -238,11 +237,7 @@ function inPieces({ offset, length }: Range): Range[] {
 }
 
 function notBlank(path: string, offset: number, whose: string): DatamoverError {
-  return new DatamoverError(
-    'TARGET_NOT_BLANK',
-    `target ${path} is not blank: there is data at offset ${offset}${whose}`,
-    {
-      hint: `make sure that it is the right device (lsblk -f ${path}); then --force overwrites all of it`,
-    },
-  );
+  return new DatamoverError('TARGET_NOT_BLANK', `target ${path} is not blank: data found at offset ${offset}${whose}`, {
+    hint: `check that it is the right device (\`lsblk -f ${path}\`), then add --force to overwrite all of it`,
+  });
 }

@@ -21,9 +21,9 @@ export async function busyError({ path, device, signal }: HeldDevice, cause: unk
       ...(await findOpeners({ devices: related }, { signal })).map((opener) => `open in ${nameOpener(opener)}`),
     );
   }
-  const why = uses.length === 0 ? 'something that cannot be seen from here holds it' : uses.join('; ');
+  const why = uses.length === 0 ? 'the process or device that uses it is not visible from here' : uses.join('; ');
   return new DatamoverError('TARGET_BUSY', `target ${path} is in use: ${why}`, {
-    hint: 'stop the virtual machine, unmount the device or end what holds it (lsblk and fuser name it), and run again',
+    hint: 'stop the virtual machine or process, or unmount the device (see `lsblk` and `fuser -v`), then run again',
     cause,
   });
 }
@@ -39,12 +39,12 @@ export async function checkNoWriters({ path, device, signal }: HeldDevice): Prom
   throw new DatamoverError(
     'TARGET_BUSY',
     `target ${path} is in use: open for writing in ${writers.map(describeOpener).join(', ')}`,
-    { hint: 'stop the virtual machine or program that uses it, and run again' },
+    { hint: 'stop the virtual machine or process that uses it, then run again' },
   );
 }
 
 function nameOpener(opener: Parameters<typeof describeOpener>[0]): string {
-  return opener.pid === process.pid ? 'this very run, for another PVC' : describeOpener(opener);
+  return opener.pid === process.pid ? 'this run, for another PVC' : describeOpener(opener);
 }
 
 async function mountsOf(related: ReadonlySet<string>): Promise<string[]> {

@@ -114,7 +114,7 @@ export async function openHeld(path: string): Promise<{ readonly handle: FileHan
 
 function ended(path: string, offset: number, verb: string): DatamoverError {
   return new DatamoverError('TARGET_WRITE_FAILED', `${path} ends at offset ${offset}, where it should be ${verb}`, {
-    hint: 'the device became smaller while it was restored; run again when nothing else changes it',
+    hint: 'check what changed the size of the device, then run again',
   });
 }
 

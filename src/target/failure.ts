@@ -38,15 +38,15 @@ const CODES: ReadonlyMap<string, FailureCode> = new Map([
 const REASONS: ReadonlyMap<string, string> = new Map([
   ['EACCES', 'permission denied'],
   ['EPERM', 'operation not permitted'],
-  ['EROFS', 'it is read-only'],
+  ['EROFS', 'read-only'],
   ['ENOSPC', 'no space left (a thin volume may be out of space underneath)'],
-  ['EDQUOT', 'the disk quota is used up'],
-  ['EFBIG', 'the file system cannot hold a file that large'],
+  ['EDQUOT', 'disk quota exceeded'],
+  ['EFBIG', 'file too large for the file system'],
   ['EIO', 'input/output error'],
 ]);
 
 const HINTS: Readonly<Record<FailureCode, string>> = {
   TARGET_DENIED: 'run as a user who may write the target, or make it writable',
-  TARGET_FULL: 'free space where the target lies, or choose another target, and run again',
-  TARGET_WRITE_FAILED: 'look at the kernel log (dmesg) for the device, and restore onto a healthy one',
+  TARGET_FULL: 'free space on the file system of the target, or choose another target, then run again',
+  TARGET_WRITE_FAILED: 'check the kernel log (`dmesg`) for errors of the device, and restore to another one',
 };

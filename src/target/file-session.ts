@@ -59,7 +59,7 @@ export class FileSession implements TargetSession {
       await handle.close();
       return { warnings: warning === undefined ? [] : [warning] };
     } catch (error) {
-      throw targetFailure(`cannot give ${path} its name`, error);
+      throw targetFailure(`cannot rename ${partial} to ${path}`, error);
     }
   }
 
@@ -89,7 +89,7 @@ export class FileSession implements TargetSession {
     const now = await keepOwnership(handle, old);
     await this.flush();
     if (now.uid === old.uid && now.gid === old.gid) return undefined;
-    return `${path} belongs to ${now.uid}:${now.gid} now, not to ${old.uid}:${old.gid} as the file that it replaced: chown ${old.uid}:${old.gid} ${path}`;
+    return `${path} is owned by ${now.uid}:${now.gid}, the replaced file was owned by ${old.uid}:${old.gid}; to correct it: chown ${old.uid}:${old.gid} ${path}`;
   }
 
   /** The file system refuses the name where a file came to be meanwhile that may not be replaced. */
@@ -125,24 +125,28 @@ const WITHOUT_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOT
 function cameToBe(path: string, cause: unknown): DatamoverError {
   return new DatamoverError(
     'TARGET_NOT_BLANK',
-    `target ${path} came to be while it was restored: it is left as it is`,
+    `target ${path} was created by another process during the restore; not overwritten`,
     {
-      hint: 'somebody else made a file of that name: find out who, then move it away, name another target, or use --force',
+      hint: 'move it away, choose another target, or use --force',
       cause,
     },
   );
 }
 
 function replacedMeanwhile(partial: string): DatamoverError {
-  return new DatamoverError('TARGET_BUSY', `${partial} was replaced by somebody else while it was written`, {
-    hint: 'find out who writes there, end that, and run again',
+  return new DatamoverError('TARGET_BUSY', `${partial} was replaced by another process during the restore`, {
+    hint: 'stop the process that writes to its directory, then run again',
   });
 }
 
 function wrongLength(partial: string, size: number, diskSize: number): DatamoverError {
-  return new DatamoverError('TARGET_WRITE_FAILED', `${partial} has ${size} bytes, the disk ${diskSize}`, {
-    hint: 'the file system changed its length: restore onto another one',
-  });
+  return new DatamoverError(
+    'TARGET_WRITE_FAILED',
+    `${partial}: size mismatch: expected ${diskSize} bytes, got ${size}`,
+    {
+      hint: 'restore to another file system; this one changed the length of the file',
+    },
+  );
 }
 
 async function statUnlessMissing(path: string): Promise<Stats | undefined> {

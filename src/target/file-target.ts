@@ -41,7 +41,7 @@ export const FOLDER_RIGHTS = constants.R_OK | constants.W_OK | constants.X_OK;
 async function checkReplaceable({ path, realPath }: OpenFileOptions): Promise<void> {
   const folder = dirname(realPath);
   await access(folder, FOLDER_RIGHTS).catch((error: unknown) => {
-    throw targetFailure(`cannot make target ${path} anew in ${folder}`, error);
+    throw targetFailure(`cannot replace target ${path} in ${folder}`, error);
   });
 }
 
@@ -53,7 +53,7 @@ async function checkNotWritten({
 }: Pick<OpenFileOptions, 'path' | 'realPath' | 'signal'>): Promise<void> {
   const found = await stat(realPath, { bigint: true }).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return undefined;
-    throw targetFailure(`cannot look at target ${path}`, error);
+    throw targetFailure(`cannot inspect target ${path}`, error);
   });
   if (found === undefined) return;
   const openers = await findOpeners({ file: { dev: found.dev, ino: found.ino } }, { signal });
@@ -63,7 +63,7 @@ async function checkNotWritten({
     'TARGET_BUSY',
     `target ${path} is in use: ${realPath} is open for writing in ${writers.map(describeOpener).join(', ')}`,
     {
-      hint: 'stop the virtual machine, other run or program that uses it (losetup -j names a loop device), and run again',
+      hint: 'stop the virtual machine or process that uses it (`losetup -j FILE` shows a loop device), then run again',
     },
   );
 }
@@ -97,12 +97,12 @@ class FileTarget implements Target {
   async checkBlank({ force }: BlankOptions): Promise<'blank' | 'overwrite'> {
     const found = await lstat(this.realPath).catch((error: unknown) => {
       if (systemCode(error) === 'ENOENT') return undefined;
-      throw targetFailure(`cannot look at target ${this.path}`, error);
+      throw targetFailure(`cannot inspect target ${this.path}`, error);
     });
     if (found === undefined) return 'blank';
     if (force) return 'overwrite';
-    throw new DatamoverError('TARGET_NOT_BLANK', `target ${this.path} exists already (${found.size} bytes)`, {
-      hint: 'move it away, name another file, or replace it with --force',
+    throw new DatamoverError('TARGET_NOT_BLANK', `target ${this.path} already exists (${found.size} bytes)`, {
+      hint: 'move it away, choose another file, or add --force to replace it',
     });
   }
 
@@ -138,7 +138,7 @@ class FileTarget implements Target {
       );
       return await this.#start({ handle, partial, path: this.path, realPath: this.realPath, diskSize, replace });
     } catch (error) {
-      throw targetFailure(`cannot make ${partial}`, error);
+      throw targetFailure(`cannot create ${partial}`, error);
     }
   }
 
@@ -151,14 +151,14 @@ class FileTarget implements Target {
       return new FileSession({ ...parts, cache });
     } catch (error) {
       const { problem } = await new FileSession({ ...parts, cache: 'writeback' }).abandon();
-      throw withProblem(targetFailure(`cannot make ${partial}`, error), problem);
+      throw withProblem(targetFailure(`cannot create ${partial}`, error), problem);
     }
   }
 
   async length(): Promise<number | undefined> {
     const found = await stat(this.realPath).catch((error: unknown) => {
       if (systemCode(error) === 'ENOENT') return undefined;
-      throw targetFailure(`cannot look at target ${this.path}`, error);
+      throw targetFailure(`cannot inspect target ${this.path}`, error);
     });
     return found?.size;
   }

@@ -27,7 +27,7 @@ export async function openTarget(options: OpenTargetOptions): Promise<Target> {
   if (found === undefined) return await openMissing(options);
   if (found.isBlockDevice()) return await openBlockTarget({ ...options, realPath: await realpath(path), stats: found });
   if (options.requireBlockDevice)
-    throw missing(path, 'is no block device', 'hand the PVC in as a block device (volumeDevices)');
+    throw missing(path, 'is not a block device', 'attach the PVC as a block device (volumeDevices)');
   if (found.isFile()) return await openFileTarget({ ...options, realPath: await realpath(path), exists: true });
   const kind = found.isDirectory() ? 'a folder' : found.isCharacterDevice() ? 'a character device' : 'neither';
   throw missing(
@@ -49,30 +49,30 @@ async function find(path: string) {
     if (code === 'ENOENT') return undefined;
     const why = UNREACHABLE.get(code);
     if (why !== undefined) throw missing(path, why, 'correct the path');
-    throw targetFailure(`cannot look at target ${path}`, error);
+    throw targetFailure(`cannot inspect target ${path}`, error);
   }
 }
 
 /** Paths that lead nowhere, whatever is made or allowed there. */
 const UNREACHABLE: ReadonlyMap<string, string> = new Map([
-  ['ENOTDIR', 'lies under something that is no folder'],
-  ['ELOOP', 'is a link that leads in a circle'],
-  ['ENAMETOOLONG', 'has a name that is too long for any file system'],
+  ['ENOTDIR', 'has a parent that is not a directory'],
+  ['ELOOP', 'is a symbolic link that leads to itself'],
+  ['ENAMETOOLONG', 'has a name that is too long'],
 ]);
 
 /** A mistyped device must not fill memory: only what is clearly meant as a raw file is made. */
 async function openMissing(options: OpenTargetOptions): Promise<Target> {
   const { path, makeParents = false, requireBlockDevice = false } = options;
   const absolute = resolve(path);
-  if (requireBlockDevice) throw missing(path, 'is not there', 'hand the PVC in as a block device (volumeDevices)');
-  if (await isLink(path)) throw missing(path, 'is a link to nothing', 'correct or remove the link');
+  if (requireBlockDevice) throw missing(path, 'not found', 'attach the PVC as a block device (volumeDevices)');
+  if (await isLink(path)) throw missing(path, 'is a dangling symbolic link', 'correct or remove the link');
   const parent = await realParent(dirname(absolute), path, makeParents);
   const realPath = join(parent, basename(absolute));
   if (isUnder(realPath, '/dev') && !isUnder(realPath, '/dev/shm')) {
-    throw missing(path, 'is not there', 'look at the name: lsblk lists the block devices');
+    throw missing(path, 'not found', 'check the name: `lsblk` shows the block devices');
   }
   if (!/\.(raw|img)$/.test(realPath)) {
-    throw missing(path, 'is not there', 'name an existing block device, or a raw file that ends in .raw or .img');
+    throw missing(path, 'not found', 'name an existing block device, or a raw file that ends in .raw or .img');
   }
   return await openFileTarget({ ...options, realPath, exists: false });
 }
@@ -86,7 +86,7 @@ async function realParent(folder: string, path: string, makeParents: boolean): P
   try {
     const real = await realpath(folder);
     if (!(await stat(real)).isDirectory())
-      throw missing(path, `cannot be made: ${folder} is no folder`, 'correct the path');
+      throw missing(path, `cannot be created: ${folder} is not a directory`, 'correct the path');
     await access(real, FOLDER_RIGHTS);
     return real;
   } catch (error) {
@@ -97,11 +97,11 @@ async function realParent(folder: string, path: string, makeParents: boolean): P
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       throw missing(
         path,
-        `is not there, and neither is its folder ${folder}`,
-        `make the folder (mkdir -p ${folder}), or correct the path`,
+        `not found, and its directory ${folder} does not exist`,
+        `create the directory (\`mkdir -p ${folder}\`), or correct the path`,
       );
     }
-    throw targetFailure(`cannot make target ${path} in ${folder}`, error);
+    throw targetFailure(`cannot create target ${path} in ${folder}`, error);
   }
 }
 

@@ -28,8 +28,8 @@ test('a deleted layer breaks what builds on it, of its disk, and nothing else', 
   t.match(states.get('cp-3'), { state: 'broken', root: 'cp-2', code: 'OBJECT_MISSING', problem: 'it is missing' });
   const loss = lossOf('cp-2', states, tipsOf(index));
   t.strictSame(loss, { lost: ['b2', 'b3'], restorable: ['b1', 'b4', 'b5'] });
-  t.equal(sayLoss('root', loss), 'lost with it for disk root: b2, b3; still restorable: b1, b4, b5');
-  t.equal(sayLoss('root', { lost: [], restorable: [] }), 'no backup needs it; none can still be restored');
+  t.equal(sayLoss('root', loss), 'affected backups of disk root: b2, b3; still restorable: b1, b4, b5');
+  t.equal(sayLoss('root', { lost: [], restorable: [] }), 'no backup is affected; no other backup can be restored');
 });
 
 test('the tip of a backup is the newest checkpoint that it references, newest backup last', async (t) => {
@@ -83,9 +83,9 @@ test('where no document names a backup, what is lost is told in checkpoints', as
   const loss = lossOf('cp-2', states, new Map());
   t.equal(
     sayLoss('root', loss),
-    'which backups need it is not known; lost with it for disk root: cp-2, cp-3; still whole: cp-1',
+    'the affected backups are unknown; affected checkpoints of disk root: cp-2, cp-3; still restorable: cp-1',
   );
-  t.match(sayLoss('root', { ...loss, restorable: [] }), /; none of its checkpoints is whole$/);
+  t.match(sayLoss('root', { ...loss, restorable: [] }), /; none of its checkpoints can be restored$/);
 });
 
 test('each way to be broken by itself has its words', async (t) => {
@@ -97,7 +97,7 @@ test('each way to be broken by itself has its words', async (t) => {
   const second = (document: ReturnType<typeof history>): object => document.checkpoints[1] ?? {};
   t.match(
     broken((document) => document.checkpoints.shift()),
-    { root: 'cp-1', problem: 'checkpoint cp-1 is not in the index' },
+    { root: 'cp-1', problem: 'checkpoint cp-1 not found in the index' },
   );
   t.match(
     broken((document) => document.checkpoints.push(...document.checkpoints.slice(1))),
@@ -113,7 +113,7 @@ test('each way to be broken by itself has its words', async (t) => {
   );
   t.match(
     broken((document) => Object.assign(second(document), { parent: 'cp-2' })),
-    { problem: /circle at cp-2/ },
+    { problem: /form a cycle at cp-2/ },
   );
   t.match(
     broken((document) => document.checkpoints[1]?.files.push('vmb-2-root.qcow2')),

@@ -103,30 +103,30 @@ test('a flaw of one checkpoint stays with it, and says where it is', async (t) =
   };
   const second = (index: IndexDocument): object => index.checkpoints[1] ?? {};
   const cases: [(index: IndexDocument) => unknown, RegExp][] = [
-    [(index) => Object.assign(file(index), { size: -1 }), /^checkpoints\[1\]\.files\[0\]\.size: is no size/],
-    [(index) => Object.assign(file(index), { size: 2 ** 53 }), /files\[0\]\.size: is no size/],
-    [(index) => Object.assign(file(index), { size: 1.5 }), /files\[0\]\.size: is no size/],
+    [(index) => Object.assign(file(index), { size: -1 }), /^checkpoints\[1\]\.files\[0\]\.size: invalid size/],
+    [(index) => Object.assign(file(index), { size: 2 ** 53 }), /files\[0\]\.size: invalid size/],
+    [(index) => Object.assign(file(index), { size: 1.5 }), /files\[0\]\.size: invalid size/],
     [(index) => Object.assign(file(index), { size: '11' }), /files\[0\]\.size: /],
     [
       (index) => Object.assign(file(index), { objectPath: '../../etc/shadow' }),
-      /objectPath: "\.\.\/\.\.\/etc\/shadow" is not its own place/,
+      /objectPath: expected checkpoints\/demo\/web\/cp-2\/.*, got "\.\.\/\.\.\/etc\/shadow"/,
     ],
     [
       (index) => Object.assign(file(index), { objectPath: 'checkpoints/demo/db/cp-2/vmb-2-root.qcow2' }),
-      /is not its own place/,
+      /objectPath: expected checkpoints\/demo\/web\/cp-2\/.*, got "checkpoints\/demo\/db\/cp-2\//,
     ],
     [
       (index) => Object.assign(file(index), { objectPath: 'checkpoints/demo/web/cp-1/vmb-2-root.qcow2' }),
-      /is not its own place/,
+      /objectPath: expected checkpoints\/demo\/web\/cp-2\/.*, got "checkpoints\/demo\/web\/cp-1\//,
     ],
     [
       (index) => Object.assign(file(index), { filename: '../cp-1/vmb-1-root.qcow2' }),
       /files\[0\]\.filename: .* holds a '\/'/,
     ],
-    [(index) => Object.assign(second(index), { files: ['..'] }), /files\[0\]: "\.\." climbs/],
+    [(index) => Object.assign(second(index), { files: ['..'] }), /files\[0\]: "\.\." is a reserved name/],
     [(index) => Object.assign(second(index), { id: '../x' }), /checkpoints\[1\]\.id: "\.\.\/x" holds a '\/'/],
     [(index) => Object.assign(second(index), { type: 'differential' }), /checkpoints\[1\]\.type: /],
-    [(index) => Object.assign(second(index), { pvcSizes: ['ten'] }), /pvcSizes\[0\]: is no quantity: "ten"/],
+    [(index) => Object.assign(second(index), { pvcSizes: ['ten'] }), /pvcSizes\[0\]: invalid quantity: "ten"/],
     [(index) => Object.assign(second(index), { pvcs: [7] }), /pvcs\[0\]: /],
   ];
   for (const [change, flaw] of cases) {

@@ -74,7 +74,7 @@ test('just the PVCs that are asked for; an unknown one is USAGE with those that 
   const unknown = await resolve(folder, {}, { pvcs: ['data', 'rot'] });
   t.strictSame(shown(unknown), ['data: 1 2 3'], 'the others are resolved all the same');
   t.match(unknown.problems, [
-    { code: 'USAGE', message: 'the plan holds no PVC rot; it holds root, data', hint: /--pvc root/ },
+    { code: 'USAGE', message: 'PVC rot not found in the plan; found: root, data', hint: /--pvc root/ },
   ]);
 });
 

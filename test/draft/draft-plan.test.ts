@@ -96,15 +96,15 @@ test('scratch is told for each strategy, of the largest disk', async (t) => {
 
 test('how to run it is said as it can be typed, and what raw files take besides scratch', async (t) => {
   const devices = await draft(FIXTURE);
-  t.match(devices.yaml, '\n# Run it with: kubevirt-datamover restore PLAN --scratch DIR (--dry-run first');
+  t.match(devices.yaml, '\n# Run it with: kubevirt-datamover restore PLAN --scratch DIR (add --dry-run to check');
   t.notMatch(devices.yaml, /Raw files/);
   const pvcs = [
     { name: 'rootdisk', target: '/tmp/root.raw' },
     { name: 'datadisk', target: '/tmp/data.img' },
   ];
   const files = await draft(FIXTURE, { pvcs, scratch: { path: '/scratch' } });
-  t.match(files.yaml, '\n# Run it with: kubevirt-datamover restore PLAN (--dry-run first');
-  t.match(files.yaml, /\n# Raw files take their own size besides, .*: rootdisk 64\.0 MiB, datadisk 32\.0 MiB\.\n/);
+  t.match(files.yaml, '\n# Run it with: kubevirt-datamover restore PLAN (add --dry-run to check');
+  t.match(files.yaml, /\n# Raw files also need their own size, .*: rootdisk 64\.0 MiB, datadisk 32\.0 MiB\.\n/);
 });
 
 test('a checkpoint is restored without its backup', async (t) => {
@@ -122,7 +122,7 @@ test('what is missing or was cut is told, with what is lost', async (t) => {
   await rm(join(folder, root('003')));
   await t.rejects(draft(folder), {
     code: 'OBJECT_MISSING',
-    hint: /lost with it for disk rootdisk: backup-003, backup-004; still restorable: backup-001, backup-002/,
+    hint: /affected backups of disk rootdisk: backup-003, backup-004; still restorable: backup-001, backup-002/,
     problems: [{ pvc: 'rootdisk' }],
   });
   t.equal((await draft(folder, { backup: 'backup-002' })).plan.pvcs.length, 2);
@@ -131,7 +131,7 @@ test('what is missing or was cut is told, with what is lost', async (t) => {
   await truncate(join(other, root('001')), 64 * KiB);
   await t.rejects(draft(other, { backup: 'backup-002' }), {
     code: 'SIZE_MISMATCH',
-    hint: /lost with it for disk rootdisk: backup-001, backup-002, backup-003, backup-004; none can still be restored/,
+    hint: /affected backups of disk rootdisk: backup-001, backup-002, backup-003, backup-004; no other backup can be restored/,
   });
 });
 
@@ -154,7 +154,7 @@ test('a tip that was cut out of the index is said to be, whichever disks are ask
   for (const pvcs of [[], [{ name: 'rootdisk', target: '/dev/a' }]]) {
     await t.rejects(draft(folder, { pvcs }), {
       code: 'CHAIN_BROKEN',
-      message: /checkpoint cp-004 is not in the index .*, but the backup's manifest lists it/,
+      message: /checkpoint cp-004 not found in the index .*, but the backup's manifest lists it/,
       hint: /list/,
     });
   }
@@ -177,7 +177,7 @@ test('without references in the index the manifests say which backup is the newe
   await rm(join(folder, root('003')));
   await t.rejects(draft(folder), {
     code: 'OBJECT_MISSING',
-    hint: /lost with it for disk rootdisk: backup-003, backup-004; still restorable: backup-001, backup-002/,
+    hint: /affected backups of disk rootdisk: backup-003, backup-004; still restorable: backup-001, backup-002/,
   });
   await put(folder, 'manifests/backup-004/demo-web.json', Buffer.from('garbage'));
   await t.rejects(draft(folder), { code: 'METADATA_INVALID', message: /backup-004/ }, 'it may be the newest');
@@ -185,7 +185,7 @@ test('without references in the index the manifests say which backup is the newe
   await t.rejects(draft(folder), { code: 'BACKUP_NOT_FOUND', hint: /--checkpoint cp-004/ });
   await t.rejects(draft(folder, { checkpoint: 'cp-004' }), {
     code: 'OBJECT_MISSING',
-    hint: /which backups need it is not known; .*: cp-003, cp-004; still whole: cp-001, cp-002/,
+    hint: /the affected backups are unknown; .*: cp-003, cp-004; still restorable: cp-001, cp-002/,
   });
 });
 
@@ -208,11 +208,11 @@ test('a call that is wrong is told', async (t) => {
     { name: 'datadisk', target: '/dev/b' },
   ];
   const cases: [Partial<DraftOptions>, string, RegExp][] = [
-    [{ backup: 'backup-001', checkpoint: 'cp-001' }, 'USAGE', /both a backup and a checkpoint/],
+    [{ backup: 'backup-001', checkpoint: 'cp-001' }, 'USAGE', /--backup cannot be combined with --checkpoint/],
     [{ backup: 'backup-005' }, 'BACKUP_NOT_FOUND', /its backups: backup-001, backup-002, backup-003, backup-004/],
     [{ checkpoint: 'cp-005' }, 'BACKUP_NOT_FOUND', /it lists cp-001, cp-002, cp-003, cp-004/],
     [{ vm: { namespace: 'demo', name: 'wbe' } }, 'BACKUP_NOT_FOUND', /found: demo\/web/],
-    [{ vm: { namespace: '..', name: 'web' } }, 'USAGE', /climbs/],
+    [{ vm: { namespace: '..', name: 'web' } }, 'USAGE', /is a reserved name/],
     [{ pvcs: [a, { name: 'web-rootdisk', target: '/dev/c' }] }, 'USAGE', /are the same disk/],
     [{ pvcs: [a, { ...b, target: '/dev/a' }] }, 'USAGE', /are the same target/],
     [

@@ -77,12 +77,12 @@ test('a layer that is gone or was cut breaks what builds on it, and the hint say
     {
       code: 'OBJECT_MISSING',
       message: 'VM demo/web, disk root: checkpoint cp-1: layer checkpoints/demo/web/cp-1/vmb-1-root.qcow2 not found',
-      hint: 'lost with it for disk root: b1, b2; still restorable: b3, b4',
+      hint: 'affected backups of disk root: b1, b2; still restorable: b3, b4',
     },
     {
       code: 'SIZE_MISMATCH',
       message: /disk data: checkpoint cp-4: .*: size mismatch: expected 14 bytes, got 5$/,
-      hint: /lost with it for disk data: b4; still restorable: b3/,
+      hint: /affected backups of disk data: b4; still restorable: b3/,
     },
   ]);
   const [root] = listing.vms[0]?.disks ?? [];
@@ -163,7 +163,7 @@ test('an entry of an index that cannot be believed is told, with what is lost by
   t.match(listing.problems[0], {
     code: 'METADATA_INVALID',
     message: /checkpoint cp-3: checkpoints\[2\]\.type/,
-    hint: /lost with it for disk root: b3, b4; still restorable: b1, b2/,
+    hint: /affected backups of disk root: b3, b4; still restorable: b1, b2/,
   });
 });
 
@@ -243,7 +243,7 @@ test('what a backup needs is found by the parents, whatever the index references
       t.strictSame((await list(folder)).problems, []);
       await rm(join(folder, 'checkpoints/demo/web/cp-3/vmb-3-root.qcow2'));
       t.match((await list(folder)).problems, [
-        { hint: 'lost with it for disk root: b3, b4; still restorable: b1, b2' },
+        { hint: 'affected backups of disk root: b3, b4; still restorable: b1, b2' },
       ]);
     });
   }
@@ -256,7 +256,9 @@ test('what a backup needs is found by the parents, whatever the index references
   await rm(join(folder, 'manifests'), { recursive: true });
   await rm(join(folder, 'checkpoints/demo/web/cp-3/vmb-3-root.qcow2'));
   t.match((await list(folder)).problems, [
-    { hint: 'which backups need it is not known; lost with it for disk root: cp-3, cp-4; still whole: cp-1, cp-2' },
+    {
+      hint: 'the affected backups are unknown; affected checkpoints of disk root: cp-3, cp-4; still restorable: cp-1, cp-2',
+    },
   ]);
 });
 

@@ -111,7 +111,7 @@ test('each variable that is wrong is told by name', async (t) => {
     ['SCRATCH_PATH', 'scratch', /is no absolute path/],
     ['SCRATCH_PATH', '/x/..', /is the root folder/],
     ['VM_NAME', '../db', /holds a '\/': "\.\.\/db"/],
-    ['VM_NAMESPACE', '..', /climbs/],
+    ['VM_NAMESPACE', '..', /is a reserved name/],
     ['VELERO_BACKUP_NAME', 'a/b', /holds a '\/'/],
   ];
   for (const [name, value, message] of cases) {

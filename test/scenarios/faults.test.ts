@@ -230,7 +230,7 @@ test('a device that dies while it is written', async (t) => {
   gate.open();
   const { exitCode, document, stderr } = await run.end;
   t.equal(exitCode, 6, document?.error?.message ?? 'no error');
-  t.match(stderr, /the claim on .* could not be wiped/);
+  t.match(stderr, /the claim block on .* could not be removed/);
   t.equal(headOf(device), 'claim', 'what could not be wiped is a claim');
 });
 

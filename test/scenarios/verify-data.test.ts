@@ -197,7 +197,7 @@ test('the full-object sums that the store keeps are compared', async (t) => {
     t.equal(bad.exitCode, 4);
     t.match(bad.document.pvcs, [
       { verdict: 'ok', problems: [] },
-      { verdict: 'broken', problems: [{ code: 'CHECKSUM_MISMATCH', message: /vmb-002-datadisk.*the store's/ }] },
+      { verdict: 'broken', problems: [{ code: 'CHECKSUM_MISMATCH', message: /vmb-002-datadisk.*from the store/ }] },
     ]);
   }
 });

@@ -479,7 +479,7 @@ test('a socket that is read, or that exists', async (t) => {
     [plan, 'USAGE', /socket .* and plan .* are the same file/],
     [layerOf(made, 'rootdisk'), 'USAGE', /source object/],
     [join(made.bucket, 'disk.sock'), 'USAGE', /is inside source directory/],
-    [other, 'LISTEN_FAILED', /exists already/],
+    [other, 'LISTEN_FAILED', /already exists/],
   ] as const) {
     const run = await runCli(['serve', plan, '--socket', socket, '--output', 'json']);
     t.equal(run.exitCode, 2);

@@ -146,7 +146,11 @@ test('a claim that cannot be wiped is told', async (t) => {
   // strace counts by thread.
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
   const { stdout, stderr } = spawnSync('strace', command, { encoding: 'utf8', env });
-  t.match(stdout, /^TARGET_WRITE_FAILED cannot write .*; the claim on \/dev\/loop\d+ could not be wiped: /, stderr);
+  t.match(
+    stdout,
+    /^TARGET_WRITE_FAILED cannot write .*; the claim block on \/dev\/loop\d+ could not be removed: /,
+    stderr,
+  );
   t.match(parseClaim(readFileSync(device.file)), CLAIM);
 });
 

@@ -24,7 +24,7 @@ export interface OpenDirectoryOptions {
 }
 
 /**
- * Opens the folder as a store. OBJECT_MISSING when it is not there or is no folder, ACCESS_DENIED when it may not be
+ * Opens the folder as a store. OBJECT_MISSING when it is not there or is not a directory, ACCESS_DENIED when it may not be
  * entered. An object is a regular file below it; links may lead about inside of it, never out of it (ACCESS_DENIED).
  * The ETag is made of size and modification time: a file that was replaced or written to is OBJECT_CHANGED, unless both stayed the same.
  */
@@ -70,7 +70,7 @@ async function realRoot(directory: string): Promise<string> {
   try {
     const root = await realpath(directory);
     if ((await stat(root)).isDirectory()) return root;
-    throw new DatamoverError('OBJECT_MISSING', `${directory} is no folder`, {
+    throw new DatamoverError('OBJECT_MISSING', `${directory} is not a directory`, {
       hint: 'name the folder that holds checkpoints/ and manifests/',
     });
   } catch (error) {

@@ -141,7 +141,7 @@ export class Metadata {
     const place = { layer, slice };
     if (!this.#cache.has(layer, slice)) this.#fetchAhead(place, order);
     const table = this.#cache.use(layer, slice);
-    if (table === undefined) throw new TypeError('a table was asked for, but is not on its way');
+    if (table === undefined) throw new TypeError('a table was requested, but is not being fetched');
     const { onRead } = table;
     table.onRead = undefined;
     onRead?.();
@@ -150,7 +150,7 @@ export class Metadata {
 
   async #wait(table: CachedTable, signal: AbortSignal): Promise<SparseBlock> {
     await abortable(table.batch.start(), signal);
-    if (table.bytes === undefined) throw new TypeError('a table was fetched, but is not there');
+    if (table.bytes === undefined) throw new TypeError('a table was fetched, but not found');
     return table.bytes;
   }
 

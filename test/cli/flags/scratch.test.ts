@@ -55,7 +55,7 @@ test('restore: the flag wins over the plan, the plan over the environment', asyn
   for (const { chosen, scratch, args } of cases) {
     const { exitCode, stderr } = await runCli(['restore', writePlan(places, scratch), ...args], { env });
     t.equal(exitCode, 5);
-    t.match(stderr, `error SCRATCH_UNUSABLE: scratch ${chosen} is no folder`);
+    t.match(stderr, `error SCRATCH_UNUSABLE: scratch ${chosen} is not a directory`);
   }
 });
 
@@ -66,7 +66,7 @@ test('a variable with a line break, and one in quotes', async (t) => {
     runCli(['restore', writePlan(places)], { env: { KUBEVIRT_DM_SCRATCH_PATH: scratch }, cwd: places.folder });
   t.match(
     (await run(`${places.environment}\r\n`)).stderr,
-    `error SCRATCH_UNUSABLE: scratch ${places.environment} is no folder`,
+    `error SCRATCH_UNUSABLE: scratch ${places.environment} is not a directory`,
   );
   t.match((await run(`"${places.environment}"`)).stderr, 'error USAGE: KUBEVIRT_DM_SCRATCH_PATH is in quotes');
 });
@@ -100,9 +100,9 @@ test('restore: with nothing named it is /scratch where that is there, else USAGE
   };
   const there = await restore('file');
   t.equal(there.status, 5, there.stderr);
-  t.match(there.stderr, 'error SCRATCH_UNUSABLE: scratch /scratch is no folder');
+  t.match(there.stderr, 'error SCRATCH_UNUSABLE: scratch /scratch is not a directory');
   const flag = await restore('file', '--scratch', places.flag);
-  t.match(flag.stderr, `error SCRATCH_UNUSABLE: scratch ${places.flag} is no folder`);
+  t.match(flag.stderr, `error SCRATCH_UNUSABLE: scratch ${places.flag} is not a directory`);
   const absent = await restore('absent');
   t.equal(absent.status, 2);
   t.match(absent.stderr, /error USAGE: .* needs a scratch folder, and none is named\nhint: add --scratch DIR/);
