@@ -24,14 +24,14 @@ export function launcherFailure(launchers: readonly string[], stderr: string): D
     });
   }
   return new DatamoverError('TOOL_FAILED', `${launcher} failed: ${said}`, {
-    hint: `check what ${launcher} is not allowed to do here (seccomp, capabilities, limits), then run the same command again`,
+    hint: `check the restrictions on ${launcher} here (seccomp, capabilities, limits), then run the same command again`,
   });
 }
 
 /** `why`: what keeps it from being run, when it was found. */
 export function programMissing(program: string, why?: string): DatamoverError {
   const ofUtilLinux = /^(setpriv|prlimit|flock)$/.test(program);
-  const message = why === undefined ? `${program} is not there, or cannot be run` : `${program} cannot be run: ${why}`;
+  const message = why === undefined ? `${program} not found or not executable` : `${program} cannot be run: ${why}`;
   return new DatamoverError('TOOL_MISSING', message, {
     hint: `install it: apt-get install ${ofUtilLinux ? 'util-linux qemu-utils' : 'qemu-utils'} (or put it on PATH)`,
   });

@@ -119,7 +119,7 @@ export function openFiles(needed?: number): Exhaustion {
 
 const MACHINE_FILES: Exhaustion = {
   why: 'the machine has too many open files',
-  hint: 'raise fs.file-max (`sysctl fs.file-max`), or stop what holds the files, then run the same command again',
+  hint: 'raise fs.file-max (`sysctl fs.file-max`), or stop the processes that hold them open, then run the same command again',
 };
 
 /** Of the container's or the user's limit; `needed`: how many more are to be started. */

@@ -76,8 +76,8 @@ function sizeProblems(text: string): Problem[] {
   return [
     {
       code: 'PLAN_INVALID',
-      message: `the plan is too long for a ConfigMap: ${formatBytes(bytes)}, which holds ${formatBytes(MAX_CONFIG_MAP_BYTES)}`,
-      hint: 'split it into plans of fewer PVCs, or leave the chains out and give `backup` and `vm`',
+      message: `the plan is too large for a ConfigMap: ${formatBytes(bytes)}, limit ${formatBytes(MAX_CONFIG_MAP_BYTES)}`,
+      hint: 'split it into plans of fewer PVCs, or replace the chains by `backup` and `vm`',
     },
   ];
 }

@@ -67,11 +67,11 @@ function sameKeyProblems(path: string, named: readonly NamedFile[]): Problem[] {
   const key = basename(path);
   if (!/^[-._a-zA-Z0-9]{1,253}$/.test(key)) {
     const hint = 'rename it: letters, digits, -, _ and .';
-    return [{ code: 'PLAN_INVALID', message: `the file name ${key} is no key of a Secret (${path})`, hint }];
+    return [{ code: 'PLAN_INVALID', message: `the file name ${key} is not a valid key of a Secret (${path})`, hint }];
   }
   const other = named.find((each) => each.path !== path && basename(each.path) === key);
   if (other === undefined || other.path < path) return [];
-  const message = `${path} and ${other.path} have one name, and a Secret holds one file of a name`;
+  const message = `${path} and ${other.path} have the same file name, which a Secret cannot contain twice`;
   return [{ code: 'PLAN_INVALID', message, hint: 'rename one of them' }];
 }
 
@@ -88,7 +88,7 @@ function noSecret(named: readonly NamedFile[]): Problem {
 function noDirectory(directory: string): Problem {
   return {
     code: 'PLAN_INVALID',
-    message: `the plan's source is the folder ${directory}, which pods do not see`,
-    hint: 'use a plan whose source is an S3 bucket, or restore on the machine that has the folder',
+    message: `the plan's source is the directory ${directory}, which pods cannot access`,
+    hint: 'use a plan whose source is an S3 bucket, or restore on the machine that has the directory',
   };
 }

@@ -39,8 +39,8 @@ export function scratchProblems(plan: Plan, options: Options): Problem[] {
       {
         pvc: pvc.name,
         code: 'USAGE' as const,
-        message: `how much scratch ${pvc.name} needs is unknown: the plan does not tell ${size}`,
-        hint: 'add --scratch-size SIZE, or use a plan that `kubevirt-datamover plan` has written, or --strategy stream',
+        message: `cannot compute the scratch size of ${pvc.name}: the plan lacks ${size}`,
+        hint: 'add --scratch-size SIZE, or use a plan written by `kubevirt-datamover plan`, or --strategy stream',
       },
     ];
   });

@@ -41,8 +41,8 @@ function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Proble
     {
       pvc: pvc.name,
       code: 'PLAN_INVALID',
-      message: `${claim} cannot be the name of a PVC: lower-case letters, digits, '-' and '.' are allowed`,
-      hint: `name the PVC that ${pvc.name} is restored onto: --target-pvc ${pvc.name}=PVC`,
+      message: `invalid PVC name ${claim}: lower-case letters, digits, '-' and '.' are allowed`,
+      hint: `set the name of the target PVC with --target-pvc ${pvc.name}=PVC`,
     },
   ];
 }
@@ -61,8 +61,8 @@ function placeProblems({ name, target }: PlanPvc): Problem[] {
     {
       pvc: name,
       code: 'PLAN_INVALID',
-      message: `the target ${target} cannot be mounted in a pod: ${taken} is taken`,
-      hint: `choose the path that the pod is to see, as in /dev/${name} for a block volume, /target/disk.img for a file`,
+      message: `the target ${target} cannot be mounted in a pod: ${taken} is reserved`,
+      hint: `set the target to a path inside the pod, for example /dev/${name} for a block volume or /target/disk.img for a file`,
     },
   ];
 }

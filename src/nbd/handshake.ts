@@ -71,11 +71,11 @@ export async function negotiate(channel: Channel, options: HandshakeOptions): Pr
     if (option === undefined) throw new PeerError('wrong option magic');
     const outcome = await answerOption(channel, state, option.option, option.length);
     if (outcome === 'left') return undefined;
-    if (outcome !== 'go on') return outcome;
+    if (outcome !== 'continue') return outcome;
   }
 }
 
-type Outcome = Session | 'left' | 'go on';
+type Outcome = Session | 'left' | 'continue';
 
 async function answerOption(channel: Channel, state: Haggling, option: number, length: number): Promise<Outcome> {
   if (option === OPTION.EXPORT_NAME) return await enterByName(channel, state, length);
@@ -84,7 +84,7 @@ async function answerOption(channel: Channel, state: Haggling, option: number, l
   if (length > MAX_OPTION_DATA) {
     await channel.skip(length);
     if (option === OPTION.SET_META_CONTEXT) state.allocationOf = undefined;
-    return await reply.refuse(REPLY.ERR_TOO_BIG, `at most ${MAX_OPTION_DATA} bytes of data are taken`);
+    return await reply.refuse(REPLY.ERR_TOO_BIG, `at most ${MAX_OPTION_DATA} bytes of data are accepted`);
   }
   const data = await channel.readRest(length);
   switch (option) {
@@ -142,7 +142,7 @@ async function describe(reply: OptionReply, state: Haggling, data: Buffer, optio
     reply.add(REPLY.INFO, wire.encodeBlockSizeInfo(1, preferred, state.maxRequest));
   }
   await reply.acknowledge();
-  return option === OPTION.GO ? sessionOf(state, found) : 'go on';
+  return option === OPTION.GO ? sessionOf(state, found) : 'continue';
 }
 
 async function metaContexts(reply: OptionReply, state: Haggling, data: Buffer, option: number): Promise<Outcome> {
@@ -190,14 +190,14 @@ class OptionReply {
     this.#parts.push(wire.encodeOptionReply(this.#option, type, data));
   }
 
-  async acknowledge(): Promise<'go on'> {
+  async acknowledge(): Promise<'continue'> {
     this.#parts.push(wire.encodeOptionReply(this.#option, REPLY.ACK));
     await this.#channel.send(this.#parts);
-    return 'go on';
+    return 'continue';
   }
 
-  async refuse(type: number, message: string): Promise<'go on'> {
+  async refuse(type: number, message: string): Promise<'continue'> {
     await this.#channel.send([wire.encodeOptionReply(this.#option, type, Buffer.from(message))]);
-    return 'go on';
+    return 'continue';
   }
 }

@@ -106,11 +106,12 @@ type Serving = Parameters<typeof negotiate>[1] & Parameters<typeof transmit>[2] 
 /** One client from greeting to close. Rejects only for a bug of ours. */
 async function serveClient(socket: Socket, serving: Serving, signal: AbortSignal): Promise<void> {
   const channel = new Channel(socket);
-  const end = (): void => channel.end('the server ends');
+  const end = (): void => channel.end('the server stops');
   signal.addEventListener('abort', end);
   if (signal.aborted) end();
   channel.whenStalled(serving.stallMs, () => {
-    if (channel.unsent > 0 && serving.serverBudget.contended) channel.end('takes no replies while others wait');
+    if (channel.unsent > 0 && serving.serverBudget.contended)
+      channel.end('the client does not read its replies while others wait');
   });
   try {
     const session = await negotiate(channel, serving);
@@ -147,9 +148,9 @@ async function listen(server: Server, where: NbdAddress, signal: AbortSignal): P
 }
 
 const LISTEN_HINTS: ReadonlyMap<string | undefined, string> = new Map([
-  ['EADDRINUSE', 'another server listens there, or one that was killed left its socket: choose another, or remove it'],
-  ['EACCES', 'choose a folder that you may write to, or a port above 1023'],
-  ['ENOENT', 'the socket needs a folder that exists'],
+  ['EADDRINUSE', 'choose another address, or remove a socket that no server uses any more'],
+  ['EACCES', 'choose a writable directory, or a port above 1023'],
+  ['ENOENT', 'create the directory of the socket first'],
 ]);
 
 function listenError(where: NbdAddress, cause: unknown): DatamoverError {

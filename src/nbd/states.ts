@@ -22,7 +22,7 @@ export function statesOf(extents: readonly Extent[], length: number): StateRun[]
   let left = length;
   for (const extent of extents) {
     if (!Number.isSafeInteger(extent.length) || extent.length < 1) {
-      throw new TypeError(`the export told an extent of ${extent.length} bytes`);
+      throw new TypeError(`the export reported an extent of ${extent.length} bytes`);
     }
     const state = (extent.hole ? STATE.HOLE : 0) | (extent.zero ? STATE.ZERO : 0);
     const last = runs.at(-1);
@@ -33,6 +33,6 @@ export function statesOf(extents: readonly Extent[], length: number): StateRun[]
     left -= taken;
     if (left === 0) break;
   }
-  if (runs.length === 0) throw new TypeError('the export told no extent');
+  if (runs.length === 0) throw new TypeError('the export reported no extent');
   return runs;
 }

@@ -143,5 +143,5 @@ function checkLength(data: ExportData, length: number): void {
   const given = data.chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   if (given === length) return;
   data.release?.();
-  throw new TypeError(`the export gave ${given} bytes where ${length} were asked for`);
+  throw new TypeError(`expected ${length} bytes from the export, got ${given}`);
 }

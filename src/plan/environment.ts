@@ -32,12 +32,13 @@ export function planFromEnvironment(env: Readonly<Record<string, string | undefi
     refuse(
       reader,
       'TARGET_PATH',
-      `is ${target}: the target must not lie in the root folder`,
-      `as in ${DEFAULT_TARGET}`,
+      `is ${target}: the target must not be in the root directory`,
+      `set it to a path such as ${DEFAULT_TARGET}`,
     );
   }
   const scratch = pathOf(reader, 'SCRATCH_PATH', DEFAULT_SCRATCH);
-  if (scratch === '/') refuse(reader, 'SCRATCH_PATH', 'is the root folder', `as in ${DEFAULT_SCRATCH}`);
+  if (scratch === '/')
+    refuse(reader, 'SCRATCH_PATH', 'is the root directory', `set it to a path such as ${DEFAULT_SCRATCH}`);
   const requireBlockDevice = booleanOf(reader, 'TARGET_IS_BLOCK_DEVICE') ?? false;
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
   const name = variable(reader, 'DATADOWNLOAD_NAME');
@@ -77,12 +78,12 @@ function variable(reader: Reader, name: string): string | undefined {
   const value = name === 'BSL_CA_CERT' ? given : given.replace(/[\r\n]+$/, '');
   if (value.trim() === '') return undefined;
   const why = /^(["']).*\1$/s.test(value)
-    ? 'is in quotes, which are no part of it'
+    ? 'has a value in quotes'
     : AS_IT_IS.has(name) || value === value.trim()
       ? undefined
       : 'starts or ends with a space';
   if (why === undefined) return value;
-  refuse(reader, name, why, 'set the value alone, without quotes and spaces around it');
+  refuse(reader, name, why, 'set it without quotes and spaces around the value');
   return undefined;
 }
 
@@ -97,8 +98,9 @@ function refuse({ problems }: Reader, name: string, why: string, hint: string): 
 function checkProvider(reader: Reader): void {
   const provider = required(reader, 'BSL_PROVIDER', 'aws, or the name of an S3-compatible provider').toLowerCase();
   if (provider !== 'azure' && provider !== 'gcp') return;
-  const hint = 'copy the bucket to S3-compatible storage, or into a folder and use `restore` with `source.directory`';
-  refuse(reader, 'BSL_PROVIDER', `is ${provider}: this program reads S3 and folders, not ${provider}`, hint);
+  const hint =
+    'copy the bucket to S3-compatible storage, or into a directory and use `restore` with `source.directory`';
+  refuse(reader, 'BSL_PROVIDER', `is ${provider}, which is not supported`, hint);
 }
 
 /** `BSL_SERVER_SIDE_ENCRYPTION`, `_KMS_KEY_ID` and `_CHECKSUM_ALGORITHM` concern uploads: accepted, unused. */
@@ -106,15 +108,15 @@ function readSource(reader: Reader): S3Source {
   const bucket = required(reader, 'BSL_BUCKET', 'the bucket of the backup storage location');
   const endpoint = variable(reader, 'BSL_S3_URL');
   if (endpoint !== undefined && !(/^https?:\/\/[^/]/i.test(endpoint) && URL.canParse(endpoint))) {
-    refuse(reader, 'BSL_S3_URL', 'is no http or https URL', 'as in https://s3.example.com');
+    refuse(reader, 'BSL_S3_URL', 'is not an http or https URL', 'set it to a URL such as https://s3.example.com');
   }
   const caPem = variable(reader, 'BSL_CA_CERT');
   if (caPem !== undefined && !/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----/.test(caPem)) {
     refuse(
       reader,
       'BSL_CA_CERT',
-      'is no certificate in PEM',
-      'it is the text itself, -----BEGIN CERTIFICATE----- and on, not a file name',
+      'is not a PEM certificate',
+      'set it to the certificate text (-----BEGIN CERTIFICATE-----…), not to a file name',
     );
   }
   return {
@@ -165,7 +167,7 @@ function pathOf(reader: Reader, name: string, fallback?: string): string | undef
   const value = variable(reader, name) ?? fallback;
   if (value === undefined) return undefined;
   if (isAbsolute(value) && !value.includes('\0')) return resolve(value);
-  refuse(reader, name, `is no absolute path: ${JSON.stringify(value)}`, 'begin it with /');
+  refuse(reader, name, `is not an absolute path: ${JSON.stringify(value)}`, 'start it with /');
   return undefined;
 }
 
@@ -175,12 +177,7 @@ function booleanOf(reader: Reader, name: string): boolean | undefined {
   if (value === undefined) return undefined;
   if (/^(?:1|t|true)$/i.test(value)) return true;
   if (/^(?:0|f|false)$/i.test(value)) return false;
-  refuse(
-    reader,
-    name,
-    `is neither true nor false: ${JSON.stringify(value)}`,
-    'set it to true or false, or leave it out',
-  );
+  refuse(reader, name, `is neither true nor false: ${JSON.stringify(value)}`, 'set it to true or false, or unset it');
   return undefined;
 }
 

@@ -61,14 +61,14 @@ function flawProblems(flaws: readonly TextFlaw[], where: string): Problem[] {
 }
 
 function binary(where: string, offset: number): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${where} is no text: it holds a NUL at offset ${offset}`, {
-    hint: 'a plan is YAML or JSON in UTF-8',
+  return new DatamoverError('PLAN_INVALID', `${where}: not a text file: NUL at offset ${offset}`, {
+    hint: 'use a plan in YAML or JSON, encoded in UTF-8',
   });
 }
 
 function empty(where: string): DatamoverError {
   return new DatamoverError('PLAN_INVALID', `${where} is empty`, {
-    hint: '`kubevirt-datamover plan` writes a plan to start from',
+    hint: 'run `kubevirt-datamover plan` to create a plan',
   });
 }
 
@@ -90,17 +90,17 @@ function twiceProblems(text: ReadText, { where, folder }: ParseOptions): Problem
     const sameName = name ? firstOf(names, name, index) : undefined;
     const sameTarget = target ? firstOf(targets, resolve(folder, target), index) : undefined;
     if (sameName !== undefined) {
-      const hint = 'a plan names each PVC once; to restore one disk twice, use two plans';
+      const hint = 'name each PVC once; to restore one disk twice, use two plans';
       const place = ['pvcs', index, 'name'];
       problems.push(
-        problemAt(`pvcs[${index}].name: ${name} is the name of pvcs[${sameName}] too`, { place, text, where, hint }),
+        problemAt(`pvcs[${index}].name: ${name} is also the name of pvcs[${sameName}]`, { place, text, where, hint }),
       );
     }
     if (sameTarget !== undefined) {
-      const hint = 'each PVC needs a target of its own';
+      const hint = 'give each PVC its own target';
       const place = ['pvcs', index, 'target'];
       problems.push(
-        problemAt(`pvcs[${index}].target: ${target} is the target of pvcs[${sameTarget}] too`, {
+        problemAt(`pvcs[${index}].target: ${target} is also the target of pvcs[${sameTarget}]`, {
           place,
           text,
           where,
@@ -122,16 +122,14 @@ function firstOf(seen: Map<string, number>, value: string, index: number): numbe
 function lookUpProblems({ backup, vm, pvcs }: PlanDocument, text: ReadText, where: string): Problem[] {
   if (backup !== undefined && vm === undefined) {
     const hint = 'add `vm: namespace/name`, the VM whose backup it is';
-    return [problemAt('backup: without `vm` it names no chain', { place: ['backup'], text, where, hint })];
+    return [problemAt('backup: requires `vm`', { place: ['backup'], text, where, hint })];
   }
   if (backup !== undefined) return [];
-  const hint = 'write the chain out, or give `backup` and `vm` to have it looked up in the bucket';
+  const hint = 'add a `chain`, or `backup` and `vm` to find the chain in the bucket';
   return pvcs.flatMap(({ chain }, index) => {
     if (chain !== undefined) return [];
     const place = ['pvcs', index];
-    return [
-      problemAt(`pvcs[${index}]: has no chain, and the plan no backup to look it up in`, { place, text, where, hint }),
-    ];
+    return [problemAt(`pvcs[${index}]: no chain, and no backup to find it in`, { place, text, where, hint })];
   });
 }
 

@@ -10,11 +10,11 @@ export function sayIssue(issue: z.core.$ZodRawIssue): string | undefined {
     if (issue.input === undefined) return 'is missing';
     if (issue.input === null) return 'has no value';
     const quote = issue.expected === 'string' ? '; put it in quotes' : '';
-    return `should be ${TYPES.get(issue.expected) ?? issue.expected}, but is ${typeOf(issue.input)}${quote}`;
+    return `expected ${TYPES.get(issue.expected) ?? issue.expected}, got ${typeOf(issue.input)}${quote}`;
   }
   if (issue.code === 'invalid_value') {
     if (issue.input === undefined) return 'is missing';
-    return `should be ${issue.values.map(String).join(' or ')}, but is ${show(issue.input)}`;
+    return `expected ${issue.values.map(String).join(' or ')}, got ${show(issue.input)}`;
   }
   if (issue.code === 'too_small' && issue.origin === 'array') return 'is empty';
   return undefined;

@@ -75,9 +75,9 @@ async function readBounded(absolute: string, path: string): Promise<{ bytes: Uin
 
 function unreadable(path: string, error: unknown): DatamoverError {
   const code = systemCode(error);
-  const why = code === 'ENOENT' ? 'is not there' : code === 'EISDIR' ? 'is a folder' : 'cannot be read';
+  const why = code === 'ENOENT' ? 'not found' : code === 'EISDIR' ? 'is a directory' : 'cannot be read';
   return new DatamoverError('PLAN_INVALID', `the plan ${path} ${why} (${code ?? messageOf(error)})`, {
-    hint: 'name the plan file, or - for standard input; `kubevirt-datamover plan` writes one',
+    hint: 'name the plan file, or - for standard input; run `kubevirt-datamover plan` to create one',
     cause: error,
   });
 }
@@ -91,14 +91,14 @@ function decode(bytes: Uint8Array, where: string): string {
 }
 
 function noText(where: string, cause?: unknown): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${where} is no text in UTF-8`, {
-    hint: 'a plan is YAML or JSON in UTF-8',
+  return new DatamoverError('PLAN_INVALID', `${where}: not UTF-8 text`, {
+    hint: 'use a plan in YAML or JSON, encoded in UTF-8',
     ...(cause === undefined ? {} : { cause }),
   });
 }
 
 function tooLong(where: string): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${where} is over 1 MiB: this is no plan`, {
+  return new DatamoverError('PLAN_INVALID', `${where}: invalid plan: larger than 1 MiB`, {
     hint: 'name the plan file, not a disk image or an index of the bucket',
   });
 }
@@ -116,7 +116,7 @@ async function sameTargetProblems({ pvcs }: Plan, where: string): Promise<Proble
         pvc: name,
         code: 'PLAN_INVALID',
         message: `${where}: the targets of PVCs ${other} and ${name} are the same: ${target} is ${real}`,
-        hint: 'each PVC needs a target of its own',
+        hint: 'give each PVC its own target',
       });
     }
   }

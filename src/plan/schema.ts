@@ -23,12 +23,12 @@ const objectKey = z.string().superRefine((value, context) =>
 );
 
 /** A size: `10Gi`, `500M`, `10737418240`, as text or number. */
-const quantity = z.union([z.string(), z.number()], { error: 'is no size' }).transform((value, context) => {
+const quantity = z.union([z.string(), z.number()], { error: 'invalid size' }).transform((value, context) => {
   const bytes = parseQuantity(String(value));
   if (bytes !== undefined) return bytes;
   context.addIssue({
     code: 'custom',
-    message: `is no size: ${JSON.stringify(value)}`,
+    message: `invalid size: ${JSON.stringify(value)}`,
     params: { hint: 'write bytes (10737418240) or a quantity (10Gi, 500M), from 0 to 2^53-1' } satisfies IssueParams,
   });
   return z.NEVER;
@@ -36,12 +36,12 @@ const quantity = z.union([z.string(), z.number()], { error: 'is no size' }).tran
 
 const sha256 = z
   .string()
-  .regex(/^[0-9a-f]{64}$/i, 'is no SHA-256: 64 hexadecimal digits')
+  .regex(/^[0-9a-f]{64}$/i, 'invalid SHA-256: expected 64 hexadecimal digits')
   .transform((value) => value.toLowerCase());
 
 const endpoint = z.string().refine((value) => /^https?:\/\/[^/]/i.test(value) && URL.canParse(value), {
-  error: 'is no http or https URL',
-  params: { hint: 'as in https://s3.example.com or http://10.0.0.5:9000' } satisfies IssueParams,
+  error: 'is not an http or https URL',
+  params: { hint: 'use a URL such as https://s3.example.com or http://10.0.0.5:9000' } satisfies IssueParams,
 });
 
 const layer = object({
@@ -62,11 +62,11 @@ const chain = z.tuple([layer], layer).superRefine((layers, context) => {
   for (const [index, { object: key }] of layers.entries()) {
     const first = layers.findIndex((other) => other.object === key);
     if (first === index) continue;
-    const params: IssueParams = { code: 'CHAIN_BROKEN', hint: 'each layer of a chain is an object of its own' };
+    const params: IssueParams = { code: 'CHAIN_BROKEN', hint: 'give each layer of a chain its own object' };
     context.addIssue({
       code: 'custom',
       path: [index, 'object'],
-      message: `is the object of chain[${first}] too`,
+      message: `is also the object of chain[${first}]`,
       params,
     });
   }
@@ -81,9 +81,9 @@ const pvc = object({
 
 const s3 = object({
   bucket: text.refine((value) => !/[\0-\x20/\x7f]/.test(value), {
-    error: 'is no bucket name',
+    error: 'invalid bucket name',
     params: {
-      hint: 'the bucket alone; what lies before checkpoints/ and manifests/ goes into `prefix`',
+      hint: 'give only the bucket; put the path before checkpoints/ and manifests/ into `prefix`',
     } satisfies IssueParams,
   }),
   prefix: z.string().exactOptional(),
@@ -100,7 +100,7 @@ const s3 = object({
 const source = object({ s3: s3.exactOptional(), directory: path.exactOptional() }).superRefine((value, context) => {
   if ((value.s3 === undefined) !== (value.directory === undefined)) return;
   refuse(context, value.s3 === undefined ? 'names neither `s3` nor `directory`' : 'names both `s3` and `directory`', {
-    hint: 'a plan has one source: give `s3` with a bucket, or `directory` with a folder',
+    hint: 'give one source: `s3` with a bucket, or `directory` with a path',
   });
 });
 
@@ -109,14 +109,14 @@ const vm = z.string().transform((value, context) => {
   if (namespace && vmName && rest.length === 0 && !whyNoName(namespace) && !whyNoName(vmName)) {
     return { namespace, name: vmName };
   }
-  refuse(context, `is no namespace/name: ${JSON.stringify(value)}`, { hint: 'as in `vm: demo/web`' });
+  refuse(context, `expected namespace/name, got ${JSON.stringify(value)}`, { hint: 'for example `vm: demo/web`' });
   return z.NEVER;
 });
 
 /** The whole document; what it gives is still to be made into a `Plan`: defaults, absolute paths. */
 export const planDocument = object({
   version: z.literal(1, {
-    error: ({ input }) => (input === undefined ? 'is missing' : 'is not 1, the only version of plans that there is'),
+    error: ({ input }) => (input === undefined ? 'is missing' : 'expected 1, the only version of plans'),
   }),
   source,
   scratch: object({
@@ -143,7 +143,7 @@ function unknownKeys(keys: readonly string[], known: readonly string[]): string 
     .map((key) => {
       const near = nearestWord(key, known);
       const named = `unknown key ${JSON.stringify(key)}`;
-      return near === undefined ? `${named} (known are ${known.join(', ')})` : `${named}: did you mean "${near}"?`;
+      return near === undefined ? `${named} (known keys: ${known.join(', ')})` : `${named}: did you mean "${near}"?`;
     })
     .join('; ');
 }

@@ -52,7 +52,7 @@ export function readText(text: string): ReadText {
     reader.flaws.push({ ...inOurWords(code, message), ...at(pos[0]) });
   }
   if (second !== undefined) {
-    reader.flaws.push({ message: 'a second document begins', hint: 'a plan is one document', ...at(second.range[0]) });
+    reader.flaws.push({ message: 'second document found', hint: 'use one document per plan', ...at(second.range[0]) });
   }
   const data = reader.flaws.length > 0 ? undefined : toData(reader, document.contents, []);
   return { data, flaws: reader.flaws, locate: (place) => nearestPlace(reader, place) };
@@ -77,8 +77,8 @@ function toData(reader: Reader, node: Node | null, place: Place): unknown {
   const offset = node?.range?.[0];
   if (offset !== undefined) reader.places.set(JSON.stringify(place), offset);
   reader.nodes += 1;
-  if (reader.nodes > MAX_NODES) return tooMuch(reader, node, 'aliases make it endless');
-  if (place.length > MAX_DEPTH) return tooMuch(reader, node, 'it nests too deep');
+  if (reader.nodes > MAX_NODES) return tooMuch(reader, node, 'too many nodes, with aliases resolved');
+  if (place.length > MAX_DEPTH) return tooMuch(reader, node, 'nested too deeply');
   if (isAlias(node)) return aliased(reader, node, place);
   if (isSeq<Node>(node)) return node.items.map((item, index) => toData(reader, item, [...place, index]));
   if (isMap<Node, Node | null>(node)) {
@@ -97,7 +97,7 @@ const MAX_ALIASES = 100;
 
 function aliased(reader: Reader, alias: Alias, place: Place): unknown {
   reader.aliases += 1;
-  if (reader.aliases > MAX_ALIASES) return tooMuch(reader, alias, `it holds more than ${MAX_ALIASES} aliases`);
+  if (reader.aliases > MAX_ALIASES) return tooMuch(reader, alias, `more than ${MAX_ALIASES} aliases`);
   return toData(reader, alias.resolve(reader.document) ?? null, place);
 }
 
@@ -110,8 +110,8 @@ function keyOf(reader: Reader, key: Node, before: ReadonlyMap<string, unknown>):
   const name = String(key.value);
   if (!before.has(name)) return name;
   reader.flaws.push({
-    message: `the key ${JSON.stringify(name)} is there twice`,
-    hint: 'leave one of them out',
+    message: `duplicate key ${JSON.stringify(name)}`,
+    hint: 'remove one of them',
     ...place,
   });
   return undefined;
@@ -119,7 +119,7 @@ function keyOf(reader: Reader, key: Node, before: ReadonlyMap<string, unknown>):
 
 function tooMuch(reader: Reader, node: Node | null, message: string): undefined {
   if (reader.flaws.every((flaw) => flaw.message !== message)) {
-    reader.flaws.push({ message, hint: 'this is no plan', ...reader.at(node?.range?.[0] ?? 0) });
+    reader.flaws.push({ message, hint: 'check that the file is a plan', ...reader.at(node?.range?.[0] ?? 0) });
   }
   return undefined;
 }
@@ -133,10 +133,10 @@ function nearestPlace({ places, at }: Reader, place: Place): Pick<TextFlaw, 'lin
 }
 
 function inOurWords(code: string, message: string): Pick<TextFlaw, 'message' | 'hint'> {
-  if (code === 'RESOURCE_EXHAUSTION') return { message: 'it nests too deep', hint: 'this is no plan' };
-  if (code === 'TAB_AS_INDENT') return { message: 'a tab indents this line', hint: 'indent YAML with spaces' };
+  if (code === 'RESOURCE_EXHAUSTION') return { message: 'nested too deeply', hint: 'check that the file is a plan' };
+  if (code === 'TAB_AS_INDENT') return { message: 'line is indented with a tab', hint: 'indent YAML with spaces' };
   return {
-    message: `no YAML or JSON: ${message}`,
-    hint: 'correct the text; `kubevirt-datamover plan` writes a plan to start from',
+    message: `invalid YAML or JSON: ${message}`,
+    hint: 'correct the text, or run `kubevirt-datamover plan` to create a plan',
   };
 }

@@ -56,8 +56,8 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
   const { exitCode, stdout, stderr } = await runTool('qemu-img', args, { signal, timeoutMs });
   if (exitCode === 1 || exitCode === 2) {
     const found = exitCode === 2 ? 'its tables contradict each other' : 'it cannot be opened or checked';
-    throw new DatamoverError('IMAGE_CORRUPT', `${where} is no sound qcow2 image: ${found}${explain(stderr)}`, {
-      hint: 'the layer is damaged: take another copy of it, or restore an earlier checkpoint',
+    throw new DatamoverError('IMAGE_CORRUPT', `${where}: invalid qcow2 image: ${found}${explain(stderr)}`, {
+      hint: 'the layer is damaged: get another copy of it, or restore an earlier checkpoint',
     });
   }
   const report = exitCode === 0 || exitCode === 3 ? checkSchema.safeParse(parseJson(stdout)) : undefined;
@@ -66,7 +66,7 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
       'TOOL_FAILED',
       `qemu-img check of ${where} failed with status ${exitCode}${explain(stderr)}`,
       {
-        hint: 'run qemu-img check on it by hand',
+        hint: 'run `qemu-img check` on it manually',
       },
     );
   }

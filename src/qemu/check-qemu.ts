@@ -60,13 +60,17 @@ async function checkTool(tool: QemuTool, signal: AbortSignal): Promise<string> {
   // `qemu-img version 7.2.22 (…)`, but `qemu-nbd 7.2.22 (…)`.
   const match = /^qemu-\w+ (?:version )?(\d+)\.(\d+)(\.\d+)?/m.exec(stdout);
   if (match === null)
-    throw new DatamoverError('TOOL_MISSING', `${tool} does not tell its version${explain(stderr)}`, { hint: HINT });
+    throw new DatamoverError('TOOL_MISSING', `${tool} does not report its version${explain(stderr)}`, { hint: HINT });
   const [major, minor] = [Number(match[1]), Number(match[2])];
   const version = `${major}.${minor}${match[3] ?? ''}`;
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
-    throw new DatamoverError('TOOL_MISSING', `${tool} is version ${version}; ${OLDEST.join('.')} or newer is needed`, {
-      hint: HINT,
-    });
+    throw new DatamoverError(
+      'TOOL_MISSING',
+      `${tool} is version ${version}; ${OLDEST.join('.')} or newer is required`,
+      {
+        hint: HINT,
+      },
+    );
   }
   return version;
 }

@@ -53,7 +53,7 @@ function judgeFailure(stderr: string, { a, b, name }: Pick<CompareOptions, 'a' |
   }
   if (unread(a)) {
     return new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot read the chain to compare ${name} with it${why}`, {
-      hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
+      hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
     });
   }
   return new DatamoverError('TOOL_FAILED', `qemu-img compare failed${why}`, {

@@ -43,7 +43,7 @@ function judgeFailure(stderr: string, { destination: { kind, name } }: ConvertOp
   const why = explain(stderr);
   if (/error while reading/.test(stderr)) {
     return new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot read the chain for ${name}${why}`, {
-      hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
+      hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
     });
   }
   if (saysFull(stderr)) {
@@ -56,7 +56,7 @@ function judgeFailure(stderr: string, { destination: { kind, name } }: ConvertOp
       kind === 'target' ? 'TARGET_WRITE_FAILED' : 'SCRATCH_UNUSABLE',
       `writing to ${name} failed${why}`,
       {
-        hint: "look at the kernel's log for errors of this device, then run the same command again",
+        hint: 'check the kernel log (`dmesg`) for errors of the device, then run the same command again',
       },
     );
   }

@@ -18,14 +18,14 @@ export async function virtualSizeOf(source: BlockGraph, { signal }: { readonly s
   const { exitCode, stdout, stderr } = await runTool('qemu-img', args, { signal, timeoutMs: TIME_LIMIT_MS });
   if (exitCode !== 0) {
     throw new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot open the chain${explain(stderr)}`, {
-      hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
+      hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
     });
   }
   try {
     return infoSchema.parse(JSON.parse(stdout))['virtual-size'];
   } catch (cause) {
-    throw new DatamoverError('TOOL_FAILED', 'qemu-img info gave no virtual size', {
-      hint: 'is it qemu-img that PATH leads to? qemu-img --version; then run again with --log-level debug',
+    throw new DatamoverError('TOOL_FAILED', 'unexpected output from qemu-img info: no virtual size', {
+      hint: 'check that PATH leads to QEMU (`qemu-img --version`), then run again with --log-level debug',
       cause,
     });
   }

@@ -58,7 +58,7 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRun, voi
     finished = true;
     if (exitCode !== 0) {
       throw new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot map the chain${explain(stderr)}`, {
-        hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
+        hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
       });
     }
     const run = held === undefined ? undefined : parseMapLine(held);
@@ -78,8 +78,8 @@ export function parseMapLine(line: string): MapRun | undefined {
   try {
     return runSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new DatamoverError('TOOL_FAILED', `qemu-img map said what is no run: ${text.slice(0, 200)}`, {
-      hint: 'is it qemu-img that PATH leads to? qemu-img --version; then run again with --log-level debug',
+    throw new DatamoverError('TOOL_FAILED', `unexpected output from qemu-img map: ${text.slice(0, 200)}`, {
+      hint: 'check that PATH leads to QEMU (`qemu-img --version`), then run again with --log-level debug',
       cause,
     });
   }

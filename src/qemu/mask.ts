@@ -57,14 +57,18 @@ async function findUnreadable({ below, size, head, zeros, signal }: MaskOptions)
   const args = ['-r', '-t', 'writeback', ...commands.flatMap((command) => ['-c', command]), toFilename(below)];
   const read = await runTool('qemu-io', args, { signal, timeoutMs: TIME_LIMIT_MS });
   if (read.exitCode === 0) return undefined;
-  return new DatamoverError('IMAGE_CORRUPT', `qemu-io cannot read the chain at the disk's edges${said(read)}`, {
-    hint: 'a layer is damaged, or the storage that it is read from: take another copy of it',
-  });
+  return new DatamoverError(
+    'IMAGE_CORRUPT',
+    `qemu-io cannot read the chain at the start and end of the disk${said(read)}`,
+    {
+      hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
+    },
+  );
 }
 
 function failure(path: string, result: RunResult): DatamoverError {
   const full = isFull(result);
-  return new DatamoverError(full ? 'SCRATCH_FULL' : 'TOOL_FAILED', `cannot make ${path}${said(result)}`, {
+  return new DatamoverError(full ? 'SCRATCH_FULL' : 'TOOL_FAILED', `cannot create ${path}${said(result)}`, {
     hint: full ? 'free some space there, then run the same command again' : 'run again with --log-level debug',
   });
 }

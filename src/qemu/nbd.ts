@@ -92,7 +92,7 @@ function listenError(listen: Listen, why: string, cause?: unknown): DatamoverErr
 }
 
 function taken(path: string, cause?: unknown): DatamoverError {
-  return new DatamoverError('LISTEN_FAILED', `cannot listen on ${path}: it already exists`, {
+  return new DatamoverError('LISTEN_FAILED', `cannot listen on ${path}: already exists`, {
     hint: `if nothing uses it, remove it: rm ${path}`,
     cause,
   });
@@ -133,14 +133,14 @@ function uriOf(listen: Listen): string {
   return `nbd+unix:///?socket=${encodeURIComponent(listen.path).replaceAll('%2F', '/')}`;
 }
 
-const LISTEN_HINT = 'give another place with --socket or --port';
+const LISTEN_HINT = 'choose another address with --socket or --port';
 
 function judgeEnd(listen: Listen, exitCode: number, stderr: string): DatamoverError {
   const place = listen.kind === 'unix' ? listen.path : `port ${listen.port}`;
   if (/Failed to bind|Failed to listen|Address already in use|too long/.test(stderr)) {
     return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}${explain(stderr)}`, { hint: LISTEN_HINT });
   }
-  return new DatamoverError('TOOL_FAILED', `qemu-nbd ended with status ${exitCode}${explain(stderr)}`, {
+  return new DatamoverError('TOOL_FAILED', `qemu-nbd exited with status ${exitCode}${explain(stderr)}`, {
     hint: 'run again with --log-level debug',
   });
 }

@@ -19,7 +19,7 @@ export interface RebaseOptions {
 export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): Promise<void> {
   const name = basename(backing);
   if (dirname(backing) !== dirname(image) || !/^[\w.-]+$/.test(name)) {
-    throw new TypeError(`a parent must lie beside its layer under a plain name: ${backing}`);
+    throw new TypeError(`a parent must be in the directory of its layer, under a plain name: ${backing}`);
   }
   const args = ['rebase', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', name, image];
   const { exitCode, stderr } = await runTool('qemu-img', args, { signal, timeoutMs: TIME_LIMIT_MS });
@@ -27,13 +27,15 @@ export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): P
   const message = `cannot rebase ${image} onto ${name}${explain(stderr)}`;
   if (saysFull(stderr)) {
     throw new DatamoverError('SCRATCH_FULL', message, {
-      hint: 'free some space in scratch; if there is enough, the header of this layer has no room for a name',
+      hint: 'free space in scratch; if there is enough, the header of the layer has no space for a backing file name',
     });
   }
   if (stderr.includes('Could not open')) {
-    throw new DatamoverError('IMAGE_CORRUPT', message, { hint: 'the layer is damaged: take another copy of it' });
+    throw new DatamoverError('IMAGE_CORRUPT', message, { hint: 'the layer is damaged: get another copy of it' });
   }
-  throw new DatamoverError('TOOL_FAILED', message, { hint: 'look at the scratch volume, then try again' });
+  throw new DatamoverError('TOOL_FAILED', message, {
+    hint: 'check the scratch volume, then run the same command again',
+  });
 }
 
 /** It rewrites one cluster; a dirty image is repaired on the way, which reads its tables. */

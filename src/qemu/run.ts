@@ -122,8 +122,8 @@ async function judgeEnd(
   if (end.isCanceled) options.signal.throwIfAborted();
   if (end.timedOut) {
     const limit = formatDuration((options.timeoutMs ?? 0) / 1000);
-    throw new DatamoverError('TOOL_FAILED', `${tool} was ended after its time limit of ${limit}`, {
-      hint: 'the image or the storage under it makes it this slow: look at the storage, then try again',
+    throw new DatamoverError('TOOL_FAILED', `${tool} timed out after ${limit}`, {
+      hint: 'check the storage under the image, then run the same command again',
     });
   }
   const { exitCode, signal, stderr } = end;
@@ -134,7 +134,7 @@ async function judgeEnd(
     if (launcher !== undefined) throw launcher;
     const exhausted = exhaustionSaid(stderr);
     if (exhausted !== undefined) {
-      const own = exhausted.ofMemory === true ? ` (memory: its own limit is ${formatBytes(memoryOf(options))})` : '';
+      const own = exhausted.ofMemory === true ? ` (memory limit ${formatBytes(memoryOf(options))})` : '';
       throw new DatamoverError('TOOL_FAILED', `${tool} failed: ${exhausted.why}`, { hint: `${exhausted.hint}${own}` });
     }
   }
@@ -143,7 +143,7 @@ async function judgeEnd(
       'TOOL_FAILED',
       `${tool} was killed${signal === undefined ? '' : ` by ${signal}`}${explain(stderr)}`,
       {
-        hint: `another process killed it, or it ran out of memory (its own limit is ${formatBytes(memoryOf(options))}): look at the pod's or the kernel's log, then try again`,
+        hint: `check the pod or kernel log, then run the same command again: it was killed or ran out of memory (limit ${formatBytes(memoryOf(options))})`,
       },
     );
   }
@@ -166,7 +166,7 @@ function notStarted(
 ): DatamoverError {
   const exhausted = exhaustion(cause);
   const why =
-    code === 'ENOENT' ? `its working folder ${cwd} is not there` : (exhausted?.why ?? originalMessage ?? code);
+    code === 'ENOENT' ? `its working directory ${cwd} does not exist` : (exhausted?.why ?? originalMessage ?? code);
   return new DatamoverError('TOOL_FAILED', `${tool} could not be started: ${why}`, {
     hint: exhausted?.hint ?? START_HINTS.get(code) ?? '',
   });
@@ -174,7 +174,7 @@ function notStarted(
 
 const START_HINTS: ReadonlyMap<string, string> = new Map([
   ['ENOENT', 'check what removed the directory, then run the same command again'],
-  ['E2BIG', 'the chain is longer than a command line can say: restore a backup with fewer layers'],
+  ['E2BIG', 'restore a backup with fewer layers: the chain is too long for a command line'],
 ]);
 
 /** What a tool said last on stderr, as the end of a message: `: why`, or nothing. */

@@ -50,10 +50,10 @@ function failure(what: string, said: string): DatamoverError {
   const message = `${what}${explain(said)}`;
   if (saysFull(said)) {
     return new DatamoverError('TARGET_FULL', message, {
-      hint: 'a thin volume is out of space underneath: give it some, then run the same command again',
+      hint: 'add space to the pool of the thin volume, then run the same command again',
     });
   }
   return new DatamoverError('TARGET_WRITE_FAILED', message, {
-    hint: "look at the kernel's log for errors of this device, then run the same command again",
+    hint: 'check the kernel log (`dmesg`) for errors of the device, then run the same command again',
   });
 }

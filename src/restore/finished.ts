@@ -126,7 +126,7 @@ async function inodeOf(path: string): Promise<string | undefined> {
     return String((await stat(path, { bigint: true })).ino);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
-    throw targetFailure(`cannot look at ${path}`, error);
+    throw targetFailure(`cannot inspect ${path}`, error);
   }
 }
 

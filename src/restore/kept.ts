@@ -54,7 +54,7 @@ export function describeAgain(earlier: EarlierRestore, target: Target): string {
 export function explainNotBlank(error: unknown, earlier: EarlierRestore | undefined, target: Target): unknown {
   if (earlier === undefined || !(error instanceof DatamoverError) || error.code !== 'TARGET_NOT_BLANK') return error;
   return new DatamoverError(error.code, `${error.message}; ${describeReason(earlier, target)}`, {
-    hint: 'make sure that nothing on it is needed, then restore it again with --force; --pvc NAME restores other PVCs alone',
+    hint: 'check that nothing on it is needed, then restore it again with --force; --pvc NAME restores only other PVCs',
     cause: error.cause,
   });
 }
@@ -65,14 +65,14 @@ export function keptDiffers(completed: CompletedDisk, target: Target, place: str
     'VERIFY_MISMATCH',
     `${target.path} differs from the backup${place}: ${describeOrigin(completed, target)}, this run did not write to it`,
     {
-      hint: 'it was written to since, or the device lost data (see dmesg): if nothing on it is needed, restore it again with --force',
+      hint: 'restore it again with --force if nothing on it is needed: it was changed since, or the device lost data (see `dmesg`)',
     },
   );
 }
 
 function describeReason({ state, disk }: EarlierRestore, target: Target): string {
   const origin = describeOrigin(disk, target);
-  if (state === 'changed') return `${origin}, and it was written to since`;
+  if (state === 'changed') return `${origin}, and it was changed since`;
   if (state === 'outdated') return `${origin}, but from objects that were replaced since`;
   return origin;
 }

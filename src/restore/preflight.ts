@@ -147,8 +147,8 @@ async function openOne({ options, planId, signal }: CheckRun, pvc: PlanPvc): Pro
 /** Nothing where reading the plan has found it already. */
 function sameTarget({ options }: CheckRun, { name, target }: PlanPvc, other: PlanPvc): Problem[] {
   if (options.problems?.some(({ pvc, code }) => pvc === name && code === 'PLAN_INVALID')) return [];
-  const message = `PVC ${name} and PVC ${other.name} have one target: ${target} and ${other.target} lead to the same place`;
-  return [{ pvc: name, code: 'PLAN_INVALID', message, hint: 'give each PVC a target of its own' }];
+  const message = `PVC ${name} and PVC ${other.name} have the same target: ${target} and ${other.target} lead to the same place`;
+  return [{ pvc: name, code: 'PLAN_INVALID', message, hint: 'give each PVC its own target' }];
 }
 
 async function checkTarget(
@@ -205,8 +205,8 @@ function uncheckable({ strategy, checksums }: RestoreOptions, disks: readonly Di
     .map(({ name }) => ({
       pvc: name,
       code: 'USAGE',
-      message: `PVC ${name}: the plan gives sha256 of its layers, which the strategy stream cannot check: it never reads an object whole`,
-      hint: 'use --strategy staged to have them checked, or --no-checksums to restore without; `verify --data` checks them beforehand',
+      message: `PVC ${name}: --strategy stream cannot verify the sha256 checksums in the plan`,
+      hint: 'use --strategy staged to verify them, or --no-checksums to restore without; `verify --data` verifies them beforehand',
     }));
 }
 
@@ -214,14 +214,14 @@ function warnAbout({ progress }: RestoreOptions, chain: CheckedChain, target: Ta
   const pvc = chain.disk.name;
   for (const message of chain.warnings) progress.report({ type: 'warning', pvc, message });
   if (target === undefined || target.fastZero) return;
-  const message = `${target.path} cannot zero fast: all of its ${formatBytes(target.capacity ?? chain.virtualSize)} will be written, however empty the disk is`;
+  const message = `${target.path} does not support fast zeroing; all ${formatBytes(target.capacity ?? chain.virtualSize)} will be written`;
   progress.report({ type: 'info', pvc, message });
 }
 
 function declaredTooSmall({ name }: Disk, size: number, virtualSize: number): Problem {
   return {
     code: 'TARGET_TOO_SMALL',
-    message: `PVC ${name} is declared with ${size} bytes, its disk has ${virtualSize} (${formatBytes(virtualSize)})`,
+    message: `PVC ${name}: declared size too small: ${size} bytes, the disk has ${virtualSize} (${formatBytes(virtualSize)})`,
     hint: `make the PVC at least ${virtualSize} bytes and correct \`size\` in the plan`,
   };
 }

@@ -88,7 +88,7 @@ async function skipCompleted(
     await compareCompleted(run, { chain, target, completed, folder: await folder.diskFolder(place), tally });
   }
   await folder.removeDiskFolder(place).catch((error: unknown) => {
-    const kept = `what an earlier run left of it in ${folder.path} could not be removed: ${messageOf(error)}`;
+    const kept = `files of an earlier run in ${folder.path} could not be removed: ${messageOf(error)}`;
     progress.report({ type: 'warning', pvc, message: kept });
   });
 }

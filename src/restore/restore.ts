@@ -72,7 +72,8 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
       );
       // The check finds the same conflicts again, unless opening a target told more of one.
       throwProblems(conflicts, plan);
-      if (store === undefined || folder === undefined) throw new TypeError('no problem, but no store or no folder');
+      if (store === undefined || folder === undefined)
+        throw new TypeError('no problem, but no store or no work directory');
       progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(checkBegan) });
       await restoreChecked({ ...common, store, folder }, checked, outcomes);
     });

@@ -122,7 +122,7 @@ async function compareBody(run: Run, session: TargetSession, a: BlockGraph, opti
 
 function writtenDiffers(path: string, place: string): DatamoverError {
   return new DatamoverError('VERIFY_MISMATCH', `${path} differs from the backup${place} after it was written`, {
-    hint: 'the device lost or changed what was written: do not boot from it, look at its health (dmesg), restore onto another one',
+    hint: 'do not boot from it: the device lost or changed written data; check its health (`dmesg`), and restore to another one',
   });
 }
 

@@ -11,7 +11,7 @@ export function scratchError(error: unknown, path: string): unknown {
   if (error instanceof DatamoverError || code === undefined) return error;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new DatamoverError('SCRATCH_FULL', `no space left in scratch while writing ${path}`, {
-      hint: 'free space there or give more with --scratch; `restore --dry-run` says how much is needed',
+      hint: 'free space there, or choose a larger directory with --scratch; `restore --dry-run` shows how much is needed',
       cause: error,
     });
   }
@@ -23,7 +23,7 @@ export function scratchError(error: unknown, path: string): unknown {
     });
   }
   return new DatamoverError('SCRATCH_UNUSABLE', `scratch cannot be used: ${path}: ${messageOf(error)}`, {
-    hint: 'give a folder that this user can write to with --scratch',
+    hint: 'choose a directory that this user can write to with --scratch',
     cause: error,
   });
 }

@@ -61,7 +61,7 @@ async function checkUsable(root: string): Promise<void> {
 /** What is said of a scratch folder that is something else. */
 export function noFolder(root: string): DatamoverError {
   return new DatamoverError('SCRATCH_UNUSABLE', `scratch ${root} is not a directory`, {
-    hint: `give a folder with --scratch, for example ${dirname(root)}`,
+    hint: `choose a directory with --scratch, for example ${dirname(root)}`,
   });
 }
 

@@ -120,7 +120,7 @@ class FileJournal implements Journal {
 
   #view(id: number): LayerJournal {
     const layer = this.#records.layerOf(id);
-    if (layer === undefined) throw new TypeError('a layer that was recorded is not there');
+    if (layer === undefined) throw new TypeError('recorded layer not found');
     return {
       parts: layer.parts,
       get head() {

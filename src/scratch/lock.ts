@@ -118,8 +118,8 @@ const MAX_SAID = 4096;
 
 /** What is said of a lock that another run holds. */
 export function lockBusy(path: string): DatamoverError {
-  return new DatamoverError('SCRATCH_BUSY', `another run of this plan is at work: it holds ${path}`, {
-    hint: 'wait for it to end, or end it; a run that died holds no lock',
+  return new DatamoverError('SCRATCH_BUSY', `another restore of this plan is running (lock: ${path})`, {
+    hint: 'wait for it to finish or stop it; the lock is released when the process exits',
   });
 }
 
@@ -135,14 +135,14 @@ function lockError(path: string, { status, said, error }: End): DatamoverError {
   // What it says of the lock itself is about the file system.
   if (failure?.code === 'TOOL_MISSING') return failure;
   if (systemCode(error) === 'ENOENT') {
-    return new DatamoverError('TOOL_MISSING', 'flock, which keeps two runs apart, is not there, or cannot be run', {
+    return new DatamoverError('TOOL_MISSING', 'flock not found or not executable', {
       hint: 'install it: apt-get install util-linux (or put it on PATH)',
       cause: error,
     });
   }
-  const reason = error?.message ?? (said.trim().split('\n')[0] || `flock ended with status ${status}`);
+  const reason = error?.message ?? (said.trim().split('\n')[0] || `flock exited with status ${status}`);
   return new DatamoverError('SCRATCH_UNUSABLE', `cannot lock ${path}: ${reason}`, {
-    hint: 'scratch must be a file system that takes locks, and flock that of util-linux: give another folder with --scratch',
+    hint: 'choose a directory on a file system that supports locks with --scratch, and use flock of util-linux',
     cause: error,
   });
 }

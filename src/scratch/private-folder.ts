@@ -30,17 +30,17 @@ export async function makeOwnFolder(path: string): Promise<boolean> {
 
 /** SCRATCH_UNUSABLE for anything but a folder: a link to one, above all. */
 export function checkIsFolder(path: string, info: Stats): void {
-  if (!info.isDirectory()) throw notOurs(path, 'is not a directory of ours');
+  if (!info.isDirectory()) throw notOurs(path, 'is not a directory');
 }
 
 type Ownership = Pick<Stats, 'uid' | 'mode'>;
 
 function strangenessOf(found: Stats, ours: Ownership): string | undefined {
-  if (found.uid !== ours.uid) return `belongs to user ${found.uid}, not to us (${ours.uid})`;
+  if (found.uid !== ours.uid) return `belongs to user ${found.uid}, expected user ${ours.uid}`;
   const loose = found.mode & ~ours.mode;
-  if ((loose & 0o002) !== 0) return 'may be written to by everybody';
+  if ((loose & 0o002) !== 0) return 'is writable by all users';
   // Kubernetes hands a volume to the pod's `fsGroup`, which is one of our groups then.
-  if ((loose & 0o020) !== 0 && !ourGroups().includes(found.gid)) return `may be written to by group ${found.gid}`;
+  if ((loose & 0o020) !== 0 && !ourGroups().includes(found.gid)) return `is writable by group ${found.gid}`;
   return undefined;
 }
 
@@ -65,6 +65,6 @@ async function probe(path: string): Promise<Ownership | undefined> {
 
 function notOurs(path: string, reason: string): DatamoverError {
   return new DatamoverError('SCRATCH_UNUSABLE', `${path} ${reason}`, {
-    hint: 'remove it after looking at it, or give another folder with --scratch',
+    hint: 'inspect and remove it, or choose another directory with --scratch',
   });
 }

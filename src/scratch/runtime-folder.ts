@@ -23,7 +23,7 @@ export interface RuntimeFolderOptions {
 export async function chooseRoot(options: RuntimeFolderOptions & { readonly strategy: Strategy }): Promise<string> {
   if (options.strategy === 'stream') return await chooseRuntimeFolder(options);
   if (options.scratch !== undefined) return resolve(options.scratch);
-  throw new DatamoverError('USAGE', `the strategy ${options.strategy} needs a scratch folder, and none is named`, {
+  throw new DatamoverError('USAGE', `--strategy ${options.strategy} needs a scratch directory, but none is set`, {
     hint: 'add --scratch DIR, or `scratch: { path: DIR }` to the plan, or use --strategy stream, which needs none',
   });
 }
@@ -39,7 +39,7 @@ export async function chooseRuntimeFolder({ scratch, env }: RuntimeFolderOptions
   }
   throw new DatamoverError(
     'SCRATCH_UNUSABLE',
-    `no folder for sockets and the journal: tried ${candidates.join(', ')}`,
+    `no usable directory for sockets and the journal: tried ${candidates.join(', ')}`,
     {
       hint: 'set XDG_RUNTIME_DIR or TMPDIR to a short path that this user can write to (in a pod: an emptyDir at /run/kubevirt-datamover)',
     },

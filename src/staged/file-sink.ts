@@ -38,7 +38,7 @@ export class FileSink implements Sink {
 
   room(): Uint8Array {
     // What would come in now would be in the file in the place of what is being written.
-    if (this.#busy) throw new TypeError('room was asked for while the batch is being written');
+    if (this.#busy) throw new TypeError('space was requested while the batch is being written');
     return this.#active.subarray(this.#used);
   }
 

@@ -29,7 +29,7 @@ export async function hashFile(
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener('abort', onAbort);
   worker.on('error', reject);
-  worker.on('exit', () => reject(new Error(`the thread that hashes ${path} ended early`)));
+  worker.on('exit', () => reject(new Error(`the thread that hashes ${path} exited early`)));
   worker.on('message', (sent: unknown) => {
     const { data: message, error } = messageSchema.safeParse(sent);
     if (message === undefined) reject(error);

@@ -19,7 +19,7 @@ export function checkPrefix(prefix: string): void {
     return;
   }
   throw new DatamoverError('PLAN_INVALID', `prefix ${JSON.stringify(prefix)} does not end in '/'`, {
-    hint: 'a prefix is empty or names a folder, as in manifests/',
+    hint: 'end the prefix with /, for example manifests/',
   });
 }
 

@@ -14,7 +14,7 @@ export function checkRange(key: string, { offset, length, size }: ReadRange): vo
 export function tooLarge(where: string, size: number, maxBytes: number): DatamoverError {
   return new DatamoverError(
     'METADATA_INVALID',
-    `${where} has ${formatBytes(size)}; at most ${formatBytes(maxBytes)} are read of such a document`,
-    { hint: 'this is no document of a backup; compare it with another copy of the bucket' },
+    `${where}: document too large: ${formatBytes(size)}, limit ${formatBytes(maxBytes)}`,
+    { hint: 'compare it with another copy of the bucket; it is not a document of a backup' },
   );
 }

@@ -29,7 +29,7 @@ export async function openTarget(options: OpenTargetOptions): Promise<Target> {
   if (options.requireBlockDevice)
     throw missing(path, 'is not a block device', 'attach the PVC as a block device (volumeDevices)');
   if (found.isFile()) return await openFileTarget({ ...options, realPath: await realpath(path), exists: true });
-  const kind = found.isDirectory() ? 'a folder' : found.isCharacterDevice() ? 'a character device' : 'neither';
+  const kind = found.isDirectory() ? 'a directory' : found.isCharacterDevice() ? 'a character device' : 'neither';
   throw missing(
     path,
     kind === 'neither'

@@ -50,7 +50,7 @@ export class Verdicts {
   }
 
   #suspect({ disk }: CheckedChain, message: string): void {
-    const hint = 'a restore of it goes on; find out what wrote it so, and keep an older backup until then';
+    const hint = 'the layer can still be restored; check the tool that wrote it, and keep an older backup';
     this.#suspicions.push({ pvc: disk.name, code: 'IMAGE_CORRUPT', message, hint });
   }
 

@@ -75,7 +75,7 @@ test('not built: one line that says what to type, exit 1', async (t) => {
   }
   const { code, stderr } = await launch([process.execPath], join(folder, 'bin', 'kubevirt-datamover'));
   t.equal(code, 1);
-  t.match(stderr, /^kubevirt-datamover: not built or not installed whole \(.*\); in a checkout run: npm run build\n$/);
+  t.match(stderr, /^kubevirt-datamover: incomplete installation \(.*\); in a checkout run: npm run build\n$/);
 });
 
 test('built: it is the program', async (t) => {

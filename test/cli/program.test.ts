@@ -66,7 +66,7 @@ test('a flag of another strategy and a missing plan are reported together', asyn
   const { exitCode, stdout, stderr } = await runCli(['restore', 'p', '--window', '64Mi']);
   t.equal(exitCode, 2);
   t.equal(stdout, '');
-  t.match(stderr, /^2 problems:\nerror USAGE: --window is for strategy stream.*\nhint: .*--strategy stream\n/);
+  t.match(stderr, /^2 problems:\nerror USAGE: --window requires --strategy stream.*\nhint: .*--strategy stream\n/);
   t.match(stderr, /\nerror PLAN_INVALID: .*\bp\b/);
 });
 

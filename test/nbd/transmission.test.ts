@@ -233,7 +233,7 @@ test('an export that gives another length than asked is EIO, and is told', async
     { onError: (_, error) => told.push(error) },
   );
   t.equal(released, 1);
-  t.match(told, [{ message: 'the export gave 5 bytes where 4 were asked for' }]);
+  t.match(told, [{ message: 'expected 4 bytes from the export, got 5' }]);
 });
 
 test('DISC waits for what is under way, then closes', async (t) => {

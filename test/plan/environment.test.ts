@@ -98,18 +98,18 @@ test('each variable that is needed is missed by name, an empty one too', async (
 
 test('each variable that is wrong is told by name', async (t) => {
   const cases: [name: string, value: string, message: RegExp][] = [
-    ['BSL_PROVIDER', 'azure', /is azure: this program reads S3 and folders, not azure/],
-    ['BSL_PROVIDER', 'GCP', /is gcp: this program reads S3/],
-    ['BSL_S3_URL', 'minio:9000', /is no http or https URL/],
-    ['BSL_CA_CERT', '/etc/ssl/ca.pem', /is no certificate in PEM/],
+    ['BSL_PROVIDER', 'azure', /is azure, which is not supported/],
+    ['BSL_PROVIDER', 'GCP', /is gcp, which is not supported/],
+    ['BSL_S3_URL', 'minio:9000', /is not an http or https URL/],
+    ['BSL_CA_CERT', '/etc/ssl/ca.pem', /is not a PEM certificate/],
     ['BSL_S3_FORCE_PATH_STYLE', 'yes', /is neither true nor false: "yes"/],
     ['TARGET_IS_BLOCK_DEVICE', 'TRue!', /is neither true nor false/],
-    ['CREDENTIALS_FILE', 'cloud', /is no absolute path: "cloud"/],
-    ['TARGET_PATH', 'disk.raw', /is no absolute path/],
-    ['TARGET_PATH', '/disk.raw', /must not lie in the root folder/],
-    ['TARGET_PATH', '/a/../disk.raw', /must not lie in the root folder/],
-    ['SCRATCH_PATH', 'scratch', /is no absolute path/],
-    ['SCRATCH_PATH', '/x/..', /is the root folder/],
+    ['CREDENTIALS_FILE', 'cloud', /is not an absolute path: "cloud"/],
+    ['TARGET_PATH', 'disk.raw', /is not an absolute path/],
+    ['TARGET_PATH', '/disk.raw', /must not be in the root directory/],
+    ['TARGET_PATH', '/a/../disk.raw', /must not be in the root directory/],
+    ['SCRATCH_PATH', 'scratch', /is not an absolute path/],
+    ['SCRATCH_PATH', '/x/..', /is the root directory/],
     ['VM_NAME', '../db', /holds a '\/': "\.\.\/db"/],
     ['VM_NAMESPACE', '..', /is a reserved name/],
     ['VELERO_BACKUP_NAME', 'a/b', /holds a '\/'/],
@@ -153,8 +153,8 @@ test('quotes and spaces around a value are named', async (t) => {
   ];
   for (const name of names) {
     for (const [value, why] of [
-      ['"/geheim"', 'is in quotes, which are no part of it'],
-      ["'true'", 'is in quotes, which are no part of it'],
+      ['"/geheim"', 'has a value in quotes'],
+      ["'true'", 'has a value in quotes'],
       [' true', 'starts or ends with a space'],
       ['/x\t\n', 'starts or ends with a space'],
     ]) {

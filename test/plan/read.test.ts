@@ -141,54 +141,54 @@ test('each mistake is told with its place', async (t) => {
   const set = (change: object) => (document: Record<string, unknown>) => Object.assign(document, change);
   const full = { checkpoint: 'c1', type: 'full', object: 'a/1' };
   const cases: [(document: Record<string, unknown>) => unknown, RegExp][] = [
-    [set({ version: 2 }), /version: is not 1/],
+    [set({ version: 2 }), /version: expected 1/],
     [set({ version: undefined }), /version: is missing/],
     [set({ pvcs: [] }), /pvcs\[0\]: is missing/],
     [set({ pvcs: undefined }), /pvcs: is missing/],
-    [set({ pvcs: {} }), /pvcs: should be a list, but is a map/],
+    [set({ pvcs: {} }), /pvcs: expected a list, got a map/],
     [set({ source: {} }), /source: names neither `s3` nor `directory`/],
     [set({ source: { directory: 'x', s3: { bucket: 'b' } } }), /source: names both/],
     [set({ source: { s3: {} } }), /source\.s3\.bucket: is missing/],
-    [set({ source: { s3: { bucket: 'a/b' } } }), /source\.s3\.bucket: is no bucket name/],
+    [set({ source: { s3: { bucket: 'a/b' } } }), /source\.s3\.bucket: invalid bucket name/],
     [
       set({ source: { s3: { bucket: 'b', endpoint: 's3.example.com' } } }),
-      /source\.s3\.endpoint: is no http or https URL/,
+      /source\.s3\.endpoint: is not an http or https URL/,
     ],
-    [set({ source: { s3: { bucket: 'b', endpoint: 'file:///etc' } } }), /source\.s3\.endpoint: is no http/],
+    [set({ source: { s3: { bucket: 'b', endpoint: 'file:///etc' } } }), /source\.s3\.endpoint: is not an http/],
     [
       set({ source: { s3: { bucket: 'b', forcePathStyle: 'yes' } } }),
-      /forcePathStyle: should be true or false, but is the text "yes"/,
+      /forcePathStyle: expected true or false, got the text "yes"/,
     ],
     [
       set({ source: { s3: { bucket: 'b', buckets: 'b' } } }),
       /source\.s3: unknown key "buckets": did you mean "bucket"\?/,
     ],
-    [set({ source: { directory: 'x', qqqqqq: 1 } }), /unknown key "qqqqqq" \(known are s3, directory\)/],
+    [set({ source: { directory: 'x', qqqqqq: 1 } }), /unknown key "qqqqqq" \(known keys: s3, directory\)/],
     [set({ sources: 1 }), /unknown key "sources": did you mean "source"\?/],
     [set({ scratch: { headroomPercent: -1 } }), /scratch\.headroomPercent: is negative/],
     [set({ scratch: null }), /scratch: has no value/],
-    [set({ backup: 'b' }), /backup: without `vm` it names no chain/],
+    [set({ backup: 'b' }), /backup: requires `vm/],
     [set({ backup: '../b', vm: 'a/b' }), /backup: holds a '\/'/],
-    [set({ vm: 'web' }), /vm: is no namespace\/name: "web"/],
-    [set({ vm: '../web' }), /vm: is no namespace\/name/],
-    [set({ vm: 'a/b/c' }), /vm: is no namespace\/name/],
-    [pvc({ chain: undefined }), /pvcs\[0\]: has no chain, and the plan no backup/],
+    [set({ vm: 'web' }), /vm: expected namespace\/name, got "web"/],
+    [set({ vm: '../web' }), /vm: expected namespace\/name/],
+    [set({ vm: 'a/b/c' }), /vm: expected namespace\/name/],
+    [pvc({ chain: undefined }), /pvcs\[0\]: no chain, and no backup to find it in/],
     [pvc({ chain: [] }), /pvcs\[0\]\.chain\[0\]: is missing/],
-    [pvc({ size: '10 Gib' }), /pvcs\[0\]\.size: is no size: "10 Gib"/],
-    [pvc({ size: -1 }), /pvcs\[0\]\.size: is no size: -1/],
-    [pvc({ size: 2 ** 60 }), /pvcs\[0\]\.size: is no size/],
+    [pvc({ size: '10 Gib' }), /pvcs\[0\]\.size: invalid size: "10 Gib"/],
+    [pvc({ size: -1 }), /pvcs\[0\]\.size: invalid size: -1/],
+    [pvc({ size: 2 ** 60 }), /pvcs\[0\]\.size: invalid size/],
     [pvc({ name: '..' }), /pvcs\[0\]\.name: is a reserved name/],
-    [pvc({ name: 7 }), /pvcs\[0\]\.name: should be text, but is the number 7; put it in quotes/],
+    [pvc({ name: 7 }), /pvcs\[0\]\.name: expected text, got the number 7; put it in quotes/],
     [pvc({ target: '' }), /pvcs\[0\]\.target: is empty/],
     [pvc({ target: 'a\u0000b' }), /pvcs\[0\]\.target: holds a NUL/],
     [pvc({ targets: '/dev/x' }), /pvcs\[0\]: unknown key "targets": did you mean "target"\?/],
     [chain({ ...full, object: 'a/../../b' }), /pvcs\[0\]\.chain\[0\]\.object: contains '\.\.'/],
     [chain({ ...full, object: '/etc/shadow' }), /pvcs\[0\]\.chain\[0\]\.object: is absolute/],
     [chain({ ...full, object: 'a\u0000' }), /pvcs\[0\]\.chain\[0\]\.object: holds a NUL/],
-    [chain({ ...full, type: 'Full' }), /type: should be full or incremental, but is "Full"/],
+    [chain({ ...full, type: 'Full' }), /type: expected full or incremental, got "Full"/],
     [chain({ ...full, type: undefined }), /pvcs\[0\]\.chain\[0\]\.type: is missing/],
-    [chain({ ...full, sha256: 'abc' }), /sha256: is no SHA-256/],
-    [chain({ ...full, size: 'ten' }), /pvcs\[0\]\.chain\[0\]\.size: is no size: "ten"/],
+    [chain({ ...full, sha256: 'abc' }), /sha256: invalid SHA-256/],
+    [chain({ ...full, size: 'ten' }), /pvcs\[0\]\.chain\[0\]\.size: invalid size: "ten"/],
     [chain({ ...full, checkpoint: 'a/b' }), /pvcs\[0\]\.chain\[0\]\.checkpoint: holds a '\/'/],
   ];
   for (const [change, message] of cases) {
@@ -215,11 +215,15 @@ test('disorder in a written chain is CHAIN_BROKEN', async (t) => {
       /chain\[2\]: checkpoint c3 is full, in the middle/,
       /starts at c3,/,
     ],
-    [[layer('c1', 'full'), layer('c3', 'incremental', 'c2')], /chain\[1\]: checkpoint c3 builds on c2/, /with c2 between c1 and c3/],
+    [
+      [layer('c1', 'full'), layer('c3', 'incremental', 'c2')],
+      /chain\[1\]: checkpoint c3 builds on c2/,
+      /with c2 between c1 and c3/,
+    ],
     [[layer('c1', 'full'), layer('c1', 'incremental')], /chain\[1\]: checkpoint c1 occurs twice in the chain/, /once/],
     [
       [layer('c1', 'full'), { ...layer('c2', 'incremental'), object: 'o/c1' }],
-      /chain\[1\]\.object: is the object of chain\[0\] too/,
+      /chain\[1\]\.object: is also the object of chain\[0\]/,
       /own/,
     ],
   ];
@@ -254,9 +258,9 @@ pvcs:
     problems.map(({ code, pvc, message }) => [code, pvc, message.replace('standard input: ', '')]),
     [
       ['PLAN_INVALID', undefined, 'source: unknown key "direktory": did you mean "directory"? (line 2, column 37)'],
-      ['PLAN_INVALID', 'a', 'pvcs[1].chain[0].size: is no size: "ten" (line 12, column 57)'],
-      ['PLAN_INVALID', 'a', 'pvcs[1].name: a is the name of pvcs[0] too (line 9, column 11)'],
-      ['PLAN_INVALID', 'a', 'pvcs[1].target: /dev/../dev/a is the target of pvcs[0] too (line 10, column 13)'],
+      ['PLAN_INVALID', 'a', 'pvcs[1].chain[0].size: invalid size: "ten" (line 12, column 57)'],
+      ['PLAN_INVALID', 'a', 'pvcs[1].name: a is also the name of pvcs[0] (line 9, column 11)'],
+      ['PLAN_INVALID', 'a', 'pvcs[1].target: /dev/../dev/a is also the target of pvcs[0] (line 10, column 13)'],
       [
         'CHAIN_BROKEN',
         'a',
@@ -284,19 +288,19 @@ test('two names of one target are told, through links too', async (t) => {
 });
 
 test('what is no plan at all is told with line and column', async (t) => {
-  const deep = 'nests too deep';
+  const deep = 'nested too deeply';
   const cases: [string, string | RegExp][] = [
     ['', 'is empty'],
     ['# nothing\n', 'is empty'],
     ['null', 'is empty'],
-    ['a: 1\nb: 2\na: 3\n', 'line 3, column 1: the key "a" is there twice'],
-    ['{"a": {"b": 1, "b": 2}}', 'line 1, column 16: the key "b" is there twice'],
-    ['a: 1\n---\nb: 2\n', 'line 2, column 1: a second document begins'],
-    ['a:\n\tb: 1\n', 'line 2, column 1: a tab indents this line'],
-    ['{"version": 1', /line 1, column 14: no YAML or JSON/],
-    ['{"a": 1} xx', /line 1, column 10: no YAML or JSON/],
-    ['just words', /should be a map of keys, but is the text "just words"/],
-    ['[1, 2]', /should be a map of keys, but is a list/],
+    ['a: 1\nb: 2\na: 3\n', 'line 3, column 1: duplicate key "a"'],
+    ['{"a": {"b": 1, "b": 2}}', 'line 1, column 16: duplicate key "b"'],
+    ['a: 1\n---\nb: 2\n', 'line 2, column 1: second document found'],
+    ['a:\n\tb: 1\n', 'line 2, column 1: line is indented with a tab'],
+    ['{"version": 1', /line 1, column 14: invalid YAML or JSON/],
+    ['{"a": 1} xx', /line 1, column 10: invalid YAML or JSON/],
+    ['just words', /expected a map of keys, got the text "just words"/],
+    ['[1, 2]', /expected a map of keys, got a list/],
     ['? [a, b]\n: 1', 'line 1, column 3: a key is not text'],
     ['a: &x [*x]', deep],
     [`a: &a [x]\n${Array.from({ length: 200 }, (_, i) => `b${i}: *a\n`).join('')}`, 'more than 100 aliases'],
@@ -318,9 +322,9 @@ test('what is no plan at all is told with line and column', async (t) => {
     ['- '.repeat(100_000), deep],
     ['? '.repeat(100_000), deep],
     ['{a: '.repeat(100_000), deep],
-    ['x'.repeat(MAX_PLAN_BYTES + 1), 'is over 1 MiB'],
-    ['version: 1\0', 'holds a NUL at offset 10'],
-    ['version: \uFFFD', 'no text in UTF-8'],
+    ['x'.repeat(MAX_PLAN_BYTES + 1), 'larger than 1 MiB'],
+    ['version: 1\0', 'NUL at offset 10'],
+    ['version: \uFFFD', 'not UTF-8 text'],
     [Array.from({ length: 60_000 }, (_, i) => `k${i}: 1\n`).join(''), 'version: is missing'],
   ];
   for (const [text, message] of cases) {
@@ -339,11 +343,11 @@ test('files that are no plan', async (t) => {
   writeFileSync(join(folder, 'binary'), Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0xff, 0xfe]));
   writeFileSync(join(folder, 'large'), Buffer.alloc(MAX_PLAN_BYTES + 1, '#'));
   const cases: [string, RegExp][] = [
-    ['missing.yaml', /the plan missing\.yaml is not there \(ENOENT\)/],
-    ['.', /the plan \. is a folder \(EISDIR\)/],
-    ['binary', /binary is no text in UTF-8/],
-    ['large', /large is over 1 MiB/],
-    ['/dev/zero', /over 1 MiB/],
+    ['missing.yaml', /the plan missing\.yaml not found \(ENOENT\)/],
+    ['.', /the plan \. is a directory \(EISDIR\)/],
+    ['binary', /binary: not UTF-8 text/],
+    ['large', /large: invalid plan: larger than 1 MiB/],
+    ['/dev/zero', /larger than 1 MiB/],
   ];
   for (const [path, message] of cases) {
     await t.rejects(readPlan({ path, cwd: folder }), { code: 'PLAN_INVALID', message });

@@ -50,7 +50,7 @@ test('a cluster that nobody counts is corrupt', async (t) => {
   change(path, (bytes) => bytes.fill(0, REFCOUNT_BLOCK, REFCOUNT_BLOCK + 16));
   await t.rejects(checkImage({ image: path, where: 'cp-1', signal }), {
     code: 'IMAGE_CORRUPT',
-    message: /^cp-1 is no sound qcow2 image: its tables contradict each other/,
+    message: /^cp-1: invalid qcow2 image: its tables contradict each other/,
   });
 });
 

@@ -87,14 +87,17 @@ test('a mask over a damaged compressed cluster is no failure of qemu', async (t)
   const bytes = readFileSync(chain.layers[0] ?? '');
   bytes.fill(0xff, 5 * 64 * KiB);
   writeFileSync(chain.layers[0] ?? '', bytes);
-  await t.rejects(maskOver(chain), { code: 'IMAGE_CORRUPT', message: /at the disk's edges: .*Input\/output error/ });
+  await t.rejects(maskOver(chain), {
+    code: 'IMAGE_CORRUPT',
+    message: /at the start and end of the disk: .*Input\/output error/,
+  });
 });
 
 test('scratch that fails under a mask does not make its layer a damaged one', async (t) => {
   if (!requires(t, ...TOOLS)) return;
   const chain = makeChain(t, { layers: ['AB'] });
   await withInjected(t, { tool: 'qemu-io', inject: 'pwrite64,pwritev:error=EIO' }, async () => {
-    await t.rejects(maskOver(chain), { code: 'TOOL_FAILED', message: /cannot make .*mask\.qcow2/ });
+    await t.rejects(maskOver(chain), { code: 'TOOL_FAILED', message: /cannot create .*mask\.qcow2/ });
   });
 });
 
@@ -108,7 +111,7 @@ test('what keeps a tool from being started is told', async (t) => {
   const cwd = join(tempFolder(t), 'gone');
   await t.rejects(runTool('qemu-img', ['--version'], { signal, cwd }), {
     code: 'TOOL_FAILED',
-    message: `qemu-img could not be started: its working folder ${cwd} is not there`,
+    message: `qemu-img could not be started: its working directory ${cwd} does not exist`,
   });
 });
 

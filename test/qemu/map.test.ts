@@ -61,11 +61,11 @@ test('a map that is torn says what tore it', async (t) => {
     return runs;
   };
   await t.rejects(read('kill -KILL $$'), { code: 'TOOL_FAILED', message: /^qemu-img was killed/ });
-  await t.rejects(read('exec sleep 60'), { code: 'TOOL_FAILED', message: /was ended after its time limit of 2/ });
+  await t.rejects(read('exec sleep 60'), { code: 'TOOL_FAILED', message: /timed out after 2/ });
   await t.rejects(read('echo "Could not open" >&2; exit 1'), { code: 'IMAGE_CORRUPT' });
   await t.rejects(read('exit 0'), {
     code: 'TOOL_FAILED',
-    message: /said what is no run: \{ "start": 2339$/,
+    message: /unexpected output from qemu-img map: \{ "start": 2339$/,
     hint: /./,
   });
 });

@@ -98,7 +98,7 @@ test('says that it cannot listen, and leaves what is there', async (t) => {
   const never = async () => t.fail('must not serve');
   await t.rejects(withQemuNbd({ source, listen: { kind: 'unix', path }, signal }, never), {
     code: 'LISTEN_FAILED',
-    message: `cannot listen on ${path}: it exists already`,
+    message: `cannot listen on ${path}: already exists`,
   });
   t.equal(readFileSync(path, 'utf8'), 'precious');
   for (const bad of [join(dir, 'no/folder'), join(dir, 'x'.repeat(100))]) {

@@ -54,7 +54,7 @@ test('a time limit ends the child and says what was bounded', async (t) => {
   if (!requires(t, 'qemu-img')) return;
   const server = await silentServer(t);
   const run = runTool('qemu-img', hang(server.path), { signal, timeoutMs: 500 });
-  await t.rejects(run, { code: 'TOOL_FAILED', message: 'qemu-img was ended after its time limit of 0.5 s' });
+  await t.rejects(run, { code: 'TOOL_FAILED', message: 'qemu-img timed out after 0.5 s' });
 });
 
 test('a memory limit ends the child and says so', async (t) => {
@@ -63,7 +63,7 @@ test('a memory limit ends the child and says so', async (t) => {
   const args = ['convert', '-m', '16', '-W', '-O', 'raw', layers[0] ?? '', join(dir, 'out.raw')];
   await t.rejects(runTool('qemu-img', args, { signal, memoryBytes: 12 * MiB }), {
     code: 'TOOL_FAILED',
-    hint: /its own limit is 12\.0 MiB/,
+    hint: /limit 12\.0 MiB/,
   });
 });
 
@@ -108,7 +108,7 @@ test('names the package of a program that is not there', async (t) => {
   await withPath(t, ['setpriv', 'prlimit'], async () => {
     await t.rejects(checkQemu({ signal }), {
       code: 'TOOL_MISSING',
-      message: /^qemu-img is not there/,
+      message: /^qemu-img not found/,
       hint: /apt-get install qemu-utils/,
     });
   });
@@ -117,21 +117,21 @@ test('names the package of a program that is not there', async (t) => {
     for (const tool of ['qemu-io', 'qemu-nbd'] as const) {
       await t.rejects(checkQemu({ tools: ['qemu-img', tool], signal }), {
         code: 'TOOL_MISSING',
-        message: `${tool} is not there, or cannot be run`,
+        message: `${tool} not found or not executable`,
       });
     }
   });
   await withPath(t, ['setpriv'], async () => {
     await t.rejects(checkQemu({ signal }), {
       code: 'TOOL_MISSING',
-      message: /^prlimit is not there/,
+      message: /^prlimit not found/,
       hint: /util-linux/,
     });
   });
   await withPath(t, [], async () => {
     await t.rejects(checkQemu({ signal }), {
       code: 'TOOL_MISSING',
-      message: /^setpriv is not there/,
+      message: /^setpriv not found/,
       hint: /util-linux qemu-utils/,
     });
   });
@@ -152,7 +152,7 @@ for (const [version, taken] of [
       else
         await t.rejects(checkQemu({ signal }), {
           code: 'TOOL_MISSING',
-          message: `qemu-img is version ${version}; 5.2 or newer is needed`,
+          message: `qemu-img is version ${version}; 5.2 or newer is required`,
         });
     });
   });

@@ -183,7 +183,7 @@ const CASES: Record<string, Case> = {
   'no qemu-io on PATH': {
     code: 'TOOL_MISSING',
     exitCode: 7,
-    says: /^qemu-io is not there/,
+    says: /^qemu-io not found/,
     env: { PATH: toolsWithout('qemu-io') },
   },
   'a PVC that the plan does not hold': {

@@ -81,7 +81,7 @@ test('completed PVCs are not restored twice', async (t) => {
     const run = await runRestore(plan, [], rgw.env);
     t.match(run.document.error, {
       code: 'TARGET_NOT_BLANK',
-      message: /of this plan restored it to .* at .*Z, and it was written to since/,
+      message: /of this plan restored it to .* at .*Z, and it was changed since/,
       hint: /--force/,
     });
   });
@@ -94,7 +94,7 @@ test('completed PVCs are not restored twice', async (t) => {
     const run = await runRestore(plan, [], rgw.env);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
     t.match(run.document.pvcs, [{ state: 'restored' }, { state: 'restored' }]);
-    t.match(run.stderr, /and it was written to since: restoring it again/);
+    t.match(run.stderr, /and it was changed since: restoring it again/);
     t.equal(await difference(first.file, truthOf(made, 'backup-002', 'rootdisk')), undefined);
   });
   await t.test('a comparison is made again, whether or not an earlier run made it', async (t) => {

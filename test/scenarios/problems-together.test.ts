@@ -118,7 +118,7 @@ test('a PVC has all of its problems', async (t) => {
       'c SIZE_MISMATCH',
       'c TARGET_MISSING',
     ]);
-    t.match(problems[2], { message: /is declared with/ });
+    t.match(problems[2], { message: /declared size too small/ });
     t.match(problems[3], { message: device.path });
   }
   t.strictSame(scratchOf(made), []);

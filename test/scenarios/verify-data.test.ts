@@ -58,7 +58,9 @@ test('scratch that cannot be used: nothing was read, so nothing is whole', async
   t.equal(document.error?.code, 'SCRATCH_UNUSABLE');
   for (const { name, verdict, problems } of document.pvcs) {
     t.equal(verdict, 'suspect', name);
-    t.match(problems, [{ pvc: name, code: 'SCRATCH_UNUSABLE', message: /not read to the end: scratch .* no folder/ }]);
+    t.match(problems, [
+      { pvc: name, code: 'SCRATCH_UNUSABLE', message: /not read to the end: scratch .* is not a directory/ },
+    ]);
   }
   const { stdout } = await runCli(['verify', plan, '--data', '--scratch', plan]);
   t.match(stdout, /rootdisk +suspect .*\ndatadisk +suspect .*\nsuspect: rootdisk: its data was not read to the end: /);

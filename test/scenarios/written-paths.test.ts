@@ -373,7 +373,7 @@ test('--report on what is read or written', async (t) => {
     const plan = await planFor(made, BACKUP, { rootdisk: device.path });
     const run = await runCli(['restore', plan, '--force', '--report', device.path]);
     t.equal(run.exitCode, 2);
-    t.match(run.stderr, /USAGE: the report cannot be written to .*: it is not a regular file/);
+    t.match(run.stderr, /USAGE: the report cannot be written to .*: not a regular file/);
     t.ok(readFileSync(device.file).every((byte) => byte === 0));
   });
   await t.test('the plan on standard input', async (t) => {

@@ -174,8 +174,8 @@ test('a folder that others may have had a hand in is refused', async (t) => {
   const open = async () => await openWorkFolder({ root, planId: 'aa', fresh: false });
   const ours = process.getegid?.() ?? 0;
   for (const [uid, gid, mode, refused] of [
-    [4711, ours, 0o700, /belongs to user 4711, not to us \(0\)/],
-    [0, ours, 0o777, /everybody/],
+    [4711, ours, 0o700, /belongs to user 4711, expected user 0/],
+    [0, ours, 0o777, /writable by all users/],
     [0, 4711, 0o770, /group 4711/],
     [0, ours, 0o2770, undefined],
     [0, 4711, 0o2750, undefined],

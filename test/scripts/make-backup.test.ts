@@ -254,11 +254,11 @@ test('the command keeps the true disks and their sums, and leaves no process or 
 
 test('a wrong call says what is wrong', async (t) => {
   const calls: readonly (readonly [string[], RegExp])[] = [
-    [[], /one folder must be given/],
+    [[], /expected one directory/],
     [['x', '--disk', 'a=64Mi,clster=4Ki'], /no such key: clster/],
-    [['x', '--disk', 'a=5'], /not a size in whole sectors: "5"/],
-    [['x', '--incrementals', 'few'], /--incrementals: must be a number from 0 up: "few"/],
-    [['x', '--files', 'xml'], /--files: must be one of objects, names/],
+    [['x', '--disk', 'a=5'], /expected a multiple of 512 bytes, got "5"/],
+    [['x', '--incrementals', 'few'], /--incrementals: expected a number from 0 up, got "few"/],
+    [['x', '--files', 'xml'], /--files: expected one of objects, names/],
     [['x', '--vm', 'web'], /must be NAMESPACE\/NAME/],
   ];
   for (const [args, message] of calls) {

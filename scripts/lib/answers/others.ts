@@ -60,7 +60,7 @@ async function recordPython(t: Owner): Promise<Recording[]> {
     { name: 'python-501', asked: 'a method that it does not have', over: 'http', bytes: refused },
     {
       name: 'python-page',
-      asked: 'a listing of a bucket, of a web server that lists folders',
+      asked: 'a listing of a bucket, of a web server that lists directories',
       over: 'http',
       bytes: await ask({ port: plain, over: 'http', target: '/?list-type=2' }),
     },
@@ -80,7 +80,7 @@ async function recordGo(t: Owner): Promise<Recording[]> {
   };
   const plain = await start();
   const secure = await start('--cert', join(folder, 'server.pem'), '--key', join(folder, 'server.key'));
-  const login = await start('--user', 'somebody', '--pass', 'something');
+  const login = await start('--user', 'user', '--pass', 'password');
   return [
     ...(await both('go', { plain, secure })),
     {

@@ -16,7 +16,7 @@ prints medians as Markdown tables. Needs root; memory for about three times the 
   --rounds N           of each (default 3; --small: 2)
   --size SIZE          bytes in the bucket of the main cases (default 5G, --small: 96M)
   --data DIR           keep the backups there, or use those that a run before kept
-  --work DIR           targets and scratch (default: a folder in /dev/shm)
+  --work DIR           targets and scratch (default: a directory in /dev/shm)
   --program PATH       what is measured (default bin/kubevirt-datamover)
   --output text|json
 
@@ -42,9 +42,9 @@ export function parseCall(args: readonly string[]): Call | undefined {
   const { values } = parseArgs({ args: [...args], options: OPTIONS });
   if (values.help) return undefined;
   const { small, output } = values;
-  if (output !== 'text' && output !== 'json') throw new Error(`--output ${output}: text or json`);
+  if (output !== 'text' && output !== 'json') throw new Error(`--output ${output}: expected text or json`);
   const rounds = Number(values.rounds ?? (small ? 2 : 3));
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: a count`);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds ${values.rounds}: expected a count`);
   return {
     cases: (values.case ?? CASES).map(parseCase),
     contenders: values.contender,
@@ -60,14 +60,14 @@ export function parseCall(args: readonly string[]): Call | undefined {
 
 function parseCase(name: string): CaseName {
   const found = CASES.find((one) => one === name);
-  if (found === undefined) throw new Error(`--case ${name}: one of ${CASES.join(', ')}`);
+  if (found === undefined) throw new Error(`--case ${name}: expected one of ${CASES.join(', ')}`);
   return found;
 }
 
 function parseSize(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const bytes = parseQuantity(text);
-  if (bytes === undefined) throw new Error(`--size ${text}: no size`);
+  if (bytes === undefined) throw new Error(`--size ${text}: expected a size`);
   return bytes;
 }
 

@@ -43,7 +43,7 @@ function renderCase({ title, size, visible, virtualSize, layers, rows, limit }: 
     '',
     `${sizes}. ${limits.join('')}`,
     '',
-    '| contender | seconds | reference ÷ | limit × | CPU s | ours: CPU s | a GB | peak RSS | ours | fetched | scratch | identical |',
+    '| contender | seconds | reference ÷ | limit × | CPU s | program CPU s | a GB | peak RSS | program RSS | fetched | scratch | identical |',
     '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
     ...rows.map((row) => renderRow(row, { reference, longest })),
   ];
@@ -80,7 +80,7 @@ function renderGrowth({ title, unit, points }: GrowthResult): string[] {
   return [
     `### ${title}`,
     '',
-    `| ${unit} | fetched | ${names.map((name) => `${name}: s | CPU s | peak RSS | ours`).join(' | ')} |`,
+    `| ${unit} | fetched | ${names.map((name) => `${name}: s | CPU s | peak RSS | program RSS`).join(' | ')} |`,
     `| ---: | ---: | ${names.map(() => '---: | ---: | ---: | ---:').join(' | ')} |`,
     ...points.map(({ label, rows }) =>
       cells([

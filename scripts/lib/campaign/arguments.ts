@@ -7,13 +7,13 @@ export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] 
 Restores small backups under faults drawn from a seed: a peer that spoils answers, kills and signals at random moments
 and phases, scratch that fills up, targets that fail, output that cannot be written. After each end of the program, and
 after up to five restarts, it checks that the target is identical to the true disk with exit 0 (9 where the result could
-not be written), or that the exit is not 0 with a code and that nothing can boot from the target. Wants root, for loop devices. The exit status is 0 when every promise was kept.
+not be written), or that the exit is not 0 with a code and that nothing can boot from the target. Needs root, for loop devices. The exit status is 0 when every promise was kept.
 
-  --runs N         how many runs (300)
-  --seed S         the first run's seed; the others count on from it (1)
-  --one SEED       this run alone, with its log
-  --jobs N         runs at a time (2)
-  --strategy NAME  just this one; may be repeated (all)
+  --runs N         number of runs (default 300)
+  --seed S         seed of the first run; later runs count up from it (default 1)
+  --one SEED       run only this seed, with its log
+  --jobs N         concurrent runs (default 2)
+  --strategy NAME  run only this strategy; repeatable (default: all)
   --output json    every run as a JSON document on stdout; progress goes to stderr in either case
 `;
 
@@ -55,16 +55,16 @@ export function parseCall(args: readonly string[]): Call | undefined {
 function parseCount(name: string, text: string): number {
   const count = Number(text);
   if (Number.isSafeInteger(count) && count > 0) return count;
-  throw new Error(`${name} ${text} is no whole number above 0`);
+  throw new Error(`${name}: expected an integer above 0, got ${text}`);
 }
 
 function parseStrategy(name: string): Strategy {
   const found = STRATEGIES.find((strategy) => strategy === name);
-  if (found === undefined) throw new Error(`--strategy ${name} is none of ${STRATEGIES.join(', ')}`);
+  if (found === undefined) throw new Error(`--strategy: expected one of ${STRATEGIES.join(', ')}, got ${name}`);
   return found;
 }
 
 function parseOutput(name: string): 'text' | 'json' {
   if (name === 'text' || name === 'json') return name;
-  throw new Error(`--output ${name} is neither text nor json`);
+  throw new Error(`--output: expected text or json, got ${name}`);
 }

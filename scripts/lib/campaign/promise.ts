@@ -45,19 +45,20 @@ export async function judge(end: AttemptEnd, { disks, scratch, before, killedBef
   const broken = [...end.broken];
   const states = new Map<string, TargetState>();
   for (const { name, target, truth } of disks) states.set(name, await target.state(truth));
-  for (const [name, state] of states) if (state === 'wrong') broken.push(`${name}: its target holds something else`);
+  for (const [name, state] of states) if (state === 'wrong') broken.push(`${name}: its target has other content`);
   const outcome = outcomeOf(end, broken);
   if (outcome === 'killed') return { broken, outcome, states };
   for (const { name, target } of disks) {
     const told = end.document?.pvcs.find((pvc) => pvc.name === name)?.state;
     const state = states.get(name);
     const complete = told === 'restored' || told === 'kept';
-    if (complete && state !== 'restored') broken.push(`${name}: said ${told}, is ${state}`);
+    if (complete && state !== 'restored') broken.push(`${name}: reported ${told}, is ${state}`);
     if (outcome === 'ok' && !complete) broken.push(`${name}: ok, but ${told}`);
     if (state === 'claim' && target.sound && before.get(name) !== 'claim')
-      broken.push(`${name}: a claim is left by an orderly end (${outcome})`);
+      broken.push(`${name}: a claim block is left behind by a clean exit (${outcome})`);
     if (!killedBefore)
-      for (const file of partialsOf(target)) broken.push(`${name}: ${file} is left by an orderly end (${outcome})`);
+      for (const file of partialsOf(target))
+        broken.push(`${name}: ${file} is left behind by a clean exit (${outcome})`);
   }
   if (outcome === 'ok' && existsSync(scratch)) {
     for (const left of readdirSync(scratch)) broken.push(`left in scratch: ${left}`);
@@ -72,7 +73,8 @@ function outcomeOf(end: AttemptEnd, broken: string[]): string {
   if (end.exitCode === null) {
     // A signal that comes while Node itself still starts ends it before our program has begun.
     const early = end.struck !== undefined && end.phase === undefined;
-    if (end.struck !== 'kill' && !early) broken.push('ended by a signal that nobody sent, or that was to be heard');
+    if (end.struck !== 'kill' && !early)
+      broken.push('killed by a signal that was not sent or should have been handled');
     return 'killed';
   }
   // A restore whose result was lost is complete, and fails for that alone.
@@ -80,7 +82,7 @@ function outcomeOf(end: AttemptEnd, broken: string[]): string {
   if (end.exitCode === good || end.exitCode === 0) {
     if (end.exitCode !== good) broken.push('exit 0, but the result was lost');
     if (end.document?.result !== 'ok') broken.push(`exit ${end.exitCode} without a result that is ok`);
-    if (end.resultLost && !end.stderr.includes('OUTPUT_FAILED')) broken.push('no word of the result that was lost');
+    if (end.resultLost && !end.stderr.includes('OUTPUT_FAILED')) broken.push('the lost result is not reported');
     return 'ok';
   }
   // Node itself had not begun to handle signals.

@@ -81,7 +81,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
       }
       const hopeless = disks.some(({ target }) => !target.sound) && index >= drawn.blows.length && mended;
       if (judged.outcome === 'ok')
-        return { ...result, broken: readdirSync(runtime).map((name) => `left in the runtime folder: ${name}`) };
+        return { ...result, broken: readdirSync(runtime).map((name) => `left in the runtime directory: ${name}`) };
       if (hopeless) return { ...result, broken: [] };
     }
     const broken = [`not restored after ${RESTARTS} restarts`];

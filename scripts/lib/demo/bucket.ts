@@ -27,7 +27,7 @@ export async function describeBucket(bucket: string): Promise<string> {
     return `  backup-00${index + 1}  ${id}  ${type.padEnd(11)}  ${sizes.join('   ')}`;
   });
   return [
-    'fixtures/bucket is what lies in object storage after four nights of backups of the virtual machine demo/web.',
+    'fixtures/bucket is the content of the object storage after four nightly backups of the virtual machine demo/web.',
     'Each line is a backup; each size is a layer, a qcow2 file with what changed on a disk since the line above it:',
     '',
     ...rows,

@@ -16,7 +16,7 @@ const BUCKET = join(ROOT, 'fixtures/bucket');
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stop.abort(new Error(name)));
 // Whoever read our words is gone (`scripts/demo | head`): as good as an interrupt.
-process.stdout.on('error', () => stop.abort(new Error('nobody reads the output')));
+process.stdout.on('error', () => stop.abort(new Error('output closed')));
 
 try {
   await withWorkFolder(async (folder) => {
@@ -33,7 +33,7 @@ async function demonstrate(folder: string, targets: Targets, signal: AbortSignal
   heading(1, 'What the bucket holds');
   say(await describeBucket(BUCKET));
 
-  heading(2, 'Where the disks shall go');
+  heading(2, 'The targets');
   say(targets.description);
 
   heading(3, 'The plan');
@@ -49,7 +49,7 @@ async function demonstrate(folder: string, targets: Targets, signal: AbortSignal
     say(await proveIdentical({ disk, target: targets.paths[disk], bucket: BUCKET, folder, signal }));
   }
 
-  heading(6, 'A file out of it');
+  heading(6, 'A file from the disk');
   say(`debugfs -R 'cat /hello.txt' ${targets.paths.rootdisk}`);
   const { stdout } = await runTool('debugfs', ['-R', 'cat /hello.txt', targets.paths.rootdisk], { signal });
   say(`  ${stdout.trim()}`);
@@ -57,7 +57,7 @@ async function demonstrate(folder: string, targets: Targets, signal: AbortSignal
 
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   process.stdout.write(
-    `\nBoth disks are identical to the true ones, in ${seconds} s. Loop device and folder are removed now.\n`,
+    `\nBoth disks are identical to the true ones, in ${seconds} s. The loop device and the directory are removed now.\n`,
   );
 }
 

@@ -33,7 +33,7 @@ export async function proveIdentical(options: ProofOptions): Promise<string> {
     disk,
     `  sha256sum of the target:          ${found}`,
     `  of the true disk, at the backup:  ${wanted}`,
-    '  cmp with the chain rebuilt by hand (qemu-img rebase -u, convert): no difference',
+    '  cmp with the chain rebuilt manually (qemu-img rebase -u, convert): no difference',
     '  identical',
   ].join('\n');
 }

@@ -15,15 +15,18 @@ export interface RestoreOptions {
 
 /** What a newcomer should know of each phase. */
 const WORDS: ReadonlyMap<string, string> = new Map([
-  ['preflight', 'is all there, whole and safe, and do the targets fit? nothing is written before that is sure'],
-  ['download', 'the layers come from the bucket into a scratch folder'],
-  ['checksum', 'their checksums are compared'],
-  ['rebase', 'each layer is told which one it builds on, link by link: they were stored without knowing'],
-  ['check-image', 'qemu-img looks for damage in each layer'],
-  ['flatten', 'the chain becomes one raw image in scratch'],
-  ['convert', 'the chain is read through its last layer and written onto the target'],
-  ['finalize', 'flushed; what makes it usable comes last: a device gets its first sectors, a file its name'],
-  ['verify', 'the target is read again and compared with the chain'],
+  [
+    'preflight',
+    'checks that all objects exist, are intact and safe, and that the targets fit, before anything is written',
+  ],
+  ['download', 'downloads the layers from the bucket to the scratch directory'],
+  ['checksum', 'compares their checksums'],
+  ['rebase', 'records in each layer which one it builds on; the backup stores them without that'],
+  ['check-image', 'qemu-img checks each layer for damage'],
+  ['flatten', 'converts the chain to one raw image in scratch'],
+  ['convert', 'reads the chain through its last layer and writes it to the target'],
+  ['finalize', 'flushes the target, then makes it usable: writes the first sectors of a device, renames a file'],
+  ['verify', 'reads the target again and compares it with the chain'],
 ]);
 
 const LINE = z.looseObject({
@@ -66,7 +69,7 @@ export async function restorePlan(plan: string, { program, say, signal }: Restor
     signal.throwIfAborted();
     // Its own document says nothing that the log has not said.
     await printed;
-    if (status !== 0) throw new Error([`the restore ended with exit ${status}`, ...unread].join('\n'));
+    if (status !== 0) throw new Error([`the restore exited with status ${status}`, ...unread].join('\n'));
   } finally {
     signal.removeEventListener('abort', end);
   }

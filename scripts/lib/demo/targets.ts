@@ -26,7 +26,7 @@ export async function withTargets<T>(folder: string, work: (targets: Targets) =>
       return await work({ paths: { rootdisk: device, datadisk }, description: `${rootdisk}\n${file}` });
     }
     const path = join(folder, 'rootdisk.raw');
-    const rootdisk = `rootdisk → ${path}, a raw file too, since this machine gives us no loop device`;
+    const rootdisk = `rootdisk → ${path}, also a raw file, since this machine has no loop device`;
     return await work({ paths: { rootdisk: path, datadisk }, description: `${rootdisk}\n${file}` });
   } finally {
     await detach(backing);

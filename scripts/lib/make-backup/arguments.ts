@@ -5,8 +5,8 @@ import type { BackupShape, DiskShape, Writes } from './shape.ts';
 
 export const HELP = `Usage: scripts/make-backup BUCKET [options]
 
-Makes a folder laid out as the operator's bucket, with a real QEMU and no VM. BUCKET is the folder; it may hold
-backups of other VMs already. Same options, same disks, byte for byte.
+Creates a directory with the layout of the operator's bucket, with a real QEMU and no VM. BUCKET is the directory; it may contain
+backups of other VMs. The same options create the same disks, byte for byte.
 
   --disk NAME=SIZE[,KEY=VALUE…]  a disk, repeatable (default: rootdisk=64Mi and datadisk=64Mi)
       pvc=NAME             the PVC's name in the index        from=N          appears at checkpoint N, as a full
@@ -19,9 +19,9 @@ backups of other VMs already. Same options, same disks, byte for byte.
   --incrementals N         checkpoints after the first (default 3)
   --full-every N           every Nth checkpoint is full
   --vm NAMESPACE/NAME      default demo/web
-  --prefix PREFIX          folder in the bucket that holds it all
+  --prefix PREFIX          directory in the bucket for all objects
   --files objects|names    the two shapes of "files" in the index
-  --disk-names whole|cut|absent   "diskName" in the index
+  --disk-names complete|cut|absent   "diskName" in the index
   --manifest-name namespace-vm|vm
   --seed TEXT              other content (default 1)
   --truth DIR              keep the true disk of each checkpoint there: CHECKPOINT/DISK.raw, sparse
@@ -45,7 +45,7 @@ export function parseCall(args: readonly string[]): Call | undefined {
   const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
   if (values.help) return undefined;
   const [bucket, more] = positionals;
-  if (bucket === undefined || more !== undefined) throw new Error('one folder must be given, the bucket');
+  if (bucket === undefined || more !== undefined) throw new Error('expected one directory, the bucket');
   const [namespace, vm, rest] = values.vm.split('/');
   if (!namespace || !vm || rest !== undefined) throw new Error(`--vm ${values.vm}: must be NAMESPACE/NAME`);
   const [first = parseDisk('rootdisk=64Mi'), ...others] = (values.disk ?? DEFAULT_DISKS).map(parseDisk);
@@ -59,7 +59,7 @@ export function parseCall(args: readonly string[]): Call | undefined {
     prefix: values.prefix,
     seed: values.seed,
     files: oneOf('--files', values.files, ['objects', 'names']),
-    diskNames: oneOf('--disk-names', values['disk-names'], ['whole', 'cut', 'absent']),
+    diskNames: oneOf('--disk-names', values['disk-names'], ['complete', 'cut', 'absent']),
     manifestName: oneOf('--manifest-name', values['manifest-name'], ['namespace-vm', 'vm']),
   };
   return { bucket, truth: values.truth, sums: values.sums, shape };
@@ -74,7 +74,7 @@ const OPTIONS = {
   vm: { type: 'string', default: 'demo/web' },
   prefix: { type: 'string', default: '' },
   files: { type: 'string', default: 'objects' },
-  'disk-names': { type: 'string', default: 'whole' },
+  'disk-names': { type: 'string', default: 'complete' },
   'manifest-name': { type: 'string', default: 'namespace-vm' },
   seed: { type: 'string', default: '1' },
   truth: { type: 'string' },
@@ -86,7 +86,7 @@ const OPTIONS = {
 export function parseDisk(text: string): DiskShape {
   const [head = '', ...keys] = text.split(',');
   const [name = '', size = ''] = head.split('=');
-  if (name === '') throw new Error(`--disk ${text}: must begin with NAME=SIZE`);
+  if (name === '') throw new Error(`--disk ${text}: must start with NAME=SIZE`);
   const disk: Changeable<DiskShape> = { name, size: parseSize(`--disk ${text}`, size) };
   for (const key of keys) setKey(disk, key, `--disk ${text}`);
   return disk;
@@ -145,18 +145,20 @@ function setWrites(disk: Changeable<DiskShape>, step: 'initial' | 'changes', wri
 
 function parseSize(where: string, text: string): number {
   const bytes = parseQuantity(text);
-  if (bytes === undefined || bytes % 512 !== 0) throw new Error(`${where}: not a size in whole sectors: "${text}"`);
+  if (bytes === undefined || bytes % 512 !== 0)
+    throw new Error(`${where}: expected a multiple of 512 bytes, got "${text}"`);
   return bytes;
 }
 
 function parseCount(where: string, text: string, least: number): number {
   const count = Number(text);
-  if (!/^\d+$/.test(text) || count < least) throw new Error(`${where}: must be a number from ${least} up: "${text}"`);
+  if (!/^\d+$/.test(text) || count < least)
+    throw new Error(`${where}: expected a number from ${least} up, got "${text}"`);
   return count;
 }
 
 function oneOf<const T extends string>(where: string, text: string, words: readonly T[]): T {
   const word = words.find((one) => one === text);
-  if (word === undefined) throw new Error(`${where}: must be one of ${words.join(', ')}: "${text}"`);
+  if (word === undefined) throw new Error(`${where}: expected one of ${words.join(', ')}, got "${text}"`);
   return word;
 }

@@ -40,7 +40,7 @@ function indexEntry(made: MadeBackup, shape: BackupShape, checkpoint: MadeCheckp
   };
 }
 
-function fileEntry(layer: MadeLayer, { files = 'objects', diskNames = 'whole' }: BackupShape): unknown {
+function fileEntry(layer: MadeLayer, { files = 'objects', diskNames = 'complete' }: BackupShape): unknown {
   const filename = basename(layer.object);
   if (files === 'names') return filename;
   const diskName = diskNames === 'cut' ? layer.disk.slice(layer.disk.lastIndexOf('-') + 1) : layer.disk;

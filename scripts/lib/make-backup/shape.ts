@@ -68,7 +68,7 @@ export interface BackupShape {
   /** The two shapes of `files` in the index. Default: `objects`. */
   readonly files?: 'objects' | 'names';
   /** `diskName` in those objects: whole, cut as older uploaders did (`datadisk-1` → `1`), or left out. Default: `whole`. */
-  readonly diskNames?: 'whole' | 'cut' | 'absent';
+  readonly diskNames?: 'complete' | 'cut' | 'absent';
   /** How the per-VM manifest is named. Default: `namespace-vm`. */
   readonly manifestName?: 'namespace-vm' | 'vm';
 }

@@ -31,15 +31,13 @@ export function planCommand(run: Run): Command {
   const command = new Command('plan');
   for (const option of sourceOptions()) command.addOption(option);
   command
-    .addOption(new Option('--backup <name>', 'the backup; without it the newest one of the VM').argParser(parseText))
+    .addOption(new Option('--backup <name>', 'backup (default: newest of the VM)').argParser(parseText))
     .addOption(
-      new Option('--checkpoint <id>', 'a checkpoint instead of a backup').argParser(parseText).conflicts('backup'),
+      new Option('--checkpoint <id>', 'checkpoint, instead of a backup').argParser(parseText).conflicts('backup'),
     )
-    .addOption(vmOption('the VM'))
+    .addOption(vmOption('virtual machine'))
     .addOption(
-      new Option('--pvc <name=target>', 'a disk and where it goes; may be repeated; without it all disks').argParser(
-        collectPvc,
-      ),
+      new Option('--pvc <name=target>', 'disk and its target; repeatable (default: all disks)').argParser(collectPvc),
     )
     .addOption(scratchOption());
   addHelp(command, {

@@ -53,10 +53,7 @@ export async function runRestore(
 export function flagProblems({ window, strategy }: RestoreFlags): Problem[] {
   if (window === undefined || strategy === 'stream') return [];
   return [
-    usageProblem(
-      `--window is for strategy stream, this is ${strategy}`,
-      'leave --window out, or add --strategy stream',
-    ),
+    usageProblem(`--window requires --strategy stream, got ${strategy}`, 'remove --window, or add --strategy stream'),
   ];
 }
 

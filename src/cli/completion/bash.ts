@@ -33,7 +33,7 @@ function valueCase(command: string, { flag, takes, words }: CompletionOption): s
   if (takes === 'nothing') return [];
   if (takes === 'words') return line(`-W '${words.join(' ')}'`);
   if (takes === 'text') return line('');
-  return line(takes === 'folder' ? '-d' : '-f');
+  return line(takes === 'directory' ? '-d' : '-f');
 }
 
 function commandCase({ name, options, takesFile, words }: CompletionCommand): string {

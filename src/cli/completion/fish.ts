@@ -28,7 +28,7 @@ function optionLine(condition: string, { flag, description, takes, words }: Comp
     nothing: '',
     words: ` -x -a ${quote(words.join(' '))}`,
     file: ' -r -F',
-    folder: " -x -a '(__fish_complete_directories)'",
+    directory: " -x -a '(__fish_complete_directories)'",
     text: ' -x',
   };
   return `${COMPLETE} ${condition} -l ${flag.replace(/^--/, '')}${value[takes]} -d ${quote(description)}`;

@@ -15,7 +15,7 @@ export interface CompletionCommand {
 export interface CompletionOption {
   readonly flag: string;
   readonly description: string;
-  readonly takes: 'nothing' | 'words' | 'file' | 'folder' | 'text';
+  readonly takes: 'nothing' | 'words' | 'file' | 'directory' | 'text';
   readonly words: readonly string[];
 }
 
@@ -59,7 +59,7 @@ function takesOf(placeholder: string | undefined, words: readonly string[]): Com
   if (placeholder === undefined) return 'nothing';
   if (words.length > 0) return 'words';
   if (placeholder === 'file' || placeholder === 'socket') return 'file';
-  return placeholder === 'dir' || placeholder === 'place' ? 'folder' : 'text';
+  return placeholder === 'dir' || placeholder === 'place' ? 'directory' : 'text';
 }
 
 const HELP: readonly CompletionOption[] = [{ flag: '--help', description: 'print help', takes: 'nothing', words: [] }];

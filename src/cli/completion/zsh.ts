@@ -38,7 +38,7 @@ function optionSpec({ flag, description, takes, words }: CompletionOption): stri
     nothing: '',
     words: `:value:(${words.join(' ')})`,
     file: ':file:_files',
-    folder: ':directory:_files -/',
+    directory: ':directory:_files -/',
     text: ':value: ',
   };
   return quote(says + action[takes]);

@@ -39,7 +39,7 @@ export async function loadPlan(argument: string | undefined, session: Session): 
 }
 
 async function readStandardInput({ stdin, stderr, signal }: Session): Promise<string> {
-  if (stdin.isTTY === true) stderr.write('reading the plan from standard input; Ctrl-D ends it\n');
+  if (stdin.isTTY === true) stderr.write('reading the plan from standard input; press Ctrl-D to finish\n');
   const cancel = (): void => void stdin.destroy();
   signal.addEventListener('abort', cancel, { once: true });
   const chunks: Buffer[] = [];

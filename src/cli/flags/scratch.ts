@@ -18,7 +18,7 @@ export function findScratch(flag: string | undefined, plan: Plan, { cwd, env }: 
 function exported(value = ''): string | undefined {
   const path = value.replace(/[\r\n]+$/, '');
   if (/^(["']).*\1$/s.test(path)) {
-    refuse('KUBEVIRT_DM_SCRATCH_PATH is in quotes, which are no part of it', 'set it without quotes');
+    refuse('KUBEVIRT_DM_SCRATCH_PATH has a value in quotes', 'set it without quotes');
   }
   return path || undefined;
 }

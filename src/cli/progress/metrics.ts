@@ -44,7 +44,7 @@ async function listen(server: Server, port: number): Promise<void> {
 }
 
 function refusePort(port: number, cause: unknown): never {
-  const why = systemCode(cause) === 'EADDRINUSE' ? 'another program listens there' : messageOf(cause);
+  const why = systemCode(cause) === 'EADDRINUSE' ? 'another process listens there' : messageOf(cause);
   throw new DatamoverError('LISTEN_FAILED', `metrics cannot be served on port ${port}: ${why}`, {
     cause,
     hint: 'choose another port with --metrics-port',
@@ -65,7 +65,7 @@ export function createMetrics(): { readonly registry: Registry; readonly progres
     fetched: counter('fetched_bytes_total', 'Bytes of the layers that this run has fetched', 'pvc'),
     written: new Flow(counter('written_bytes_total', 'Bytes of the disk that are on the target', 'pvc')),
     retries: counter('retries_total', 'Requests to the source that were repeated', 'pvc'),
-    pvcs: counter('pvcs_total', 'PVCs that have ended, by state', 'state'),
+    pvcs: counter('pvcs_total', 'PVCs finished, by state', 'state'),
   };
   let pvc = '';
   const report = (event: ProgressEvent): void => {

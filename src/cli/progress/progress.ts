@@ -22,7 +22,7 @@ export async function withProgress<T>(
   const view = await openView(session);
   const sayStopping = (): void => {
     const name = cancelSignalOf(session.signal) ?? 'cancelled';
-    view.report({ type: 'info', message: `${name}: stopping in order; once more stops at once` });
+    view.report({ type: 'info', message: `${name} received, stopping; a second signal exits immediately` });
   };
   session.signal.addEventListener('abort', sayStopping, { once: true });
   try {

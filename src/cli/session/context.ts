@@ -47,7 +47,7 @@ export type CancelSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 export function cancelledBy(name: CancelSignal): DatamoverError {
   return new DatamoverError('CANCELLED', `cancelled by ${name}`, {
     cause: name,
-    hint: 'the same command goes on where this one stopped',
+    hint: 'run the same command again to resume',
   });
 }
 

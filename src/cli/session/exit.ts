@@ -6,16 +6,16 @@ import type { CancelSignal } from './context.ts';
 const STATUSES: readonly { readonly status: number; readonly meaning: string; readonly codes: readonly ErrorCode[] }[] =
   [
     { status: 0, meaning: 'done', codes: [] },
-    { status: 1, meaning: 'a bug of ours', codes: ['INTERNAL'] },
-    { status: 2, meaning: 'the call or the plan is wrong', codes: ['USAGE', 'PLAN_INVALID', 'LISTEN_FAILED'] },
+    { status: 1, meaning: 'internal error (a bug; please report it)', codes: ['INTERNAL'] },
+    { status: 2, meaning: 'invalid command line or plan', codes: ['USAGE', 'PLAN_INVALID', 'LISTEN_FAILED'] },
     {
       status: 3,
-      meaning: 'the source: missing, denied, unreachable, changed',
+      meaning: 'source error: missing, access denied, unreachable or changed',
       codes: ['OBJECT_MISSING', 'BACKUP_NOT_FOUND', 'ACCESS_DENIED', 'SOURCE_UNREACHABLE', 'OBJECT_CHANGED'],
     },
     {
       status: 4,
-      meaning: 'the backup: broken chain, damaged or unsafe image',
+      meaning: 'backup error: broken chain, damaged or unsafe image',
       codes: [
         'METADATA_INVALID',
         'CHAIN_BROKEN',
@@ -25,10 +25,10 @@ const STATUSES: readonly { readonly status: number; readonly meaning: string; re
         'SIZE_MISMATCH',
       ],
     },
-    { status: 5, meaning: 'scratch', codes: ['SCRATCH_FULL', 'SCRATCH_UNUSABLE', 'SCRATCH_BUSY'] },
+    { status: 5, meaning: 'scratch space error', codes: ['SCRATCH_FULL', 'SCRATCH_UNUSABLE', 'SCRATCH_BUSY'] },
     {
       status: 6,
-      meaning: 'the target',
+      meaning: 'target error',
       codes: [
         'TARGET_MISSING',
         'TARGET_TOO_SMALL',
@@ -39,7 +39,11 @@ const STATUSES: readonly { readonly status: number; readonly meaning: string; re
         'TARGET_WRITE_FAILED',
       ],
     },
-    { status: 7, meaning: 'qemu-img is missing, too old, or failed', codes: ['TOOL_MISSING', 'TOOL_FAILED'] },
+    {
+      status: 7,
+      meaning: 'qemu-img or another tool missing, too old or failed',
+      codes: ['TOOL_MISSING', 'TOOL_FAILED'],
+    },
     { status: 8, meaning: 'the target differs from the backup', codes: ['VERIFY_MISMATCH'] },
     { status: 9, meaning: 'the result could not be written (stdout, --report)', codes: ['OUTPUT_FAILED'] },
     { status: 130, meaning: 'cancelled by SIGINT (143: SIGTERM, 129: SIGHUP)', codes: ['CANCELLED'] },

@@ -136,7 +136,7 @@ function unlessMissing(error: unknown): undefined {
 async function placeOf(path: string): Promise<string> {
   try {
     const place = await realpath(path);
-    if (!(await stat(place)).isFile()) throw unwritable(path, 'it is not a regular file');
+    if (!(await stat(place)).isFile()) throw unwritable(path, 'not a regular file');
     return place;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return path;
@@ -152,6 +152,6 @@ function temporaryBeside(place: string): string {
 function unwritable(path: string, why: string, cause?: unknown): DatamoverError {
   return new DatamoverError('USAGE', `the report cannot be written to ${path}: ${why}`, {
     cause,
-    hint: 'name a file in a folder that exists and can be written to',
+    hint: 'name a file in an existing, writable directory',
   });
 }

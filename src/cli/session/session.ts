@@ -58,7 +58,7 @@ export async function settle(
   }
 }
 
-/** Seconds since the run began, to the millisecond. */
+/** Seconds since the run started, to the millisecond. */
 export function secondsOf({ now, startedAt }: Session): number {
   return Math.round(now() - startedAt) / 1000;
 }

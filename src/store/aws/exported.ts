@@ -27,7 +27,7 @@ export function exportedKeys(env: Environment): Keys | undefined {
     ['AWS_SESSION_TOKEN', sessionToken ?? ''],
   ] as const) {
     if (!/^(["']).*\1$/.test(value)) continue;
-    throw new DatamoverError('ACCESS_DENIED', `${name} is in quotes, which are no part of it`, {
+    throw new DatamoverError('ACCESS_DENIED', `${name} has a value in quotes`, {
       hint: 'set it without quotes (`docker --env-file` and Kubernetes manifests keep them)',
     });
   }
@@ -64,5 +64,5 @@ export function machineIdentity(env: Environment): Identity {
   if (container !== undefined) return container;
   const disabled = variable(env, 'AWS_EC2_METADATA_DISABLED') ?? 'false';
   if (disabled.toLowerCase() === 'false') return { kind: 'instance' };
-  throw noCredentials('AWS_EC2_METADATA_DISABLED is set, and nothing else gives keys');
+  throw noCredentials('AWS_EC2_METADATA_DISABLED is set, and no other source of credentials is configured');
 }

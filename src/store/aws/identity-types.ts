@@ -45,7 +45,7 @@ export interface UserSource {
 
 /** ACCESS_DENIED: nothing gives keys; `why` says where they were looked for. */
 export function noCredentials(why: string, cause?: unknown): DatamoverError {
-  return new DatamoverError('ACCESS_DENIED', `no credentials were found: ${why}`, {
+  return new DatamoverError('ACCESS_DENIED', `no credentials found: ${why}`, {
     hint: 'name a credentialsFile (and profile), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
     ...(cause === undefined ? {} : { cause }),
   });

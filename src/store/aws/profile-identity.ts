@@ -117,8 +117,8 @@ function partial(profile: Profile, given: string, missing: string): DatamoverErr
 }
 
 function notAKey(profile: Profile, key: string): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${lineOf(profile, key)}: ${key} has a character that no key has`, {
-    hint: 'look for typographic quotes, a space or a line break in the value; type the line again',
+  return new DatamoverError('PLAN_INVALID', `${lineOf(profile, key)}: invalid character in ${key}`, {
+    hint: 'check the value for typographic quotes, spaces and line breaks, and type the line again',
   });
 }
 
@@ -129,7 +129,7 @@ function invalid(profile: Profile, key: string, why: string): DatamoverError {
 }
 
 function refused(profile: Profile, key: string): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${lineOf(profile, key)}: ${key} of [${profile.name}] is not followed`, {
-    hint: 'give the keys themselves (aws_access_key_id, aws_secret_access_key) or role_arn with web_identity_token_file; to run a program for keys or to use a login, name no credentialsFile: ~/.aws/config is read then',
+  return new DatamoverError('PLAN_INVALID', `${lineOf(profile, key)}: ${key} of [${profile.name}] is not supported`, {
+    hint: 'set aws_access_key_id and aws_secret_access_key, or role_arn with web_identity_token_file; for a program or a login, remove credentialsFile so that ~/.aws/config is read',
   });
 }

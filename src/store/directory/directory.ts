@@ -71,19 +71,19 @@ async function realRoot(directory: string): Promise<string> {
     const root = await realpath(directory);
     if ((await stat(root)).isDirectory()) return root;
     throw new DatamoverError('OBJECT_MISSING', `${directory} is not a directory`, {
-      hint: 'name the folder that holds checkpoints/ and manifests/',
+      hint: 'name the directory that contains checkpoints/ and manifests/',
     });
   } catch (error) {
     const code = systemCode(error);
     if (code === 'EACCES' || code === 'EPERM') {
-      throw new DatamoverError('ACCESS_DENIED', `the folder ${directory} may not be entered (${code})`, {
-        hint: 'start as a user who may read it',
+      throw new DatamoverError('ACCESS_DENIED', `${directory}: permission denied (${code})`, {
+        hint: 'run as a user who can read it',
         cause: error,
       });
     }
     if (code === undefined) throw error;
-    throw new DatamoverError('OBJECT_MISSING', `the folder ${directory} is not there (${code})`, {
-      hint: 'name the folder that holds checkpoints/ and manifests/; a relative one counts from the plan file',
+    throw new DatamoverError('OBJECT_MISSING', `${directory}: directory not found (${code})`, {
+      hint: 'name the directory that contains checkpoints/ and manifests/; a relative path starts at the plan file',
       cause: error,
     });
   }

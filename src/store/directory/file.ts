@@ -35,7 +35,7 @@ export async function withObjectFile<T>(place: Place, work: (file: ObjectFile) =
   const handle = await worded(place.where, () => openInside(place));
   try {
     const stats = await worded(place.where, () => handle.stat({ bigint: true }));
-    if (!stats.isFile()) throw missing(place.where, 'is no regular file');
+    if (!stats.isFile()) throw missing(place.where, 'is not a regular file');
     return await work({
       where: place.where,
       size: Number(stats.size),
@@ -52,8 +52,8 @@ export async function withObjectFile<T>(place: Place, work: (file: ObjectFile) =
 }
 
 export function changedFile(where: string): DatamoverError {
-  return new DatamoverError('OBJECT_CHANGED', `${where} was replaced or written to since the run began`, {
-    hint: 'let whatever writes to the folder finish, then start the same command again',
+  return new DatamoverError('OBJECT_CHANGED', `${where} changed since the run started`, {
+    hint: 'wait until the process that writes to the directory has finished, then run the same command again',
   });
 }
 
@@ -61,8 +61,8 @@ export function changedFile(where: string): DatamoverError {
 export async function realPathInside({ root, path, where }: Place): Promise<string> {
   const real = await realpath(path);
   if (real === root || real.startsWith(root === sep ? root : root + sep)) return real;
-  throw new DatamoverError('ACCESS_DENIED', `${where} is a link that leads out of the folder`, {
-    hint: 'copy the file itself into the folder',
+  throw new DatamoverError('ACCESS_DENIED', `${where} is a symbolic link to a place outside the source`, {
+    hint: 'copy the file itself into the directory',
   });
 }
 
@@ -94,19 +94,19 @@ function wordedError(error: unknown, where: string): unknown {
   if (code === undefined || error instanceof DatamoverError) return error;
   if (code === 'ENOENT' || code === 'ENOTDIR') return missing(where, 'does not exist', error);
   if (code === 'EACCES' || code === 'EPERM') {
-    return new DatamoverError('ACCESS_DENIED', `${where} may not be read (${code})`, {
-      hint: 'start as a user who may read it',
+    return new DatamoverError('ACCESS_DENIED', `${where}: permission denied (${code})`, {
+      hint: 'run as a user who can read it',
       cause: error,
     });
   }
-  if (code === 'ELOOP') return missing(where, 'is a link that leads nowhere', error);
+  if (code === 'ELOOP') return missing(where, 'is a dangling symbolic link', error);
   const exhausted = exhaustion(error);
   return new TransientError(exhausted?.why ?? code, { unlikely: true, hint: exhausted?.hint, cause: error });
 }
 
 function missing(where: string, why: string, cause?: unknown): DatamoverError {
   return new DatamoverError('OBJECT_MISSING', `${where} ${why}`, {
-    hint: 'check the folder and the name; `kubevirt-datamover list` shows what the backup holds',
+    hint: 'check the directory and the name; `kubevirt-datamover list` shows what the backup contains',
     ...(cause === undefined ? {} : { cause }),
   });
 }

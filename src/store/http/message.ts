@@ -100,16 +100,16 @@ function framingOf(status: number, headers: Readonly<Record<string, string>>): F
   const coding = headers['transfer-encoding'];
   const length = headers['content-length'];
   if (coding !== undefined) {
-    if (coding.toLowerCase() !== 'chunked' || length !== undefined) throw noHttp('a body of unclear length');
+    if (coding.toLowerCase() !== 'chunked' || length !== undefined) throw noHttp('a body of unknown length');
     return { kind: 'chunked' };
   }
   if (length === undefined) return { kind: 'close' };
   const bytes = /^\d{1,18}$/.test(length) ? safeNumber(BigInt(length)) : undefined;
-  if (bytes === undefined) throw noHttp('a body of unclear length');
+  if (bytes === undefined) throw noHttp('a body of unknown length');
   return { kind: 'length', length: bytes };
 }
 
-function noHttp(why = 'something else than HTTP'): TransientError {
+function noHttp(why = 'something other than HTTP'): TransientError {
   const hint = 'check host and port in --endpoint (source.s3.endpoint), and that an S3 server is running there';
   return new TransientError(`the server sent ${why}`, { unlikely: true, hint });
 }

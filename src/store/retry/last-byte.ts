@@ -15,7 +15,7 @@ export class LastByteHeld implements Sink {
   }
 
   room(): Uint8Array {
-    if (this.#has) throw new TransientError('more bytes came than were asked for', { unlikely: true });
+    if (this.#has) throw new TransientError('more bytes received than requested', { unlikely: true });
     const { left } = this.#sink;
     if (left === 1) return this.#last;
     const room = this.#sink.room();

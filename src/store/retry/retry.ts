@@ -100,7 +100,7 @@ function gaveUp(
     {
       hint:
         failure.options.hint ??
-        'check that the source is up and reachable from here (endpoint, DNS, proxy, firewall), then start the same command again',
+        'check that the source is up and reachable from here (endpoint, DNS, proxy, firewall), then run the same command again',
       cause: failure.cause,
     },
   );

@@ -20,7 +20,7 @@ export function readCertificates(bytes: Buffer, where: string, code: ErrorCode =
   });
 }
 
-const HINT = 'it must hold one or more blocks of -----BEGIN CERTIFICATE-----, or one certificate in DER';
+const HINT = 'use a file with one or more blocks of -----BEGIN CERTIFICATE-----, or one certificate in DER';
 
 function inDer(bytes: Buffer): string | undefined {
   try {

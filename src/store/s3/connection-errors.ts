@@ -78,7 +78,8 @@ function fromTunnel(
 /** In words, with Node's code: `connection refused (ECONNREFUSED 127.0.0.1:9000)`. */
 function reasonOf(code: string, error: Error): string {
   const words = WORDS.get(code);
-  if (words === undefined) return code.startsWith('HPE_') ? `the server sent something else than HTTP (${code})` : code;
+  if (words === undefined)
+    return code.startsWith('HPE_') ? `the server sent something other than HTTP (${code})` : code;
   const host = 'hostname' in error ? error.hostname : 'address' in error ? error.address : undefined;
   const port = 'port' in error ? `:${error.port}` : '';
   return `${words} (${code}${typeof host === 'string' ? ` ${host}${port}` : ''})`;

@@ -29,7 +29,7 @@ export async function getDocument(session: S3Session, key: string, options: Docu
         attempt.answered();
         if (status < 200 || status > 299) return undefined;
         if (status !== 200 || pinOfHeaders(headers) === undefined) {
-          throw new TransientError('the server sent something else than the object', {
+          throw new TransientError('the server sent something other than the object', {
             unlikely: true,
             hint: NO_S3_HINT,
           });

@@ -71,7 +71,7 @@ function fromAnswer(answer: ErrorAnswer, context: FailureContext): DatamoverErro
     return new TransientError(`the server answered ${shown}`, { retryAfterMs, hint, cause });
   }
   if (status < 300) {
-    return new TransientError('the server sent something else than an S3 answer', {
+    return new TransientError('the server sent something other than an S3 answer', {
       unlikely: true,
       hint: NO_S3_HINT,
       cause,
@@ -83,7 +83,7 @@ function fromAnswer(answer: ErrorAnswer, context: FailureContext): DatamoverErro
 const CLOCK: Refusal = {
   code: 'ACCESS_DENIED',
   why: "this machine's clock is too far off",
-  hint: 'set the clock (NTP), then try again',
+  hint: 'set the clock (NTP), then run the same command again',
 };
 
 const GATEWAY_HINT =
@@ -97,7 +97,7 @@ function isTransient(status: number, name: string): boolean {
 
 export function missingObject({ where }: FailureContext, cause?: Error): DatamoverError {
   return new DatamoverError('OBJECT_MISSING', `${where} does not exist`, {
-    hint: 'check the prefix and the name; `kubevirt-datamover list` shows what the backup holds',
+    hint: 'check the prefix and the name; `kubevirt-datamover list` shows what the backup contains',
     ...(cause === undefined ? {} : { cause }),
   });
 }
@@ -119,22 +119,22 @@ export function missingBucket(
 }
 
 export function changedObject(where: string, cause?: Error): DatamoverError {
-  return new DatamoverError('OBJECT_CHANGED', `${where} was replaced since the run began`, {
-    hint: 'let whatever writes to the bucket finish, then start the same command again',
+  return new DatamoverError('OBJECT_CHANGED', `${where} was replaced since the run started`, {
+    hint: 'wait until the process that writes to the bucket has finished, then run the same command again',
     ...(cause === undefined ? {} : { cause }),
   });
 }
 
 function noKeys(error: unknown, { where }: FailureContext): DatamoverError {
-  return new DatamoverError('ACCESS_DENIED', `${where}: no credentials were found`, {
+  return new DatamoverError('ACCESS_DENIED', `${where}: no credentials found`, {
     hint: 'name a credentialsFile (and profile), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
     cause: error,
   });
 }
 
 function oddKeys(error: unknown, { where }: FailureContext): DatamoverError {
-  return new DatamoverError('ACCESS_DENIED', `${where}: the keys hold a character that no key has`, {
-    hint: 'look for a line break in the access key and the session token (a Secret made with echo has one at its end)',
+  return new DatamoverError('ACCESS_DENIED', `${where}: invalid character in the S3 credentials`, {
+    hint: 'check the access key and the session token for a line break (a Secret created with echo ends with one)',
     cause: new Error(systemCode(error)),
   });
 }

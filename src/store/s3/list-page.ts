@@ -26,7 +26,7 @@ type Output = Pick<ListObjectsCommandOutput, 'NextMarker'> & Omit<ListObjectsV2C
  */
 export function toPage(output: Output, prefix: string): ListPage {
   if (output.Name === undefined && output.KeyCount === undefined && output.IsTruncated === undefined) {
-    throw unusable('the server sent something else than a listing');
+    throw unusable('the server sent something other than a listing');
   }
   // Some servers encode keys unasked; asked, a server that cannot encode might refuse.
   const decode = output.EncodingType?.toLowerCase() === 'url' ? decodeKey : (key: string) => key;
@@ -55,13 +55,13 @@ export function nextPosition(page: ListPage, from: ListPosition, seen: ReadonlyS
   if (!page.truncated) return undefined;
   const { token } = page;
   if (token !== undefined) {
-    if (seen.has(token)) throw unusable('the server started a listing over in its middle');
+    if (seen.has(token)) throw unusable('the server restarted a listing in the middle');
     return { token };
   }
   const after = page.marker || greatest([...page.prefixes, ...page.objects.map(({ key }) => key)]);
-  if (after === undefined) throw unusable('the server cut a listing short');
+  if (after === undefined) throw unusable('the server truncated a listing');
   if (from.after !== undefined && compareKeys(after, from.after) <= 0) {
-    throw unusable('the server started a listing over in its middle');
+    throw unusable('the server restarted a listing in the middle');
   }
   return { after };
 }

@@ -28,18 +28,18 @@ export interface S3Options {
 export function checkEndpoint(endpoint: string | undefined): URL | undefined {
   if (endpoint === undefined) return undefined;
   const url = URL.parse(endpoint);
-  const hint = 'write it (endpoint, or AWS_ENDPOINT_URL) as https://s3.example.com or http://host:port';
+  const hint = 'set endpoint (or AWS_ENDPOINT_URL) to a URL such as https://s3.example.com or http://host:port';
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     // Not quoted: what is no URL may hold anything, a password too.
-    throw new DatamoverError('PLAN_INVALID', 'the S3 endpoint is no http or https URL', { hint });
+    throw new DatamoverError('PLAN_INVALID', 'the S3 endpoint is not an http or https URL', { hint });
   }
   if (url.username !== '' || url.password !== '') {
-    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${url.host} holds a user name or password`, {
-      hint: 'leave it out of the URL; keys belong into a credentials file or the environment',
+    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${url.host} contains a user name or password`, {
+      hint: 'remove it from the URL; put keys into a credentials file or the environment',
     });
   }
   if (url.search !== '' || url.hash !== '') {
-    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${endpoint} holds a query or fragment`, { hint });
+    throw new DatamoverError('PLAN_INVALID', `the S3 endpoint ${endpoint} contains a query or fragment`, { hint });
   }
   return url;
 }
@@ -51,25 +51,25 @@ export function checkEndpoint(endpoint: string | undefined): URL | undefined {
 export function chooseRegion({ region, endpoint }: Pick<Settings, 'region' | 'endpoint'>): string {
   if (region === undefined) {
     if (endpoint !== undefined) return 'us-east-1';
-    throw new DatamoverError('PLAN_INVALID', 'no S3 region is known', {
-      hint: 'give region (source.s3.region, --region) or set AWS_REGION; with an endpoint of your own any region will do',
+    throw new DatamoverError('PLAN_INVALID', 'no S3 region set', {
+      hint: 'set region (source.s3.region, --region) or AWS_REGION; with a custom endpoint any region works',
     });
   }
   // What the SDK takes.
   if (/^(?!-)[A-Za-z0-9-]{1,63}(?<!-)$/.test(region)) return region;
   throw new DatamoverError('PLAN_INVALID', `invalid S3 region ${JSON.stringify(region)}`, {
-    hint: 'a region is letters, digits and -, as in us-east-1; check source.s3.region, AWS_REGION and region in the credentials file for a space or a line break',
+    hint: 'check source.s3.region, AWS_REGION and region in the credentials file for a space or a line break; a region is letters, digits and -, as in us-east-1',
   });
 }
 
 /** PLAN_INVALID for what is no bucket's name: a server other than AWS's may take more than AWS's does, but none of this. */
 export function checkBucket({ bucket }: S3Options): void {
-  const what = bucket === '' ? 'empty' : bucket.startsWith('arn:') ? 'an ARN' : undefined;
+  const what = bucket === '' ? 'empty name' : bucket.startsWith('arn:') ? 'an ARN' : undefined;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  const why = what ?? (/[\s/\u0000-\u001f\u007f]/.test(bucket) ? 'none' : undefined);
+  const why = what ?? (/[\s/\u0000-\u001f\u007f]/.test(bucket) ? 'invalid character' : undefined);
   if (why === undefined) return;
-  throw new DatamoverError('PLAN_INVALID', `the bucket's name ${JSON.stringify(bucket)} is ${why}`, {
-    hint: 'name the bucket alone, without slashes; what comes behind it is the prefix (s3://bucket/prefix)',
+  throw new DatamoverError('PLAN_INVALID', `invalid bucket name ${JSON.stringify(bucket)}: ${why}`, {
+    hint: 'name only the bucket, without slashes; the path after it is the prefix (s3://bucket/prefix)',
   });
 }
 
@@ -96,9 +96,9 @@ export function readTimeoutMs(env: Environment): number | undefined {
   if (seconds > 0 && seconds <= MOST_READ_TIMEOUT_SECONDS) return seconds * 1000;
   throw new DatamoverError(
     'USAGE',
-    `${READ_TIMEOUT} is no number of seconds up to ${MOST_READ_TIMEOUT_SECONDS}: ${JSON.stringify(text)}`,
+    `${READ_TIMEOUT}: expected a number of seconds up to ${MOST_READ_TIMEOUT_SECONDS}, got ${JSON.stringify(text)}`,
     {
-      hint: 'set it as in 60, or leave it out for 30',
+      hint: 'set it to a number such as 60, or unset it for 30',
     },
   );
 }

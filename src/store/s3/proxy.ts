@@ -44,9 +44,13 @@ function proxyOf(env: Environment, name: 'http_proxy' | 'https_proxy'): ProxyEnv
   if (!text) return {};
   const url = URL.parse(text.includes('://') ? text : `http://${text}`);
   if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return { [name]: url.href };
-  throw new DatamoverError('USAGE', `the environment's ${name} (or ${name.toUpperCase()}) is no http or https URL`, {
-    hint: 'write it as http://proxy.example.com:3128, or unset it',
-  });
+  throw new DatamoverError(
+    'USAGE',
+    `the environment's ${name} (or ${name.toUpperCase()}) is not an http or https URL`,
+    {
+      hint: 'set it to a URL such as http://proxy.example.com:3128, or unset it',
+    },
+  );
 }
 
 function excepts(exception: string, host: string, port: number): boolean {

@@ -128,7 +128,10 @@ function noS3(answer: ErrorAnswer): Refusal | undefined {
     return unreachable('a proxy refused the request', PROXY_RULES_HINT);
   }
   if (status === 401 && headers['www-authenticate'] !== undefined) {
-    return unreachable('the server requires a login that is not of S3', `set ${ENDPOINT} to an S3 server without it`);
+    return unreachable(
+      'the server requires a login other than S3 credentials',
+      `set ${ENDPOINT} to an S3 server without it`,
+    );
   }
   if (text === '' || !(isWebPage(answer) || /^text\//.test(headers['content-type'] ?? 'text/'))) return undefined;
   return unreachable(

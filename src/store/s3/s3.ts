@@ -45,7 +45,7 @@ export async function openS3Store(options: S3Options, open: OpenS3Options): Prom
     describe: (key) => session.describe(key),
     head: async (key, { signal }) => {
       checkKey(key);
-      const request = { key, what: `asking for ${session.describe(key)}` };
+      const request = { key, what: `requesting ${session.describe(key)}` };
       return await withRetries(request, context(signal), (attempt) => headObject(session, key, attempt));
     },
     read: async (key, range, sink) => {

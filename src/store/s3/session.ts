@@ -265,12 +265,12 @@ export class S3Session {
       if (!(await abortable(this.#renewal.renewed(keys), signal))) return failure;
     } catch (cause) {
       signal.throwIfAborted();
-      return new TransientError('the session token had expired, and no other could be had', {
+      return new TransientError('the session token expired, and no new one could be obtained', {
         finally: failure,
         cause,
       });
     }
-    return new TransientError('the session token had expired', { mended: true, unlikely: true, finally: failure });
+    return new TransientError('the session token expired', { mended: true, unlikely: true, finally: failure });
   }
 
   context(key: string): FailureContext {

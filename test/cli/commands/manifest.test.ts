@@ -308,9 +308,9 @@ test('what cannot run in pods is refused, all of it together', async (t) => {
     { code: 'USAGE', message: /credentialsFile \/home\/me\/keys/, hint: /kubectl create secret .*--secret NAME/ },
     { code: 'USAGE', message: /no PVC gone/, hint: /My_Disk, data, third/ },
     { pvc: 'third', code: 'PLAN_INVALID', message: /placeholder/ },
-    { pvc: 'My_Disk', code: 'PLAN_INVALID', message: /My_Disk cannot be the name/, hint: /--target-pvc My_Disk=PVC/ },
-    { pvc: 'data', code: 'PLAN_INVALID', message: /\/plan is taken/ },
-    { pvc: 'third', code: 'USAGE', message: /how much scratch/, hint: /--scratch-size/ },
+    { pvc: 'My_Disk', code: 'PLAN_INVALID', message: /invalid PVC name My_Disk/, hint: /--target-pvc My_Disk=PVC/ },
+    { pvc: 'data', code: 'PLAN_INVALID', message: /\/plan is reserved/ },
+    { pvc: 'third', code: 'USAGE', message: /cannot compute the scratch size/, hint: /--scratch-size/ },
   ]);
 });
 
@@ -320,14 +320,17 @@ test('a folder is no source for pods', async (t) => {
   const plan = { ...PLAN, source: { directory: join(folder, 'bucket') } };
   const { exitCode, error } = await refused(t, plan, '--image=i');
   t.equal(exitCode, 2);
-  t.match(error, { code: 'PLAN_INVALID', message: /which pods do not see/ });
+  t.match(error, { code: 'PLAN_INVALID', message: /which pods cannot access/ });
 });
 
 test('two files of one name are no Secret', async (t) => {
   const source = { s3: { bucket: 'b', credentialsFile: '/a/file', caFile: '/b/file' } };
   const { problems } = await refused(t, { ...PLAN, source }, '--image=i', '--secret=s');
   t.match(problems, [
-    { code: 'PLAN_INVALID', message: '/a/file and /b/file have one name, and a Secret holds one file of a name' },
+    {
+      code: 'PLAN_INVALID',
+      message: '/a/file and /b/file have the same file name, which a Secret cannot contain twice',
+    },
   ]);
   t.equal(problems.length, 1);
 });

@@ -68,7 +68,7 @@ test('a variable with a line break, and one in quotes', async (t) => {
     (await run(`${places.environment}\r\n`)).stderr,
     `error SCRATCH_UNUSABLE: scratch ${places.environment} is not a directory`,
   );
-  t.match((await run(`"${places.environment}"`)).stderr, 'error USAGE: KUBEVIRT_DM_SCRATCH_PATH is in quotes');
+  t.match((await run(`"${places.environment}"`)).stderr, 'error USAGE: KUBEVIRT_DM_SCRATCH_PATH has a value in quotes');
 });
 
 /** Every top folder of this machine but /scratch, in a root of its own; "$1" says what /scratch is there. */
@@ -105,5 +105,5 @@ test('restore: with nothing named it is /scratch where that is there, else USAGE
   t.match(flag.stderr, `error SCRATCH_UNUSABLE: scratch ${places.flag} is not a directory`);
   const absent = await restore('absent');
   t.equal(absent.status, 2);
-  t.match(absent.stderr, /error USAGE: .* needs a scratch folder, and none is named\nhint: add --scratch DIR/);
+  t.match(absent.stderr, /error USAGE: .* needs a scratch directory, but none is set\nhint: add --scratch DIR/);
 });

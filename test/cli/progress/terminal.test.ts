@@ -71,7 +71,7 @@ test('resized to 0 × 0 in the middle: the line disappears, comes back with a si
   gate.open();
   const { exitCode, screen } = await run.end;
   t.equal(exitCode, 143);
-  t.match(screen, /SIGTERM: stopping in order/);
+  t.match(screen, /SIGTERM received, stopping/);
   t.ok(screen.split(MOVES_UP).length < 100, 'no walk up an endless screen');
 });
 

@@ -56,7 +56,7 @@ for (const { name, status } of [
     t.match(
       stderr,
       new RegExp(
-        `\n${name}: stopping in order; once more stops at once\nerror CANCELLED: cancelled by ${name}\nhint: `,
+        `\n${name} received, stopping; a second signal exits immediately\nerror CANCELLED: cancelled by ${name}\nhint: `,
       ),
     );
   });

@@ -192,22 +192,22 @@ const REFUSED: readonly (Row & { readonly why: string })[] = [
   {
     name: 'typographic quotes',
     text: `[default]\naws_access_key_id = AKIA\naws_secret_access_key = “${SECRET}”\n`,
-    why: 'PLAN_INVALID FILE:3: aws_secret_access_key has a character that no key has',
+    why: 'PLAN_INVALID FILE:3: invalid character in aws_secret_access_key',
   },
   {
     name: 'space within',
     text: `[default]\n${PAIR.replace('AKIA', 'AK IA')}`,
-    why: 'PLAN_INVALID FILE:2: aws_access_key_id has a character that no key has',
+    why: 'PLAN_INVALID FILE:2: invalid character in aws_access_key_id',
   },
   {
     name: 'nothing',
     text: '[default]\n',
-    why: 'ACCESS_DENIED no credentials were found: FILE:1: [default] has neither keys nor a role',
+    why: 'ACCESS_DENIED no credentials found: FILE:1: [default] has neither keys nor a role',
   },
   {
     name: 'role without source',
     text: `[default]\nrole_arn = ${ROLE}\n`,
-    why: 'ACCESS_DENIED no credentials were found: FILE:1: [default] has neither keys nor a role',
+    why: 'ACCESS_DENIED no credentials found: FILE:1: [default] has neither keys nor a role',
   },
   {
     name: 'source_profile missing',

@@ -56,7 +56,7 @@ const NO_WEB: Meaning = {
 };
 const GARBAGE: Meaning = {
   code: REACH,
-  message: /something else than HTTP/,
+  message: /something other than HTTP/,
   hint: /host and port in --endpoint/,
   tries: 'six',
 };
@@ -83,7 +83,7 @@ const NO_S3: Meaning = {
 };
 const LOGIN: Meaning = {
   code: REACH,
-  message: /a login that is not of S3/,
+  message: /a login other than S3 credentials/,
   hint: endpoint('an S3 server'),
   tries: 'once',
 };
@@ -125,7 +125,7 @@ const MISSING: Meaning = { code: 'OBJECT_MISSING', message: /does not exist/, hi
 const CHANGED: Meaning = {
   code: 'OBJECT_CHANGED',
   message: /replaced/,
-  hint: /start the same command again/,
+  hint: /run the same command again/,
   tries: 'once',
   only: /read/,
 };

@@ -194,19 +194,15 @@ test('an agent of a container, a program and a login of the user', async (t) => 
     [
       'agent that refuses',
       { AWS_CONTAINER_CREDENTIALS_FULL_URI: `http://127.0.0.1:${port}/` },
-      /^ACCESS_DENIED no credentials were found: the container credentials service/,
+      /^ACCESS_DENIED no credentials found: the container credentials service/,
     ],
     ['program', { AWS_PROFILE: 'run' }, /^ok$/],
     [
       'program that fails',
       { AWS_PROFILE: 'fail' },
-      /^ACCESS_DENIED no credentials were found: credential_process of \[fail\] of .* failed/,
+      /^ACCESS_DENIED no credentials found: credential_process of \[fail\] of .* failed/,
     ],
-    [
-      'login that is none',
-      { AWS_PROFILE: 'sso' },
-      /^ACCESS_DENIED no credentials were found: \[sso\] of .*aws sso login/,
-    ],
+    ['login that is none', { AWS_PROFILE: 'sso' }, /^ACCESS_DENIED no credentials found: \[sso\] of .*aws sso login/],
   ];
   for (const [name, env, outcome] of rows) {
     const told = await ask({ bucket, endpoint: rgw.endpoint }, { HOME: folder, AWS_CONFIG_FILE: config, ...env });

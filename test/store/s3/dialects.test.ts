@@ -240,7 +240,7 @@ test('a listing that turns in a circle is given up', async (t) => {
   });
   for (const key of ['a', 'b', 'c']) await put(key, new Uint8Array(1));
   const error = await rejectsWith(t, 'SOURCE_UNREACHABLE', () => listed(store, ''));
-  t.match(error.message, /started a listing over/);
+  t.match(error.message, /restarted a listing/);
 });
 
 test('a listing of another prefix is not taken for an empty one', async (t) => {

@@ -225,7 +225,7 @@ test('a user without a home directory', async (t) => {
     uid,
   });
   t.equal(none.exitCode, 3);
-  t.match(none.stderr, /ACCESS_DENIED: no credentials were found: the metadata service of the machine/);
+  t.match(none.stderr, /ACCESS_DENIED: no credentials found: the metadata service of the machine/);
 });
 
 test('every variable has its row in the documentation', async (t) => {

@@ -75,10 +75,10 @@ const HOPELESS: readonly [Fault, RegExp][] = [
   [{ kind: 'shift', bytes: 1 }, /sent bytes 1001-301000 instead of 1000-300999/],
   [{ kind: 'short', bytes: 1 }, /299999 bytes instead of 300000/],
   [{ kind: 'long', bytes: 1 }, /300001 bytes instead of 300000/],
-  [{ kind: 'chunked', extra: 1 }, /more bytes came than were asked for/],
+  [{ kind: 'chunked', extra: 1 }, /more bytes received than requested/],
   [{ kind: 'no-etag' }, /no ETag/],
   [{ kind: 'page' }, /sent a web page/],
-  [{ kind: 'garbage' }, /something else than HTTP/],
+  [{ kind: 'garbage' }, /something other than HTTP/],
 ];
 
 function named(fault: Fault): string {

@@ -118,7 +118,7 @@ test('a port that speaks something else, or closes', async (t) => {
   );
   await failsWith(t, 'https', https(greets), { message: /neither TLS nor HTTP/, hint: /host and port in --endpoint/ });
   await failsWith(t, 'http', http(greets), {
-    message: /something else than HTTP/,
+    message: /something other than HTTP/,
     hint: /host and port in --endpoint/,
     retried: true,
   });
