@@ -6,7 +6,7 @@ import { vmText } from './keys.ts';
 import { listNames } from './names.ts';
 import { type CatalogFile, type Checkpoint, soundCheckpoints, type VmIndex } from './vm-index.ts';
 
-export interface CatalogLayer {
+interface CatalogLayer {
   readonly checkpoint: string;
   readonly type: 'full' | 'incremental';
   readonly parent: string | undefined;

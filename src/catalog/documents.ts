@@ -83,7 +83,6 @@ export const manifestDocument = z.object({
 });
 
 export type VmManifest = z.infer<typeof manifestDocument>;
-export type BackupManifest = z.infer<typeof backupDocument>;
 
 /** METADATA_INVALID, naming the object (`where`) and the place in it, when `data` is no such document. */
 export function parseDocument<Schema extends z.ZodType>(schema: Schema, data: unknown, where: string): z.infer<Schema> {

@@ -32,7 +32,7 @@ export interface Checkpoint {
 }
 
 /** An entry of the index that cannot be believed. */
-export interface FlawedCheckpoint {
+interface FlawedCheckpoint {
   readonly id: string | undefined;
   /** As far as they can be read. */
   readonly referencedBy: readonly string[];

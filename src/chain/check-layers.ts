@@ -121,7 +121,7 @@ function joinChain(disk: Disk, layers: readonly JudgedLayer[]): CheckedChain {
 }
 
 /** The `length` bytes from `offset` of the pinned object; the range must lie inside it. Rejects as `ObjectStore.read`. */
-export async function readBytes(
+async function readBytes(
   store: ObjectStore,
   info: ObjectInfo,
   { offset, length, signal }: { readonly offset: number; readonly length: number; readonly signal: AbortSignal },

@@ -39,7 +39,7 @@ export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComme
 }
 
 /** Bytes of scratch that a plan needs: of its largest PVC. */
-export function planScratchNeed(
+function planScratchNeed(
   chains: readonly CheckedChain[],
   { strategy, headroomPercent }: { readonly strategy: Strategy; readonly headroomPercent: number },
 ): number {

@@ -10,7 +10,7 @@ export interface DiskListing {
   readonly checkpoints: readonly CheckpointListing[];
 }
 
-export interface CheckpointListing {
+interface CheckpointListing {
   readonly id: string;
   readonly type: 'full' | 'incremental';
   readonly parent?: string;

@@ -28,7 +28,7 @@ export interface ReadVm {
   readonly listing: VmListing | undefined;
 }
 
-export interface Tip {
+interface Tip {
   readonly checkpoint: string;
   readonly timestamp: string | undefined;
 }

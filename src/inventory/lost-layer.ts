@@ -41,7 +41,7 @@ const LOSSES: ReadonlySet<string> = new Set(['OBJECT_MISSING', 'SIZE_MISMATCH'])
  * The backups of a disk that are affected by the loss of layer `object`, formatted for a hint; undefined when the key is not in
  * the operator's layout or the VM's index does not list it. A failure here is not reported: the layer's own error is.
  */
-export async function explainLostLayer(
+async function explainLostLayer(
   store: ObjectStore,
   object: string,
   { signal }: { readonly signal: AbortSignal },

@@ -7,7 +7,7 @@ import type { ObjectStore } from '../store/store.ts';
 /** Connections kept when idle: `stream` has 16 reads in progress, and also those that a client waits for. */
 const KEPT_CONNECTIONS = 32;
 
-export interface OpenSourceOptions {
+interface OpenSourceOptions {
   /** Ranged reads at a time: so many connections are kept at least. */
   readonly concurrency?: number | undefined;
   readonly onRetry?: (event: RetryEvent) => void;
@@ -43,7 +43,7 @@ export async function withSource<T>(
  * Opens the store of `source`; the caller closes it. Rejects as the stores do (OBJECT_MISSING for a directory that does not
  * exist, PLAN_INVALID for credentials, CA or key files that cannot be used). S3 is loaded only when it is needed.
  */
-export async function openSource(source: Plan['source'], options: OpenSourceOptions): Promise<ObjectStore> {
+async function openSource(source: Plan['source'], options: OpenSourceOptions): Promise<ObjectStore> {
   const onRetry = options.onRetry === undefined ? {} : { onRetry: options.onRetry };
   if (source.kind === 'directory') return await openDirectoryStore({ directory: source.directory }, onRetry);
   const { openS3Store } = await import('../store/s3/s3.ts');

@@ -36,7 +36,7 @@ export interface BackupDraft {
 }
 
 /** A document beside the manifests that is no manifest, or a damaged one. */
-export interface UnreadableDocument {
+interface UnreadableDocument {
   readonly key: string;
   /** Its name without `.json`: `<namespace>-<vm>` or `<vm>` for a manifest. */
   readonly stem: string;

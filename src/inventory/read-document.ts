@@ -4,7 +4,7 @@ import type { ObjectStore } from '../store/store.ts';
 import { MiB } from '../units.ts';
 
 /** Documents are far smaller: an index of 1000 checkpoints with 10 disks each takes 4 MiB. */
-export const MAX_DOCUMENT_BYTES = 64 * MiB;
+const MAX_DOCUMENT_BYTES = 64 * MiB;
 
 /**
  * A JSON document; undefined when there is no such object. METADATA_INVALID, naming key and position, for invalid JSON and for

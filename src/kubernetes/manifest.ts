@@ -50,7 +50,7 @@ export function buildManifest(plan: Plan, options: ManifestOptions): Manifest {
 }
 
 /** What selects all objects of one plan. */
-export const PLAN_LABEL = 'kubevirt-datamover/plan';
+const PLAN_LABEL = 'kubevirt-datamover/plan';
 
 function labelsOf(id: string): Readonly<Record<string, string>> {
   return { 'app.kubernetes.io/name': 'kubevirt-datamover', [PLAN_LABEL]: id };

@@ -10,7 +10,7 @@ import { Channel, PeerError } from './channel.ts';
 import { type Exports, negotiate } from './handshake.ts';
 import { transmit } from './transmission.ts';
 
-export interface NbdLimits {
+interface NbdLimits {
   /** The largest READ that is served, in bytes: told to clients as the maximum block size. ≤ 32 MiB. */
   readonly maxRequest: number;
   /** Bytes of requests under way, per connection and in all; a single request is served whatever its size. */

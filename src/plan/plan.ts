@@ -1,6 +1,6 @@
 // The plan (design section 6) as the program uses it: read, checked and normalised once, then trusted.
 
-export type LayerType = 'full' | 'incremental';
+type LayerType = 'full' | 'incremental';
 
 /** A layer as a plan writes it out. */
 export interface PlanLayer {
@@ -54,7 +54,7 @@ export interface S3Source {
 }
 
 /** A folder that holds `checkpoints/` and `manifests/`. */
-export interface DirectorySource {
+interface DirectorySource {
   readonly kind: 'directory';
   /** Absolute. */
   readonly directory: string;
@@ -62,7 +62,7 @@ export interface DirectorySource {
 
 export type PlanSource = S3Source | DirectorySource;
 
-export interface PlanScratch {
+interface PlanScratch {
   /** Absolute; absent when flags or environment name it. */
   readonly path?: string;
   /** Percent added to the need for scratch, 0 … 1000. */

@@ -56,7 +56,7 @@ export function problemAt(message: string, { place, text, where, code = 'PLAN_IN
   };
 }
 
-export function showPlace(place: Place): string {
+function showPlace(place: Place): string {
   return place
     .map((step, index) => (typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`))
     .join('');

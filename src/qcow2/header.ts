@@ -10,7 +10,7 @@ import { type HeaderExtensions, parseExtensions } from './extensions.ts';
  */
 export const HEADER_READ_BYTES = 4096;
 
-export interface BackingName {
+interface BackingName {
   readonly offset: number;
   /** Bytes; the format allows 1023. */
   readonly length: number;
@@ -46,7 +46,7 @@ export interface Qcow2Header extends HeaderExtensions {
 }
 
 /** The incompatible feature bits; those that this program does not know are in `unknown`. */
-export interface Qcow2Features {
+interface Qcow2Features {
   readonly dirty: boolean;
   readonly corrupt: boolean;
   readonly externalData: boolean;

@@ -4,7 +4,7 @@ import { bytesPerL1Entry } from './judge.ts';
 import { decodeL1 } from './tables.ts';
 
 /** Tables are read in slices of at most so many bytes, which is what QEMU does (its l2-cache-entry-size). */
-export const SLICE_SIZE = 64 * 1024;
+const SLICE_SIZE = 64 * 1024;
 
 export interface TableSlice {
   /** Host offsets. */

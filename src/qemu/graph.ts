@@ -42,7 +42,7 @@ export interface Qcow2Node extends NodeOptions {
 }
 
 /** Options for the parent that a header names. */
-export interface NamedBacking {
+interface NamedBacking {
   readonly 'l2-cache-size': number;
   readonly backing: NamedBacking | null;
 }

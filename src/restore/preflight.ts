@@ -103,7 +103,7 @@ export type CheckRun = Omit<Run, 'folder' | 'store'> & {
     | undefined;
 };
 
-export interface OpenedTarget {
+interface OpenedTarget {
   readonly pvc: PlanPvc;
   readonly target?: Target;
   readonly problem?: readonly Problem[];

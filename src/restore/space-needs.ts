@@ -16,14 +16,14 @@ export interface DiskSpace {
   readonly file: RawFile | undefined;
 }
 
-export interface RawFile {
+interface RawFile {
   readonly path: string;
   readonly space: FreeSpace;
   /** Bytes that an interrupted run left beside it, which are removed first. */
   readonly leftBytes: number;
 }
 
-export interface ScratchSpace {
+interface ScratchSpace {
   readonly path: string;
   readonly space: FreeSpace;
   /** Bytes that a run removes there before anything else. */

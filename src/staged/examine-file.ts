@@ -38,7 +38,7 @@ export async function checkFileUnrepaired(layer: StagedLayer, options: ExamineFi
   await checkUnrepairedEnd(ofFile(layer, options));
 }
 
-export function ofFile({ path, checked: { header, info } }: StagedLayer, options: ExamineFileOptions): ExamineOptions {
+function ofFile({ path, checked: { header, info } }: StagedLayer, options: ExamineFileOptions): ExamineOptions {
   const read = async (range: ByteRange): Promise<Uint8Array> => await readFileRange(path, range);
   return { image: fileNode(path), header, fileSize: info.size, read, ...options };
 }

@@ -5,7 +5,7 @@ import type { Sink } from '../store/store.ts';
 import { MiB } from '../units.ts';
 
 /** Bytes of one of a sink's two batches: large enough that the calls do not count, small enough for many sinks. */
-export const BATCH_SIZE = MiB;
+const BATCH_SIZE = MiB;
 
 export interface BatchBuffers {
   readonly first: Uint8Array;

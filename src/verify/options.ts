@@ -49,9 +49,4 @@ export function isDamage(error: unknown): error is DatamoverError {
   return error instanceof DatamoverError && DAMAGE.has(error.code);
 }
 
-export const DAMAGE: ReadonlySet<string> = new Set([
-  'IMAGE_CORRUPT',
-  'IMAGE_UNSAFE',
-  'CHECKSUM_MISMATCH',
-  'SIZE_MISMATCH',
-]);
+const DAMAGE: ReadonlySet<string> = new Set(['IMAGE_CORRUPT', 'IMAGE_UNSAFE', 'CHECKSUM_MISMATCH', 'SIZE_MISMATCH']);

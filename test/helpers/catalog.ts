@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-export interface FileDocument {
+interface FileDocument {
   filename: string;
   diskName?: string;
   size: number;
@@ -10,7 +10,7 @@ export interface FileDocument {
 }
 
 /** As the uploader writes it; changeable, so that a test can damage it. */
-export interface CheckpointDocument {
+interface CheckpointDocument {
   id: string;
   type: string;
   parent?: string;

@@ -10,9 +10,9 @@ import { tempFolder } from './tmp.ts';
  * One layer's writes, a character a unit of the disk: a letter fills the unit with its character code, `0` zeroes it,
  * `-` leaves it as it was. What the string does not reach is left as it was.
  */
-export type Cells = string;
+type Cells = string;
 
-export interface LayerShape {
+interface LayerShape {
   readonly cells: Cells;
   /** Bytes of the disk from this layer on: a disk that grew. */
   readonly size?: number;

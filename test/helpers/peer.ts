@@ -33,7 +33,7 @@ export interface PeerRequest {
   readonly random: () => number;
 }
 
-export interface PeerRecord extends PeerRequest {
+interface PeerRecord extends PeerRequest {
   readonly fault: Fault | undefined;
   /** Bytes of the body sent so far. */
   sent: number;

@@ -28,7 +28,7 @@ const CONNECTION = z.strictObject({
   secretKey: z.string(),
 });
 
-export type RgwConnection = z.infer<typeof CONNECTION>;
+type RgwConnection = z.infer<typeof CONNECTION>;
 
 export interface Rgw extends RgwConnection {
   /** The SDK's client with the right keys, path style, no checksums of its own making. */

@@ -21,7 +21,7 @@ export interface TerminalOptions {
   readonly through?: readonly string[];
 }
 
-export interface TerminalEnd {
+interface TerminalEnd {
   /** Null when a signal ended it. */
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;

@@ -18,7 +18,7 @@ const lineSchema = z.looseObject({
   index: z.number().optional(),
 });
 
-export type LogLine = z.infer<typeof lineSchema>;
+type LogLine = z.infer<typeof lineSchema>;
 
 export interface WatchedEnd {
   /** Null when a signal ended it. */

@@ -18,7 +18,7 @@ export interface Server {
 }
 
 /** A connection of the slow port, bytes a second. */
-export const SLOW_RATE = 60_000_000;
+const SLOW_RATE = 60_000_000;
 
 /** Runs `work` with a server of `root` and what is mounted under it. */
 export async function withServer<T>(

@@ -83,7 +83,7 @@ const OPTIONS = {
 } as const;
 
 /** `NAME=SIZE[,KEY[=VALUE]…]` */
-export function parseDisk(text: string): DiskShape {
+function parseDisk(text: string): DiskShape {
   const [head = '', ...keys] = text.split(',');
   const [name = '', size = ''] = head.split('=');
   if (name === '') throw new Error(`--disk ${text}: must start with NAME=SIZE`);

@@ -43,7 +43,7 @@ export async function makeFileSystemState(options: StateOptions): Promise<void> 
 }
 
 /** The small files that the disk holds at a checkpoint, counted from 1, by absolute path. */
-export function filesAt(checkpoint: number, seed: string): Map<string, Buffer> {
+function filesAt(checkpoint: number, seed: string): Map<string, Buffer> {
   const id = String(checkpoint).padStart(3, '0');
   const files = new Map<string, Buffer>([
     ['/hello.txt', Buffer.from(`Hello from the virtual machine "web", as it was at checkpoint cp-${id}.\n`)],

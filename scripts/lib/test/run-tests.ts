@@ -7,6 +7,12 @@ import { createInterface } from 'node:readline';
 import { removeLeftovers } from './leftovers.ts';
 import { TapReport } from './tap-report.ts';
 
+const CHECKS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['lint', ['biome', 'check', '.']],
+  ['no export, file or dependency without a user', ['knip', '--no-progress']],
+  ['types', ['tsc', '--noEmit']],
+]);
+
 process.exitCode = await main(process.argv.slice(2));
 
 /** Returns the exit status: 0 when nothing failed, 1 when something did, 128 + signal when stopped by one. */
@@ -25,8 +31,9 @@ async function main(files: readonly string[]): Promise<number> {
   };
   try {
     if (files.length === 0) {
-      count('lint', (await run(['biome', 'check', '.'], { env, signal: stopped.signal })) === 0);
-      count('types', (await run(['tsc', '--noEmit'], { env, signal: stopped.signal })) === 0);
+      for (const [name, command] of CHECKS) {
+        count(name, (await run(command, { env, signal: stopped.signal })) === 0);
+      }
     }
     const totals = await runTap(files, { env, signal: stopped.signal });
     passed += totals.passed;

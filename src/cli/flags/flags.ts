@@ -83,7 +83,7 @@ export function parseText(value: string): string {
 }
 
 /** As `parseText`, for a flag that may be given several times. */
-export function collectText(value: string, earlier: readonly string[] | undefined): readonly string[] {
+function collectText(value: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), parseText(value)];
 }
 

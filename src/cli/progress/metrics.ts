@@ -52,7 +52,7 @@ function refusePort(port: number, cause: unknown): never {
 }
 
 /** The metrics, and the progress that feeds them. */
-export function createMetrics(): { readonly registry: Registry; readonly progress: Progress } {
+function createMetrics(): { readonly registry: Registry; readonly progress: Progress } {
   const registry = new Registry();
   const gauge = (name: string, help: string): Gauge<'pvc' | 'phase'> =>
     new Gauge({ name: `${PREFIX}${name}`, help, labelNames: ['pvc', 'phase'], registers: [registry] });

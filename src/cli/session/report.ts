@@ -41,7 +41,7 @@ export async function withReport(
   }
 }
 
-export interface Report {
+interface Report {
   readonly path: string;
   /** Writes the document beside its place, flushes and renames it. */
   write(document: object): Promise<void>;
@@ -52,7 +52,7 @@ export interface Report {
  * complete. USAGE when it cannot be, or when `path` is no regular file (a rename would replace a device node). Adds it to
  * the session's paths.
  */
-export async function openReport(path: string, { cwd, paths }: Pick<Session, 'cwd' | 'paths'>): Promise<Report> {
+async function openReport(path: string, { cwd, paths }: Pick<Session, 'cwd' | 'paths'>): Promise<Report> {
   const place = await placeOf(resolve(cwd, path));
   try {
     await checkWritable(place);

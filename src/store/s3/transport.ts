@@ -29,7 +29,7 @@ export interface SendOptions extends SdkOptions {
   watch?: AnswerWatch;
 }
 
-export interface AnswerWatch {
+interface AnswerWatch {
   answered(): void;
   onBytes(count: number): void;
 }

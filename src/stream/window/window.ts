@@ -20,7 +20,7 @@ export interface WindowOptions extends Omit<ForecastOptions, 'signal'> {
 }
 
 /** One request's worth: with 16 at a time, two thirds of the default window are under way, one third waits to be read. */
-export const MAX_PIECE = 4 * MiB;
+const MAX_PIECE = 4 * MiB;
 const MIN_PIECE = 256 * KiB;
 
 /** How many whole pieces a window holds at least. */

@@ -29,7 +29,7 @@ export async function readMounts(pid = 'self'): Promise<Mount[]> {
 }
 
 /** Lines as `22 27 8:1 / /mnt rw,relatime shared:1 - ext4 /dev/sda1 rw`; blanks in paths are `\040`. */
-export function parseMounts(text: string): Mount[] {
+function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [left = '', right = ''] = line.split(' - ');
     const [id, , device, root, mountPoint] = left.split(' ');
