@@ -1,7 +1,7 @@
 // The one error class of the program, and its codes. Scripts match the code, people read message and hint.
 import { exhaustion } from './process-limits.ts';
 
-/** Every code that can reach a user; `cli/exit.ts` maps each to its exit status (design section 7). */
+/** Every code that can reach a user; `exit-status.ts` maps each to its exit status (design section 7). */
 export const ERROR_CODES = [
   'INTERNAL',
   'USAGE',

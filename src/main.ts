@@ -2,11 +2,11 @@
 
 import { AwakeTimer } from './awake.ts';
 import { failProgram, runProgram } from './cli/program.ts';
-import { type CancelSignal, type Context, cancelledBy } from './cli/session/context.ts';
-import { signalStatus } from './cli/session/exit.ts';
+import { type Context, cancelledBy } from './cli/session/context.ts';
 import { fenceEnvironment } from './cli/session/fence.ts';
 import { LogStream, ResultStream } from './cli/session/output.ts';
 import { toDatamoverError } from './errors.ts';
+import { type CancelSignal, signalStatus } from './exit-status.ts';
 
 /** Below the 30 s that Kubernetes gives, far above the 10 s that an orderly end takes: only a hang meets it. */
 const GRACE_MS = 20_000;

@@ -9,6 +9,7 @@ import type {
   Volume,
   VolumeMount,
 } from 'kubernetes-types/core/v1.js';
+import { permanentStatuses } from '../exit-status.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
 import type { ManifestOptions } from './options.ts';
 import { POD_PATHS } from './pod-plan.ts';
@@ -60,16 +61,13 @@ export function buildJob(pvc: PlanPvc, context: JobContext, options: ManifestOpt
   };
 }
 
-/**
- * What would fail the same way again fails the Job at once: exit statuses of design section 7, but for 3 (the source),
- * 137 and 143. A pod that its node had to let go does not count at all.
- */
+/** A failure that a new pod would repeat fails the Job at once. A pod that its node evicted does not count. */
 const FAILURE_POLICY: PodFailurePolicy = {
   rules: [
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
     {
       action: 'FailJob',
-      onExitCodes: { containerName: CONTAINER, operator: 'In', values: [1, 2, 4, 5, 6, 7, 8, 9] },
+      onExitCodes: { containerName: CONTAINER, operator: 'In', values: permanentStatuses() },
     },
   ],
 };

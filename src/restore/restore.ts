@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { withSourceAnswer } from '../chain/ask-source.ts';
 import { selectPvcs } from '../chain/resolve.ts';
 import { type PvcOutcome, pvcResult } from '../chain/tally.ts';
-import { type ErrorCode, type Problem, toDatamoverError } from '../errors.ts';
+import { type Problem, toDatamoverError } from '../errors.ts';
+import { isResumable } from '../exit-status.ts';
 import { planId } from '../plan/plan-id.ts';
 import { collect, throwProblems } from '../problems.ts';
 import { secondsSince } from '../progress.ts';
@@ -85,7 +86,8 @@ async function endingRun(run: EndingRun, work: (targets: Target[]) => Promise<vo
   const { folder, options, signal } = run;
   const targets: Target[] = [];
   const failure = await outcomeOf(work(targets));
-  const keep = failure !== undefined && mayBeGoneOnFrom(run, toDatamoverError(failure, signal).code);
+  // A run that has started no PVC proves nothing against the progress that earlier runs saved.
+  const keep = failure !== undefined && (folder?.begun !== true || isResumable(toDatamoverError(failure, signal).code));
   const ends = [...targets.map((target) => () => target.close()), async () => await folder?.close({ keep })];
   for (const end of ends) {
     const error = await outcomeOf(end());
@@ -129,23 +131,3 @@ function endOf(outcome: PvcOutcome) {
   const { state, verified, keptFrom, seconds } = pvcResult(outcome);
   return { state, verified, ...(keptFrom === undefined ? {} : { keptFrom }), seconds: seconds.total };
 }
-
-/**
- * Whether the same command may succeed later without fetching everything again: then scratch is kept (design section
- * 8: exit 3, 5, 130 and 143). A run that has begun no PVC proves nothing against what earlier ones left.
- */
-function mayBeGoneOnFrom({ folder }: EndingRun, code: ErrorCode): boolean {
-  return PASSING.has(code) || folder?.begun !== true;
-}
-
-const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'OBJECT_MISSING',
-  'BACKUP_NOT_FOUND',
-  'ACCESS_DENIED',
-  'SOURCE_UNREACHABLE',
-  'OBJECT_CHANGED',
-  'SCRATCH_FULL',
-  'SCRATCH_UNUSABLE',
-  'SCRATCH_BUSY',
-  'CANCELLED',
-]);

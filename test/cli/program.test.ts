@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { exitStatus } from '../../src/cli/session/exit.ts';
 import { ERROR_CODES } from '../../src/errors.ts';
+import { exitStatus } from '../../src/exit-status.ts';
 import { requires } from '../helpers/requires.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';

@@ -1,7 +1,7 @@
 // What design section 8 promises after every end of the program, checked on what can be seen from outside.
 import { existsSync, readdirSync } from 'node:fs';
-import { exitStatus } from '../../../src/cli/session/exit.ts';
 import { ERROR_CODES, type ErrorCode } from '../../../src/errors.ts';
+import { exitStatus } from '../../../src/exit-status.ts';
 import type { AttemptEnd } from './attempt.ts';
 import { type CampaignTarget, partialsOf, type TargetState } from './target.ts';
 

@@ -1,6 +1,6 @@
 // The shape of each command's help: what it does and examples first, then flags, environment, exit statuses.
 import type { Command } from 'commander';
-import { exitStatusHelp } from '../session/exit.ts';
+import { EXIT_STATUSES } from '../../exit-status.ts';
 
 export interface HelpTexts {
   /** One line, for the list of commands. */
@@ -65,3 +65,9 @@ export const AWS_SECTION: HelpSection = {
     'HTTPS_PROXY, HTTP_PROXY, NO_PROXY and AWS_CA_BUNDLE are honoured; docs/environment.md has all.',
   ],
 };
+
+/** The table of exit statuses. */
+function exitStatusHelp(): string {
+  const lines = EXIT_STATUSES.map(({ status, meaning }) => `  ${String(status).padStart(3)}  ${meaning}`);
+  return ['Exit status:', ...lines].join('\n');
+}

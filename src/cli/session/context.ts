@@ -1,6 +1,7 @@
 // What a run of the program is given from outside; main.ts makes it of the process, tests make their own.
 import type { Readable, Writable } from 'node:stream';
 import { DatamoverError } from '../../errors.ts';
+import type { CancelSignal } from '../../exit-status.ts';
 
 /** A stream that people or scripts read; a terminal says so. */
 export type TextStream = Writable & {
@@ -40,8 +41,6 @@ export interface Context {
   /** Milliseconds since 1970, never going back within a run. */
   readonly now: () => number;
 }
-
-export type CancelSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 /** The reason for aborting a run that was sent `name`; its cause is the name. */
 export function cancelledBy(name: CancelSignal): DatamoverError {

@@ -1,9 +1,9 @@
 // One run of one command: does its work, prints what came of it, gives the exit status.
 import type { Command } from 'commander';
 import { type Problem, toDatamoverError } from '../../errors.ts';
+import { exitStatus } from '../../exit-status.ts';
 import { Paths } from '../../paths/paths.ts';
 import { type Context, cancelSignalOf, type LostLines } from './context.ts';
-import { exitStatus } from './exit.ts';
 import type { GlobalFlags } from './global-flags.ts';
 import { chooseLogFormat, describeCause, describeProblems, describeWarning, isSaid, type LogFormat } from './log.ts';
 import { type FailureDocument, failedOutcome, failureDocument, type Outcome } from './outcome.ts';
