@@ -20,7 +20,12 @@ export const EXIT_STATUSES = [
   { status: 0, meaning: 'done' },
   { status: 1, meaning: 'internal error (a bug; please report it)' },
   { status: 2, meaning: 'invalid command line or plan' },
-  { status: 3, meaning: 'source error: missing, access denied, unreachable or changed', isResumable: true, isTransient: true },
+  {
+    status: 3,
+    meaning: 'source error: missing, access denied, unreachable or changed',
+    isResumable: true,
+    isTransient: true,
+  },
   { status: 4, meaning: 'backup error: broken chain, damaged or unsafe image' },
   { status: 5, meaning: 'scratch space error', isResumable: true },
   { status: 6, meaning: 'target error' },

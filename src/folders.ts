@@ -1,7 +1,7 @@
-// Makes folders that are missing. Not by `mkdir(…, { recursive: true })`, which never returns where the kernel answers ENOENT
+// Folders that are missing: made here, and looked through to the nearest one that exists. Not made by `mkdir(…, { recursive: true })`, which never returns where the kernel answers ENOENT
 // to every mkdir, as /proc does (seen with Node 24).
-import { mkdir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { systemCode } from './errors.ts';
 
 /**
@@ -32,4 +32,17 @@ async function isFolder(path: string): Promise<boolean> {
     throw error;
   }
   throw Object.assign(new Error(`${path} is not a directory`), { code: 'ENOTDIR' });
+}
+
+/** Links resolved as far as `path` can be inspected, and the names below that. Never rejects for what a path is. */
+export async function resolveExisting(
+  path: string,
+): Promise<{ readonly real: string; readonly missing: readonly string[] }> {
+  const real = await realpath(path).catch((error: unknown) => {
+    if (systemCode(error) === undefined) throw error;
+    return undefined;
+  });
+  if (real !== undefined || dirname(path) === path) return { real: real ?? path, missing: [] };
+  const above = await resolveExisting(dirname(path));
+  return { real: above.real, missing: [...above.missing, basename(path)] };
 }

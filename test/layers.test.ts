@@ -24,7 +24,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   target: { may: 'target/linux', doors: 'devices failure open target' },
   'target/linux': { may: '', doors: 'mounts openers sysfs' },
   paths: { may: 'plan store target/linux', doors: 'paths recorded-store source-paths uses' },
-  store: { may: '', doors: 'store key limits' },
+  store: { may: '', doors: 'store key limits memory-sink' },
   'store/retry': { may: 'store', doors: 'all' },
   'store/http': { may: 'store store/retry', doors: 'connection exchange message pool' },
   'store/aws': { may: '', doors: 'environment identity identity-types named-file settings' },

@@ -1,11 +1,7 @@
 // Where things lie in the bucket (design section 3), relative to the source's prefix.
 import { DatamoverError } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
-
-export interface VmRef {
-  readonly namespace: string;
-  readonly name: string;
-}
+import type { VmRef } from '../vm-ref.ts';
 
 export const CHECKPOINTS = 'checkpoints/';
 export const MANIFESTS = 'manifests/';

@@ -1,9 +1,10 @@
 // A VM's index: its checkpoints, each with its layers, as far as they can be believed.
 import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { checkpointDocument, parseDocument, sayIssues, vmIndexDocument } from './documents.ts';
 import { isEmptyEntry } from './empty-entries.ts';
-import { layerKey, type VmRef, vmIndexKey, vmText } from './keys.ts';
+import { layerKey, vmIndexKey, vmText } from './keys.ts';
 
 export interface CatalogFile {
   /** The disk's name. */

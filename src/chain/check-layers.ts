@@ -4,6 +4,7 @@ import { DatamoverError, type Problem } from '../errors.ts';
 import { withLoss } from '../inventory/lost-layer.ts';
 import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/header.ts';
 import { validateChain, validateHeader } from '../qcow2/judge.ts';
+import { memorySink } from '../store/memory-sink.ts';
 import type { ObjectInfo, ObjectStore } from '../store/store.ts';
 import type { Disk, Layer } from './disk.ts';
 import { affordableTasks } from './handles.ts';
@@ -128,16 +129,8 @@ async function readBytes(
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   if (length === 0) return bytes;
-  let filled = 0;
-  await store.read(
-    info.key,
-    { offset, length, etag: info.etag, size: info.size, signal },
-    {
-      room: () => bytes.subarray(filled),
-      filled: (count) => {
-        filled += count;
-      },
-    },
-  );
+  const { key, etag, size } = info;
+  const sink = memorySink((from) => bytes.subarray(from));
+  await store.read(key, { offset, length, etag, size, signal }, sink);
   return bytes;
 }

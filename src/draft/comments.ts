@@ -4,8 +4,9 @@ import { vmText } from '../catalog/keys.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { VmBackup } from '../inventory/vm-backup.ts';
 import { isPlaceholder } from '../plan/placeholder.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan } from '../plan/plan.ts';
+import { headroomPercentOf, type Plan } from '../plan/plan.ts';
 import type { PlanComments } from '../plan/write.ts';
+import { isRawFileName } from '../raw-file-name.ts';
 import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
 import type { Strategy } from '../strategy.ts';
 import { formatBytes, GiB } from '../units.ts';
@@ -16,7 +17,7 @@ export interface Drafted {
 }
 
 export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComments {
-  const headroomPercent = plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+  const headroomPercent = headroomPercentOf(plan);
   const need = (strategy: Strategy): number => planScratchNeed(chains, { strategy, headroomPercent });
   const layers = chains.reduce((sum, chain) => sum + chain.layers.length, 0);
   const bytes = chains.reduce((sum, chain) => sum + bytesOf(chain), 0);
@@ -55,7 +56,7 @@ function scratchText(need: number): string {
 
 /** Where scratch will lie is not known yet, nor what else fills its file system. */
 function describeRawFiles(chains: readonly CheckedChain[]): string[] {
-  const files = chains.filter(({ disk }) => /\.(raw|img)$/.test(disk.target));
+  const files = chains.filter(({ disk }) => isRawFileName(disk.target));
   if (files.length === 0) return [];
   const sizes = files.map(({ disk, virtualSize }) => `${disk.name} ${formatBytes(virtualSize)}`).join(', ');
   return [`Raw files also need their own size, in the file system of scratch if they are stored there: ${sizes}.`];

@@ -1,6 +1,5 @@
 // `plan`: from a backup in the bucket to a plan with its chains written out, which runs unchanged.
 import { chainFromManifest } from '../catalog/chain.ts';
-import type { VmRef } from '../catalog/keys.ts';
 import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
@@ -11,6 +10,7 @@ import { placeholderTarget } from '../plan/placeholder.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanChain, type PlanPvc, type PlanSource } from '../plan/plan.ts';
 import { writePlan } from '../plan/write.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { describeDraft } from './comments.ts';
 import { chooseDisks, type DraftPvc } from './disks.ts';
 

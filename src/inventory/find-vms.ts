@@ -1,10 +1,11 @@
 // Finds namespaces, VMs and backups by the directories that a bucket has for them. Directories of other programs are
 // recognised by their names, which Kubernetes would not allow, and not entered: the user may lack the permission.
-import { CHECKPOINTS, MANIFESTS, type VmRef, vmPrefix } from '../catalog/keys.ts';
+import { CHECKPOINTS, MANIFESTS, vmPrefix } from '../catalog/keys.ts';
 import { isNamespaceName, isResourceName } from '../catalog/kubernetes-names.ts';
 import { mapBounded } from '../concurrency.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 
 export interface FindOptions {
   /** Called with the key of each directory that is passed over. */

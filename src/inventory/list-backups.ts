@@ -1,8 +1,9 @@
 // Collects the backups of a bucket: from their own documents, and from the VMs' indexes where those are missing.
-import { backupPrefix, type VmRef, vmText } from '../catalog/keys.ts';
+import { backupPrefix, vmText } from '../catalog/keys.ts';
 import { mapBounded } from '../concurrency.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { findBackups } from './find-vms.ts';
 import { LIST_REQUESTS, type ReadVm, type ReferencedVm } from './list-vms.ts';
 import { type BackupDraft, type BackupVm, newDraft, type ReadBackupsOptions, readBackup } from './read-backup.ts';

@@ -1,12 +1,13 @@
 // Reads the VMs of a bucket: their indexes, their disks, and references of backups to checkpoints that the indexes lack.
 import { hasEmptyEntries } from '../catalog/empty-entries.ts';
 import { mergeTips } from '../catalog/health.ts';
-import { CHECKPOINTS, checkpointPrefix, type VmRef, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
+import { CHECKPOINTS, checkpointPrefix, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import { parseVmIndex, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
 import type { Ignored } from './ignored.ts';
 import { type DiskListing, evaluateDisks } from './list-disks.ts';

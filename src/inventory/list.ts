@@ -1,11 +1,11 @@
 // Lists the content of a bucket: backups, VMs, disks, checkpoints, and which of them can be restored. Uses documents and
 // listings only; no layer is opened.
-import type { VmRef } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import { nearestWord } from '../did-you-mean.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { Ignored } from './ignored.ts';
 import { type BackupListing, readBackups, referencedVms, sortUnreadable, toBackups } from './list-backups.ts';
 import { type ReadVm, readVms, type VmListing } from './list-vms.ts';

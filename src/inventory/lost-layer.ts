@@ -1,11 +1,12 @@
 // Explains a layer that is missing or has the wrong size: which backups are affected, and which can still be restored.
 import { diskStates, disksOf, lossOf, sayLoss } from '../catalog/health.ts';
-import { checkpointPrefix, type VmRef } from '../catalog/keys.ts';
+import { checkpointPrefix } from '../catalog/keys.ts';
 import { type CatalogFile, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { whyNoName } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { flawBySizes } from './list-disks.ts';
 import { loadVmIndex } from './vm-backup.ts';
 import { loadTips } from './vm-manifest.ts';

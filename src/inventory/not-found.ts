@@ -1,11 +1,12 @@
 // Errors for a VM, a backup or a checkpoint that the bucket does not have: they name those that it has, the closest match first.
-import { backupPrefix, CHECKPOINTS, MANIFESTS, type VmRef, vmIndexKey, vmText } from '../catalog/keys.ts';
+import { backupPrefix, CHECKPOINTS, MANIFESTS, vmIndexKey, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import type { VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { nearestWord } from '../did-you-mean.ts';
 import { DatamoverError } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { directoryNames, findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
 import { loadTips } from './vm-manifest.ts';
 

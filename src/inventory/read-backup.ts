@@ -1,10 +1,11 @@
 // Reads the documents of one backup: its index, and the manifests of VMs that the index does not name.
 import { backupDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
 import { hasEmptyEntries } from '../catalog/empty-entries.ts';
-import { backupIndexKey, backupPrefix, type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
+import { backupIndexKey, backupPrefix, vmManifestKeys, vmText } from '../catalog/keys.ts';
 import { mapBounded } from '../concurrency.ts';
 import type { Problem } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import type { Ignored } from './ignored.ts';
 import { isDocumentError } from './list-vms.ts';
 import { readDocument } from './read-document.ts';

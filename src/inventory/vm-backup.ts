@@ -1,10 +1,10 @@
 // Reads the bucket's documents through the store: a VM's index, and the chain that a backup's manifest lists for it.
-
 import { walkToFull } from '../catalog/chain.ts';
 import { tipsOf } from '../catalog/health.ts';
-import { type VmRef, vmIndexKey } from '../catalog/keys.ts';
+import { vmIndexKey } from '../catalog/keys.ts';
 import { parseVmIndex, type VmIndex } from '../catalog/vm-index.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { backupNotFound, checkpointNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
 import { loadManifest } from './vm-manifest.ts';

@@ -1,11 +1,12 @@
 // Reads the manifests of a VM: the chain that each backup lists for it, and thereby its tip in each.
 import { manifestDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
 import { mergeTips, tipsOf } from '../catalog/health.ts';
-import { type VmRef, vmManifestKeys, vmText } from '../catalog/keys.ts';
+import { vmManifestKeys, vmText } from '../catalog/keys.ts';
 import type { VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { findBackups } from './find-vms.ts';
 import { readDocument } from './read-document.ts';
 

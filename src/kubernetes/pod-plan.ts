@@ -1,7 +1,7 @@
 // The plan as pods read it: the files that it names come from a Secret, scratch lies where it is mounted. Pure.
 import { basename } from 'node:path';
 import type { Problem } from '../errors.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from '../plan/plan.ts';
+import { headroomPercentOf, type Plan, type S3Source } from '../plan/plan.ts';
 
 /** Where pods find what is mounted for them. */
 export const POD_PATHS = {
@@ -36,7 +36,7 @@ export function planForPods(plan: Plan, secret: string | undefined): PodPlan {
     ...named.flatMap(({ path }) => sameKeyProblems(path, named)),
   ];
   const moved = secret === undefined ? {} : inSecret(source);
-  const headroomPercent = plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+  const headroomPercent = headroomPercentOf(plan);
   return {
     plan: { ...plan, source: { ...source, ...moved }, scratch: { path: POD_PATHS.scratch, headroomPercent } },
     files: Object.values(moved).map((path) => basename(path)),

@@ -1,7 +1,7 @@
 // Scratch in pods: none for `stream`, a claim that is there, or a volume that lives as long as its pod. Pure.
 import type { Volume } from 'kubernetes-types/core/v1.js';
 import type { Problem } from '../errors.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc } from '../plan/plan.ts';
+import { headroomPercentOf, type Plan, type PlanPvc } from '../plan/plan.ts';
 import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
 import { GiB } from '../units.ts';
 import type { ManifestOptions } from './options.ts';
@@ -52,7 +52,7 @@ function scratchSize(pvc: PlanPvc, plan: Plan, { strategy, scratch }: Options): 
   const layerSizes = pvc.chain?.flatMap(({ size }) => (size === undefined ? [] : [size]));
   if (layerSizes === undefined || layerSizes.length !== pvc.chain?.length) return undefined;
   if (strategy === 'staged-raw' && pvc.size === undefined) return undefined;
-  const headroomPercent = plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+  const headroomPercent = headroomPercentOf(plan);
   return scratchVolumeSize(scratchNeed({ strategy, layerSizes, virtualSize: pvc.size ?? 0, headroomPercent }));
 }
 

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { Volume, VolumeDevice, VolumeMount } from 'kubernetes-types/core/v1.js';
 import type { Problem } from '../errors.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
+import { isRawFileName } from '../raw-file-name.ts';
 import { isObjectName } from './options.ts';
 import { POD_PATHS } from './pod-plan.ts';
 
@@ -31,7 +32,7 @@ function claimOf({ name }: PlanPvc, claims: ReadonlyMap<string, string>): string
 
 /** As `restore` tells them apart before they exist: files are made only with these endings, and not under /dev. */
 function isFile(target: string): boolean {
-  return /\.(raw|img)$/.test(target) && !target.startsWith('/dev/');
+  return isRawFileName(target) && !target.startsWith('/dev/');
 }
 
 function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Problem[] {

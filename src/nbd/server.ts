@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { fitsSocketPath, MAX_SOCKET_PATH } from '../socket-path.ts';
 import { MiB } from '../units.ts';
 import type { NbdAddress } from './address.ts';
 import { ByteBudget } from './budget.ts';
@@ -41,9 +42,6 @@ const DEFAULT_LIMITS: NbdLimits = {
   connections: 1024,
   stallMs: 30_000,
 };
-
-/** sun_path holds 108 bytes, the last of them 0. */
-const MAX_SOCKET_PATH = 107;
 
 /**
  * Serves `exports` while `work` runs; `work` is given the address (the port that was chosen, too) and a signal that is
@@ -128,10 +126,14 @@ async function serveClient(socket: Socket, serving: Serving, signal: AbortSignal
 
 async function listen(server: Server, where: NbdAddress, signal: AbortSignal): Promise<NbdAddress> {
   const path = 'socketPath' in where ? where.socketPath : undefined;
-  if (path !== undefined && Buffer.byteLength(path) > MAX_SOCKET_PATH) {
-    throw new DatamoverError('LISTEN_FAILED', `cannot listen on ${path}: a socket's path holds at most 107 bytes`, {
-      hint: 'choose a shorter path, for example in /tmp or $XDG_RUNTIME_DIR',
-    });
+  if (path !== undefined && !fitsSocketPath(path)) {
+    throw new DatamoverError(
+      'LISTEN_FAILED',
+      `cannot listen on ${path}: a socket's path has at most ${MAX_SOCKET_PATH} bytes`,
+      {
+        hint: 'choose a shorter path, for example in /tmp or $XDG_RUNTIME_DIR',
+      },
+    );
   }
   // Once it listens, an error means a connection that cannot be accepted: that client's loss, and the listener goes on.
   server.on('error', () => {});

@@ -1,8 +1,9 @@
 // What a path leads to, by device and inode: the same for every name, link, mount and descriptor of one file.
 import type { BigIntStats } from 'node:fs';
-import { lstat, readdir, realpath, stat, statfs } from 'node:fs/promises';
+import { lstat, readdir, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { systemCode } from '../errors.ts';
+import { resolveExisting } from '../folders.ts';
 import { type Mount, readMounts } from '../target/linux/mounts.ts';
 import { deviceNumber } from '../target/linux/sysfs.ts';
 import { type MountPath, mountPathOf } from './mount-path.ts';
@@ -141,14 +142,6 @@ async function lstatId(path: string): Promise<string | undefined> {
 
 async function statOf(path: string): Promise<BigIntStats | undefined> {
   return await stat(path, { bigint: true }).catch(ignoreSystem);
-}
-
-/** Links resolved as far as the path exists, and the names below that. */
-async function resolveExisting(path: string): Promise<{ readonly real: string; readonly missing: readonly string[] }> {
-  const real = await realpath(path).catch(ignoreSystem);
-  if (real !== undefined || dirname(path) === path) return { real: real ?? path, missing: [] };
-  const above = await resolveExisting(dirname(path));
-  return { real: above.real, missing: [...above.missing, basename(path)] };
 }
 
 function ignoreSystem(error: unknown): undefined {

@@ -1,4 +1,5 @@
 // The plan (design section 6) as the program uses it: read, checked and normalised once, then trusted.
+import type { VmRef } from '../vm-ref.ts';
 
 type LayerType = 'full' | 'incremental';
 
@@ -28,11 +29,6 @@ export interface PlanPvc {
   readonly size?: number;
   /** Absent when it is found through `backup` and `vm`. */
   readonly chain?: PlanChain;
-}
-
-export interface VmName {
-  readonly namespace: string;
-  readonly name: string;
 }
 
 /** An S3 bucket; file names are absolute. */
@@ -75,9 +71,14 @@ export interface Plan {
   readonly scratch?: PlanScratch;
   /** With `vm`: where chains are looked up that are not written out. */
   readonly backup?: string;
-  readonly vm?: VmName;
+  readonly vm?: VmRef;
   readonly pvcs: readonly [PlanPvc, ...PlanPvc[]];
 }
 
 /** Percent added to the need for scratch when the plan says nothing. */
 export const DEFAULT_HEADROOM_PERCENT = 15;
+
+/** Percent added to the need for scratch. */
+export function headroomPercentOf({ scratch }: Pick<Plan, 'scratch'>): number {
+  return scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+}

@@ -1,7 +1,8 @@
 // Reads a plan from a file or from text that was piped in.
-import { open, realpath } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { open } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { DatamoverError, messageOf, type Problem, systemCode } from '../errors.ts';
+import { resolveExisting } from '../folders.ts';
 import { MiB } from '../units.ts';
 import { parsePlan } from './parse.ts';
 import type { Plan } from './plan.ts';
@@ -98,7 +99,7 @@ function noText(where: string, cause?: unknown): DatamoverError {
 }
 
 function tooLong(where: string): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${where}: invalid plan: larger than 1 MiB`, {
+  return new DatamoverError('PLAN_INVALID', `${where}: invalid plan: larger than ${MAX_PLAN_BYTES / MiB} MiB`, {
     hint: 'name the plan file, not a disk image or an index of the bucket',
   });
 }
@@ -125,10 +126,6 @@ async function sameTargetProblems({ pvcs }: Plan, where: string): Promise<Proble
 
 /** `target` with its links resolved as far as it exists. What is wrong with it is for the target's check to say. */
 async function realTarget(target: string): Promise<string> {
-  try {
-    return await realpath(target);
-  } catch {
-    const parent = dirname(target);
-    return parent === target ? target : join(await realTarget(parent), basename(target));
-  }
+  const { real, missing } = await resolveExisting(target);
+  return join(real, ...missing);
 }

@@ -7,6 +7,7 @@ import { connect, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { sleep } from '../concurrency.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { fitsSocketPath, MAX_SOCKET_PATH } from '../socket-path.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
 import { explain, startTool } from './run.ts';
 
@@ -98,9 +99,6 @@ function taken(path: string, cause?: unknown): DatamoverError {
   });
 }
 
-/** sockaddr_un's sun_path, without its closing NUL. */
-const MAX_SOCKET_PATH = 107;
-
 /**
  * A socket exists a moment before it answers, and qemu-nbd replaces whatever has its name: it gets another one beside,
  * and `show` gives it its own when it answers.
@@ -108,8 +106,7 @@ const MAX_SOCKET_PATH = 107;
 function hiddenPlace(listen: Listen): Listen {
   if (listen.kind === 'tcp') return listen;
   const path = join(dirname(listen.path), `.${randomBytes(3).toString('hex')}`);
-  if (Math.max(Buffer.byteLength(path), Buffer.byteLength(listen.path)) <= MAX_SOCKET_PATH)
-    return { kind: 'unix', path };
+  if (fitsSocketPath(path) && fitsSocketPath(listen.path)) return { kind: 'unix', path };
   throw listenError(listen, `a socket's path has at most ${MAX_SOCKET_PATH} bytes`);
 }
 

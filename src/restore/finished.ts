@@ -5,7 +5,7 @@ import { open, stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { CheckedChain } from '../chain/check-layers.ts';
-import { systemCode } from '../errors.ts';
+import { undefinedIfMissing } from '../missing.ts';
 import { crcOfRange } from '../scratch/files.ts';
 import type { Journal } from '../scratch/journal.ts';
 import type { CompletedDisk, Recorded } from '../scratch/journal-state.ts';
@@ -122,12 +122,10 @@ function identityOf({ layers }: CheckedChain): string {
 
 /** Undefined where there is no file. */
 async function inodeOf(path: string): Promise<string | undefined> {
-  try {
-    return String((await stat(path, { bigint: true })).ino);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
+  const found = await undefinedIfMissing(stat(path, { bigint: true })).catch((error: unknown) => {
     throw targetFailure(`cannot inspect ${path}`, error);
-  }
+  });
+  return found && String(found.ino);
 }
 
 async function crcOfFile(path: string, windows: readonly ByteRange[]): Promise<number> {

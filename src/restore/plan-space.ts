@@ -6,7 +6,7 @@ import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { selectPvcs } from '../chain/resolve.ts';
 import type { Problem } from '../errors.ts';
-import { DEFAULT_HEADROOM_PERCENT, type PlanPvc } from '../plan/plan.ts';
+import { headroomPercentOf, type PlanPvc } from '../plan/plan.ts';
 import type { LeftBytes } from '../scratch/layout.ts';
 import { fitsSocket, withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import type { Strategy } from '../strategy.ts';
@@ -57,7 +57,7 @@ export function planSpace(asked: PlanSpaceOptions): SpaceOptions {
   return {
     disks: selectPvcs(plan, pvcs).flatMap(toFit),
     strategy,
-    headroomPercent: plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT,
+    headroomPercent: headroomPercentOf(plan),
     scratch,
     leftOf: (name) => folder?.left.of(plan.pvcs.findIndex((pvc) => pvc.name === name)) ?? 0,
     freed: folder?.freed ?? 0,

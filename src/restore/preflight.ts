@@ -1,11 +1,11 @@
 // Check everything, then act: every problem of a plan in one list, before the first byte is written to any target.
-
 import type { SourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { checkOpenFiles, checkProcesses } from '../chain/handles.ts';
 import { selectPvcs } from '../chain/resolve.ts';
 import type { Problem } from '../errors.ts';
+import { inPod } from '../in-pod.ts';
 import { isPlaceholder } from '../plan/placeholder.ts';
 import type { PlanPvc } from '../plan/plan.ts';
 import { collect, problemsOf, throwProblems } from '../problems.ts';
@@ -135,7 +135,7 @@ async function openOne({ options, planId, signal }: CheckRun, pvc: PlanPvc): Pro
       makeParents: options.makeParents ?? false,
       requireBlockDevice: options.requireBlockDevice ?? false,
       partialTag: planId,
-      inPod: options.env.KUBERNETES_SERVICE_HOST !== undefined,
+      inPod: inPod(options.env),
       signal,
     });
     return { pvc, target };

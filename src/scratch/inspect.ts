@@ -1,14 +1,14 @@
-// What earlier runs left under a scratch folder, looked at without changing anything.
-import { constants } from 'node:fs';
-import { access, lstat, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { DatamoverError, systemCode } from '../errors.ts';
+// Inspects what earlier runs left under a scratch directory, without changing anything.
+import { access, lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { undefinedIfMissing } from '../missing.ts';
 import { scratchError } from './error.ts';
 import { readJournal } from './journal.ts';
 import type { ReadJournal } from './journal-state.ts';
 import { JOURNAL, type LeftBytes, LOCK, measureLeft, NOTHING_LEFT, workFolderPath } from './layout.ts';
 import { isLocked, lockBusy } from './lock.ts';
 import { checkIsFolder } from './private-folder.ts';
+import { checkUsable, USABLE } from './usable.ts';
 
 /** A plan's folder as a run would find it. */
 export interface FoundFolder {
@@ -35,41 +35,15 @@ export async function lookForWorkFolder(options: {
   const path = workFolderPath(root, planId);
   try {
     await checkUsable(root);
-    const info = await unlessMissing(lstat(path));
+    const info = await undefinedIfMissing(lstat(path));
     if (info !== undefined) checkIsFolder(path, info);
     if (await isLocked(join(path, LOCK))) throw lockBusy(join(path, LOCK));
     if (info === undefined) return { path, left: NOTHING_LEFT, freed: 0, journal: undefined };
     await access(path, USABLE);
     const left = await measureLeft(path);
     if (fresh) return { path, left: NOTHING_LEFT, freed: left.total, journal: undefined };
-    return { path, left, freed: 0, journal: await unlessMissing(readJournal(join(path, JOURNAL))) };
+    return { path, left, freed: 0, journal: await undefinedIfMissing(readJournal(join(path, JOURNAL))) };
   } catch (error) {
     throw scratchError(error, path);
-  }
-}
-
-const USABLE = constants.W_OK | constants.X_OK;
-
-/** SCRATCH_UNUSABLE, or the system's error, unless `root` is a folder that we can write to, or one can be made there. */
-async function checkUsable(root: string): Promise<void> {
-  const info = await unlessMissing(stat(root));
-  if (info === undefined && dirname(root) !== root) return await checkUsable(dirname(root));
-  if (info !== undefined && !info.isDirectory()) throw noFolder(root);
-  await access(root, USABLE);
-}
-
-/** What is said of a scratch folder that is something else. */
-export function noFolder(root: string): DatamoverError {
-  return new DatamoverError('SCRATCH_UNUSABLE', `scratch ${root} is not a directory`, {
-    hint: `choose a directory with --scratch, for example ${dirname(root)}`,
-  });
-}
-
-async function unlessMissing<T>(looking: Promise<T>): Promise<T | undefined> {
-  try {
-    return await looking;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
   }
 }

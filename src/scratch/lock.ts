@@ -3,9 +3,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { lstat, open } from 'node:fs/promises';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { launcherFailure } from '../launchers.ts';
+import { undefinedIfMissing } from '../missing.ts';
 import { exhaustion } from '../process-limits.ts';
 
 export interface Lock {
@@ -35,7 +36,7 @@ export async function takeLock(path: string): Promise<Lock> {
 
 /** Whether somebody holds the lock on `path` now; nobody does where it is not there. Nothing is made. Errors as `takeLock`. */
 export async function isLocked(path: string): Promise<boolean> {
-  const handle = await openExisting(path);
+  const handle = await undefinedIfMissing(open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
   try {
     const asked = handle === undefined ? ['--version'] : ['-n', '-s', '-E', String(BUSY_STATUS), '3'];
     const end = await endOf(spawn('flock', asked, { stdio: ['ignore', 'ignore', 'pipe', handle?.fd ?? 'ignore'] }));
@@ -43,15 +44,6 @@ export async function isLocked(path: string): Promise<boolean> {
     throw lockError(path, end);
   } finally {
     await handle?.close();
-  }
-}
-
-async function openExisting(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
   }
 }
 
@@ -63,13 +55,8 @@ async function touch(path: string): Promise<string | undefined> {
 }
 
 async function identityOf(path: string): Promise<string | undefined> {
-  try {
-    const { dev, ino, birthtimeMs } = await lstat(path);
-    return `${dev}:${ino}:${birthtimeMs}`;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  const found = await undefinedIfMissing(lstat(path));
+  return found && `${found.dev}:${found.ino}:${found.birthtimeMs}`;
 }
 
 async function holdLock(path: string): Promise<Lock> {

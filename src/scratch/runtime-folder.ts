@@ -1,13 +1,14 @@
 // Where a run keeps its folder: scratch, or, for a run without scratch, a small runtime folder for sockets and journal.
-import { access, constants, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { DatamoverError, systemCode } from '../errors.ts';
+import { mkdtemp, rm, rmdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { DatamoverError } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
+import { fitsSocketPath } from '../socket-path.ts';
 import type { Strategy } from '../strategy.ts';
+import { checkUsable } from './usable.ts';
 
-/** A Unix socket's path has 107 bytes (sun_path); our folder's name and the socket's take this many of them. */
-const OWN_LENGTH = '/kubevirt-datamover-0123456789abcdef/0/nbd.sock'.length;
-const SOCKET_PATH_MAX = 107;
+/** What is appended to a runtime directory at most for the path of a socket. */
+const LONGEST_SOCKET = 'kubevirt-datamover-0123456789abcdef/0/nbd.sock';
 
 export interface RuntimeFolderOptions {
   /** The scratch directory, where there is one. */
@@ -34,7 +35,7 @@ export async function chooseRuntimeFolder({ scratch, env }: RuntimeFolderOptions
     (path): path is string => path !== undefined && path !== '',
   );
   for (const candidate of candidates.map((path) => resolve(path))) {
-    const fits = Buffer.byteLength(candidate) + OWN_LENGTH <= SOCKET_PATH_MAX;
+    const fits = fitsSocketPath(join(candidate, LONGEST_SOCKET));
     if (fits && (await isUsable(candidate))) return candidate;
   }
   throw new DatamoverError(
@@ -48,7 +49,7 @@ export async function chooseRuntimeFolder({ scratch, env }: RuntimeFolderOptions
 
 /** Whether the path of a socket in this directory is short enough. */
 export function fitsSocket(folder: string): boolean {
-  return Buffer.byteLength(join(folder, 'nbd.sock')) <= SOCKET_PATH_MAX;
+  return fitsSocketPath(join(folder, 'nbd.sock'));
 }
 
 /** A small folder for sockets while `work` runs, gone afterwards; chosen as `chooseRuntimeFolder` does. */
@@ -68,13 +69,11 @@ export async function withRuntimeFolder<T>(
   }
 }
 
-/** Whether a folder is there, or can be made there, that we can write to; nothing is made yet. */
 async function isUsable(path: string): Promise<boolean> {
   try {
-    await access(path, constants.W_OK | constants.X_OK);
-    return (await stat(path)).isDirectory();
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) return false;
-    return await isUsable(dirname(path));
+    await checkUsable(path);
+    return true;
+  } catch {
+    return false;
   }
 }

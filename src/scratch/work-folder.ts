@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { scratchError } from './error.ts';
-import { noFolder } from './inspect.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { JOURNAL, type LeftBytes, LOCK, measureLeft, workFolderPath } from './layout.ts';
 import { takeLock } from './lock.ts';
 import { makeOwnFolder } from './private-folder.ts';
+import { noFolder } from './usable.ts';
 
 export { scratchError } from './error.ts';
 

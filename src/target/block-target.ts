@@ -2,15 +2,15 @@
 import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { stat } from 'node:fs/promises';
-import { crc32 } from 'node:zlib';
 import { DatamoverError, systemCode } from '../errors.ts';
-import { alignDown, alignUp, formatBytes, MiB } from '../units.ts';
+import { alignDown, alignUp, type ByteRange, formatBytes, MiB } from '../units.ts';
 import { beginBlockSession } from './block-session.ts';
 import { busyError, checkNoWriters } from './busy.ts';
+import { type Checksum, ChecksumOfPieces } from './checksum.ts';
 import { CLAIM_SIZE, isClaimOf, parseClaim } from './claim.ts';
-import { DeviceIo, isZero, openHeld } from './device-io.ts';
+import { DeviceIo, openHeld } from './device-io.ts';
 import { targetFailure } from './failure.ts';
-import { planBlankRanges, type Range } from './layout.ts';
+import { planBlankRanges } from './layout.ts';
 import { deviceNumber, readAttribute, readQueueNumber, readUncertain } from './linux/sysfs.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
 
@@ -180,15 +180,10 @@ class BlockTarget implements Target {
     return 'blank';
   }
 
-  async checksum(ranges: readonly Range[]): Promise<{ crc: number; zero: boolean }> {
-    let crc = 0;
-    let zero = true;
-    for (const piece of ranges.flatMap(inPieces)) {
-      const bytes = await this.#readAny(piece);
-      crc = crc32(bytes, crc);
-      zero &&= isZero(bytes);
-    }
-    return { crc, zero };
+  async checksum(ranges: readonly ByteRange[]): Promise<Checksum> {
+    const checksum = new ChecksumOfPieces();
+    for (const piece of ranges.flatMap(inPieces)) checksum.add(await this.#readAny(piece));
+    return checksum.result();
   }
 
   async begin(options: BeginOptions): Promise<TargetSession> {
@@ -220,7 +215,7 @@ class BlockTarget implements Target {
   }
 
   /** A range of any alignment inside the device. */
-  async #readAny({ offset, length }: Range): Promise<Uint8Array> {
+  async #readAny({ offset, length }: ByteRange): Promise<Uint8Array> {
     const { io, sectorSize } = this.#parts;
     const start = alignDown(offset, sectorSize);
     const bytes = await io.read({ offset: start, length: alignUp(offset + length, sectorSize) - start });
@@ -228,7 +223,7 @@ class BlockTarget implements Target {
   }
 }
 
-function inPieces({ offset, length }: Range): Range[] {
+function inPieces({ offset, length }: ByteRange): ByteRange[] {
   const count = Math.ceil(length / MiB);
   return Array.from({ length: count }, (_, index) => ({
     offset: offset + index * MiB,

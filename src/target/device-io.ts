@@ -2,9 +2,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { DatamoverError, systemCode } from '../errors.ts';
-import { alignUp, MiB } from '../units.ts';
+import { alignUp, type ByteRange, MiB } from '../units.ts';
 import { targetFailure } from './failure.ts';
-import type { Range } from './layout.ts';
 
 // The language's own, which the type library has only for browsers.
 declare const WebAssembly: {
@@ -35,7 +34,7 @@ export class DeviceIo {
   }
 
   /** The bytes of a range, whose offset is a multiple of the sector and which lies inside the device. */
-  async read({ offset, length }: Range): Promise<Uint8Array> {
+  async read({ offset, length }: ByteRange): Promise<Uint8Array> {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; done += this.#memory.length) {
       const part = Math.min(this.#memory.length, length - done);
@@ -120,8 +119,3 @@ function ended(path: string, offset: number, verb: string): DatamoverError {
 
 /** WebAssembly's page is 64 KiB; an edge, the largest piece that is read or written, is 1 MiB and little more. */
 const CHUNK_PAGES = (2 * MiB) / 65536;
-
-/** Are all bytes zero? Compared by native code: byte by byte in JavaScript a MiB takes some 20 ms. */
-export function isZero(bytes: Uint8Array): boolean {
-  return Buffer.compare(bytes, new Uint8Array(bytes.length)) === 0;
-}

@@ -1,12 +1,12 @@
 // A raw file from its beginning beside its place to its own name.
-import type { Stats } from 'node:fs';
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
+import { undefinedIfMissing } from '../missing.ts';
 import { keepOwnership } from '../ownership.ts';
+import type { ByteRange } from '../units.ts';
 import { targetFailure } from './failure.ts';
-import type { Range } from './layout.ts';
 import { identityOf } from './partial-file.ts';
 import type { FinishedTarget, TargetSession } from './target.ts';
 
@@ -27,11 +27,11 @@ export class FileSession implements TargetSession {
   readonly driver = 'file';
   readonly isZero = true;
   readonly mask = undefined;
-  readonly edges: readonly Range[] = [];
+  readonly edges: readonly ByteRange[] = [];
   readonly tail = undefined;
   readonly writePath: string;
   readonly cache: CacheMode;
-  readonly body: Range;
+  readonly body: ByteRange;
   readonly #parts: FileParts;
 
   constructor(parts: FileParts) {
@@ -84,7 +84,7 @@ export class FileSession implements TargetSession {
   /** The virtual machine that opened the file that is replaced opens this one as the same user. */
   async #takeOwnership(): Promise<string | undefined> {
     const { handle, path, realPath, replace } = this.#parts;
-    const old = replace ? await statUnlessMissing(realPath) : undefined;
+    const old = replace ? await undefinedIfMissing(lstat(realPath)) : undefined;
     if (old === undefined) return undefined;
     const now = await keepOwnership(handle, old);
     await this.flush();
@@ -147,15 +147,6 @@ function wrongLength(partial: string, size: number, diskSize: number): Datamover
       hint: 'restore to another file system; this one changed the length of the file',
     },
   );
-}
-
-async function statUnlessMissing(path: string): Promise<Stats | undefined> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
 }
 
 /** A new name is on the medium only when its folder is; where a folder cannot be flushed by itself, that is all there is to do. */

@@ -2,16 +2,15 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, lstat, open, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { type FreeSpace, freeSpaceAt } from '../free-space.ts';
-import { MiB } from '../units.ts';
-import { isZero } from './device-io.ts';
+import { undefinedIfMissing } from '../missing.ts';
+import { type ByteRange, MiB } from '../units.ts';
+import { type Checksum, ChecksumOfPieces } from './checksum.ts';
 import { targetFailure, withProblem } from './failure.ts';
 import { type FileParts, FileSession, syncFile, syncFolder } from './file-session.ts';
-import type { Range } from './layout.ts';
 import { describeOpener, findOpeners } from './linux/openers.ts';
 import { isSameFile, partialPathOf } from './partial-file.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
@@ -95,10 +94,7 @@ class FileTarget implements Target {
   }
 
   async checkBlank({ force }: BlankOptions): Promise<'blank' | 'overwrite'> {
-    const found = await lstat(this.realPath).catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined;
-      throw targetFailure(`cannot inspect target ${this.path}`, error);
-    });
+    const found = await this.#unlessMissing('inspect', lstat(this.realPath));
     if (found === undefined) return 'blank';
     if (force) return 'overwrite';
     throw new DatamoverError('TARGET_NOT_BLANK', `target ${this.path} already exists (${found.size} bytes)`, {
@@ -106,11 +102,8 @@ class FileTarget implements Target {
     });
   }
 
-  async checksum(ranges: readonly Range[]): Promise<{ crc: number; zero: boolean }> {
-    const handle = await open(this.realPath, 'r').catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined;
-      throw targetFailure(`cannot read target ${this.path}`, error);
-    });
+  async checksum(ranges: readonly ByteRange[]): Promise<Checksum> {
+    const handle = await this.#unlessMissing('read', open(this.realPath, 'r'));
     if (handle === undefined) return { crc: 0, zero: true };
     try {
       return await checksumOf(handle, ranges);
@@ -128,9 +121,7 @@ class FileTarget implements Target {
     try {
       await makeFolders(dirname(partial), 0o700);
       // A run of this very plan that was killed left it.
-      await unlink(partial).catch((error: unknown) => {
-        if (systemCode(error) !== 'ENOENT') throw error;
-      });
+      await undefinedIfMissing(unlink(partial));
       const handle = await open(
         partial,
         constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
@@ -156,10 +147,7 @@ class FileTarget implements Target {
   }
 
   async length(): Promise<number | undefined> {
-    const found = await stat(this.realPath).catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return undefined;
-      throw targetFailure(`cannot inspect target ${this.path}`, error);
-    });
+    const found = await this.#unlessMissing('inspect', stat(this.realPath));
     return found?.size;
   }
 
@@ -177,26 +165,29 @@ class FileTarget implements Target {
     // Nothing is held on a file before it is begun.
   }
 
+  async #unlessMissing<T>(verb: string, operation: Promise<T>): Promise<T | undefined> {
+    return await undefinedIfMissing(operation).catch((error: unknown) => {
+      throw targetFailure(`cannot ${verb} target ${this.path}`, error);
+    });
+  }
+
   async #leftBytes(): Promise<number> {
     return ((await lstat(this.#partialPath).catch(() => undefined))?.blocks ?? 0) * 512;
   }
 }
 
-async function checksumOf(handle: FileHandle, ranges: readonly Range[]): Promise<{ crc: number; zero: boolean }> {
+async function checksumOf(handle: FileHandle, ranges: readonly ByteRange[]): Promise<Checksum> {
   const buffer = Buffer.alloc(MiB);
-  let crc = 0;
-  let zero = true;
+  const checksum = new ChecksumOfPieces();
   for (const { offset, length } of ranges) {
     for (let done = 0; done < length; ) {
       const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, length - done), offset + done);
       if (bytesRead === 0) break;
-      const bytes = buffer.subarray(0, bytesRead);
-      crc = crc32(bytes, crc);
-      zero &&= isZero(bytes);
+      checksum.add(buffer.subarray(0, bytesRead));
       done += bytesRead;
     }
   }
-  return { crc, zero };
+  return checksum.result();
 }
 
 /** The largest block that a file system is likely to want direct writes in. */

@@ -6,23 +6,18 @@
 //
 // All inner borders are multiples of 4 KiB or of the sector, whichever is larger, so that neither we nor qemu-img has
 // to read back a block to change a part of it.
-import { alignDown, alignUp, KiB, MiB } from '../units.ts';
-
-export interface Range {
-  readonly offset: number;
-  readonly length: number;
-}
+import { alignDown, alignUp, type ByteRange, KiB, MiB } from '../units.ts';
 
 export interface DeviceLayout {
   /** Bytes from 0 that are written at the very end: 4 KiB, or a sector where that is larger; all of a smaller device. */
   readonly headSize: number;
-  readonly body: Range;
+  readonly body: ByteRange;
   /** In the order in which they are written: the disk's end, then its beginning. Together with the body: the disk. */
-  readonly edges: readonly Range[];
+  readonly edges: readonly ByteRange[];
   /** What is zeroed when the device is claimed, beside the head: edges, and the device's last MiB. */
-  readonly zeroed: readonly Range[];
+  readonly zeroed: readonly ByteRange[];
   /** What lies beyond the disk, from the first whole sector. */
-  readonly tail: Range | undefined;
+  readonly tail: ByteRange | undefined;
 }
 
 /** The layout of a disk of `diskSize` bytes (a multiple of 512) on a device of `capacity` bytes, diskSize ≤ capacity. */
@@ -56,18 +51,18 @@ export function planBlankRanges(options: {
   readonly diskSize: number | undefined;
   readonly capacity: number;
   readonly sectorSize: number;
-}): Range[] {
+}): ByteRange[] {
   const { capacity, sectorSize } = options;
   const diskEnd = Math.min(alignUp(options.diskSize ?? capacity, sectorSize), capacity);
   const starts = (end: number): number => alignDown(Math.max(end - EDGE, 0), sectorSize);
   return [span(0, Math.min(EDGE, capacity)), span(starts(diskEnd), diskEnd), span(starts(capacity), capacity)];
 }
 
-function span(start: number, end: number): Range {
+function span(start: number, end: number): ByteRange {
   return { offset: start, length: Math.max(0, end - start) };
 }
 
-function isFilled(range: Range): boolean {
+function isFilled(range: ByteRange): boolean {
   return range.length > 0;
 }
 

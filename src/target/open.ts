@@ -2,6 +2,7 @@
 import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
+import { isRawFileName } from '../raw-file-name.ts';
 import { openBlockTarget } from './block-target.ts';
 import { targetFailure } from './failure.ts';
 import { FOLDER_RIGHTS, openFileTarget } from './file-target.ts';
@@ -71,7 +72,7 @@ async function openMissing(options: OpenTargetOptions): Promise<Target> {
   if (isUnder(realPath, '/dev') && !isUnder(realPath, '/dev/shm')) {
     throw missing(path, 'not found', 'check the name: `lsblk` shows the block devices');
   }
-  if (!/\.(raw|img)$/.test(realPath)) {
+  if (!isRawFileName(realPath)) {
     throw missing(path, 'not found', 'name an existing block device, or a raw file that ends in .raw or .img');
   }
   return await openFileTarget({ ...options, realPath, exists: false });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { lstat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { systemCode } from '../errors.ts';
+import { undefinedIfMissing } from '../missing.ts';
 
 /**
  * The place of the file that is written until `realPath` may have its name: in the same folder, the same for every run of
@@ -27,11 +27,6 @@ export async function isSameFile(one: string, other: string): Promise<boolean> {
 
 /** Device and inode of a name, not of what a link leads to; undefined where there is none. */
 export async function identityOf(path: string): Promise<string | undefined> {
-  try {
-    const { dev, ino } = await lstat(path, { bigint: true });
-    return `${dev}:${ino}`;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  const found = await undefinedIfMissing(lstat(path, { bigint: true }));
+  return found && `${found.dev}:${found.ino}`;
 }

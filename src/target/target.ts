@@ -1,8 +1,9 @@
 // A target: the block device or raw file that a disk is restored onto, and the promises of design section 8 about it.
 import type { CacheMode } from '../direct-io.ts';
 import type { FreeSpace } from '../free-space.ts';
+import type { ByteRange } from '../units.ts';
+import type { Checksum } from './checksum.ts';
 import type { Claim, ClaimIdentity } from './claim.ts';
-import type { Range } from './layout.ts';
 
 /** Who a target is, for the journal: equal again for the same device or file place, whatever name it has. */
 export interface TargetIdentity {
@@ -41,7 +42,7 @@ export interface Target {
    */
   checkBlank(options: BlankOptions): Promise<'blank' | 'claimed' | 'overwrite'>;
   /** CRC-32 of the ranges' bytes one after the other, read past the page cache, and whether all of them are zero. */
-  checksum(ranges: readonly Range[]): Promise<{ readonly crc: number; readonly zero: boolean }>;
+  checksum(ranges: readonly ByteRange[]): Promise<Checksum>;
   /** Claims a device, or makes a file beside its place; from here on `finish` or `abandon` must follow. */
   begin(options: BeginOptions): Promise<TargetSession>;
   /** Bytes of a device, or that a file has now; undefined where there is no file. */
@@ -86,13 +87,13 @@ export interface TargetSession {
    * What the caller must leave at the disk's edges until `finish`: `head` at 0, zeros in the ranges. Undefined for a
    * file, which has no edges: the caller writes all of it; and for a disk without a body, of which it writes nothing.
    */
-  readonly mask: { readonly head: Uint8Array; readonly zeros: readonly Range[] } | undefined;
+  readonly mask: { readonly head: Uint8Array; readonly zeros: readonly ByteRange[] } | undefined;
   /** What the caller writes, if it is not empty; the bytes around it are masked. */
-  readonly body: Range;
+  readonly body: ByteRange;
   /** What the caller hands to `finish`, in this order. */
-  readonly edges: readonly Range[];
+  readonly edges: readonly ByteRange[];
   /** What the caller zeroes before `finish`. */
-  readonly tail: Range | undefined;
+  readonly tail: ByteRange | undefined;
   /** TARGET_WRITE_FAILED when not all that was written is on the medium. */
   flush(): Promise<void>;
   /**

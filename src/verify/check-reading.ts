@@ -2,7 +2,7 @@
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Problem } from '../errors.ts';
 import { freeSpaceAt } from '../free-space.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan } from '../plan/plan.ts';
+import { headroomPercentOf, type Plan } from '../plan/plan.ts';
 import { collect, throwProblems } from '../problems.ts';
 import type { Progress } from '../progress.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
@@ -42,7 +42,7 @@ async function checkScratch(
   chains: readonly CheckedChain[],
 ): Promise<SpaceNeed | undefined> {
   const { freed } = await lookForWorkFolder({ root: scratch, planId: verifyId(plan), fresh: true });
-  const headroomPercent = plan.scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
+  const headroomPercent = headroomPercentOf(plan);
   const need = await largestNeed(scratch, { chains, headroomPercent, freed });
   if (need === undefined) return undefined;
   const words = { headroomPercent, alternatives: [] };

@@ -1,5 +1,5 @@
 // A whole layer from its first byte to its last: parts are fetched several at a time and handed on in order.
-
+import { memorySink } from '../store/memory-sink.ts';
 import type { Arena, Memory } from '../stream/fetch/arena.ts';
 import type { RemoteLayer } from '../stream/fetch/remote-layer.ts';
 import { MiB } from '../units.ts';
@@ -61,13 +61,7 @@ function beginPart(
 ): Part | undefined {
   const memory = arena.take(length);
   if (memory === undefined) return undefined;
-  let filled = 0;
-  const sink = {
-    room: () => memory.room(filled),
-    filled: (count: number) => {
-      filled += count;
-    },
-  };
+  const sink = memorySink((from) => memory.room(from));
   const fetched = layer.fetch(offset, length, sink, signal);
   // Awaited in its turn; until then a failure must not count as unhandled.
   fetched.catch(() => {});

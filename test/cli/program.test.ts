@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { ERROR_CODES } from '../../src/errors.ts';
 import { exitStatus } from '../../src/exit-status.ts';
+import { MiB } from '../../src/units.ts';
 import { requires } from '../helpers/requires.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -111,6 +112,9 @@ test('a plan that is not there, and one that is wrong: exit 2, PLAN_INVALID, all
   const piped = await runCli(['verify', '-'], { stdin: 'pvcs: [', cwd: folder });
   t.equal(piped.exitCode, 2);
   t.match(piped.stderr, /^error PLAN_INVALID: /m);
+  const image = await runCli(['verify', '-'], { stdin: '#'.repeat(8 * MiB), cwd: folder });
+  t.equal(image.exitCode, 2);
+  t.match(image.stderr, /^error PLAN_INVALID: standard input is over 1 MiB: /m);
 });
 
 test('--report: the document, also of a failure; whole, with nothing left beside it', async (t) => {

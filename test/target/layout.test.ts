@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { test } from 'tap';
-import { planBlankRanges, planLayout, type Range } from '../../src/target/layout.ts';
+import { planBlankRanges, planLayout } from '../../src/target/layout.ts';
+import type { ByteRange } from '../../src/units.ts';
 import { KiB, MiB } from '../../src/units.ts';
 
-const text = (ranges: readonly Range[]): string => ranges.map(({ offset, length }) => `${offset}+${length}`).join(' ');
+const text = (ranges: readonly ByteRange[]): string =>
+  ranges.map(({ offset, length }) => `${offset}+${length}`).join(' ');
 
 test('layouts of known sizes', async (t) => {
   const layout = planLayout({ diskSize: 10 * MiB, capacity: 12 * MiB, sectorSize: 512 });

@@ -1,6 +1,6 @@
 // `list`: shows the content of a bucket.
 import { Command, Option } from 'commander';
-import type { VmName } from '../../plan/plan.ts';
+import type { VmRef } from '../../vm-ref.ts';
 import { parseText } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
@@ -11,7 +11,7 @@ import { type FailureDocument, failureOf, type Outcome } from '../session/outcom
 import type { Run, Session } from '../session/session.ts';
 
 interface Flags extends SourceFlags {
-  readonly vm?: VmName;
+  readonly vm?: VmRef;
   readonly backup?: string;
 }
 

@@ -2,8 +2,8 @@
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { DatamoverError, type Problem } from '../../errors.ts';
-import type { VmName } from '../../plan/plan.ts';
 import { collect } from '../../problems.ts';
+import type { VmRef } from '../../vm-ref.ts';
 import { parseText, scratchOption } from '../flags/flags.ts';
 import { given } from '../flags/given.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
@@ -22,7 +22,7 @@ interface WantedPvc {
 interface Flags extends SourceFlags {
   readonly backup?: string;
   readonly checkpoint?: string;
-  readonly vm?: VmName;
+  readonly vm?: VmRef;
   readonly pvc?: readonly WantedPvc[];
   readonly scratch?: string;
 }

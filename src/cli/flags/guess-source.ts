@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { systemCode } from '../../errors.ts';
 import type { PlanSource } from '../../plan/plan.ts';
-import { MiB } from '../../units.ts';
+import { MAX_PLAN_BYTES } from '../../plan/read.ts';
 
 export interface UnusablePlan {
   readonly path: string;
@@ -28,7 +28,7 @@ async function readBeginning(path: string): Promise<string> {
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     if (!(await file.stat()).isFile()) return '';
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(MiB), 0, MiB, 0);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_PLAN_BYTES), 0, MAX_PLAN_BYTES, 0);
     return buffer.toString('utf8', 0, bytesRead);
   } catch (error) {
     if (systemCode(error) === undefined) throw error;

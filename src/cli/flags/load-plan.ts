@@ -2,7 +2,6 @@
 import { resolve } from 'node:path';
 import { DatamoverError, type Problem } from '../../errors.ts';
 import type { Plan } from '../../plan/plan.ts';
-import { MiB } from '../../units.ts';
 import type { Session } from '../session/session.ts';
 
 export interface LoadedPlan {
@@ -11,9 +10,6 @@ export interface LoadedPlan {
   readonly problems: readonly Problem[];
 }
 
-/** Far more than any plan holds; a disk image piped in by mistake is not read to its end. */
-const MAX_PLAN_BYTES = 64 * MiB;
-
 /** Adds the plan and the files that it names to the session's paths. USAGE without a plan, PLAN_INVALID as `readPlanToCheck` says. */
 export async function loadPlan(argument: string | undefined, session: Session): Promise<LoadedPlan> {
   if (argument === undefined || argument === '') {
@@ -21,12 +17,12 @@ export async function loadPlan(argument: string | undefined, session: Session): 
       hint: 'name the plan file, or - for standard input; to create one: kubevirt-datamover plan --help',
     });
   }
-  const { readPlanToCheck } = await import('../../plan/read.ts');
+  const { MAX_PLAN_BYTES, readPlanToCheck } = await import('../../plan/read.ts');
   const { pathsOfSource } = await import('../../paths/source-paths.ts');
   const { cwd, env, paths } = session;
   const path = argument === '-' ? '/proc/self/fd/0' : resolve(cwd, argument);
   paths.reads({ what: 'plan', path, ...(argument === '-' ? { label: 'plan on standard input' } : {}) });
-  const text = argument === '-' ? await readStandardInput(session) : undefined;
+  const text = argument === '-' ? await readStandardInput(session, MAX_PLAN_BYTES) : undefined;
   try {
     const read = await readPlanToCheck(text === undefined ? { path, cwd } : { text, cwd });
     paths.reads(...pathsOfSource(read.plan.source, env));
@@ -38,7 +34,8 @@ export async function loadPlan(argument: string | undefined, session: Session): 
   }
 }
 
-async function readStandardInput({ stdin, stderr, signal }: Session): Promise<string> {
+/** Stops when `limit` is exceeded, which is reported when the text is read: a disk image may be piped in by mistake. */
+async function readStandardInput({ stdin, stderr, signal }: Session, limit: number): Promise<string> {
   if (stdin.isTTY === true) stderr.write('reading the plan from standard input; press Ctrl-D to finish\n');
   const cancel = (): void => void stdin.destroy();
   signal.addEventListener('abort', cancel, { once: true });
@@ -47,10 +44,9 @@ async function readStandardInput({ stdin, stderr, signal }: Session): Promise<st
   try {
     for await (const chunk of stdin) {
       const bytes = Buffer.from(chunk);
-      size += bytes.length;
-      if (size > MAX_PLAN_BYTES)
-        throw new DatamoverError('PLAN_INVALID', 'standard input: invalid plan: larger than 64 MiB');
       chunks.push(bytes);
+      size += bytes.length;
+      if (size > limit) break;
     }
   } finally {
     signal.removeEventListener('abort', cancel);

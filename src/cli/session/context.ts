@@ -56,8 +56,3 @@ export function cancelSignalOf(signal: AbortSignal): CancelSignal | undefined {
   const { cause } = signal.reason;
   return cause === 'SIGINT' || cause === 'SIGTERM' || cause === 'SIGHUP' ? cause : undefined;
 }
-
-/** Are we in a pod? Kubernetes sets this variable in every container. */
-export function inPod(env: NodeJS.ProcessEnv): boolean {
-  return (env.KUBERNETES_SERVICE_HOST ?? '') !== '';
-}

@@ -1,6 +1,7 @@
 // What is said on stderr besides progress: errors with their hints, as text or as JSON lines.
 import type { Problem } from '../../errors.ts';
-import { type Context, inPod } from './context.ts';
+import { inPod } from '../../in-pod.ts';
+import type { Context } from './context.ts';
 import { type GlobalFlags, LOG_LEVELS, type LogLevel } from './global-flags.ts';
 import { printable } from './printable.ts';
 

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatamoverError, messageOf, type Problem, systemCode } from '../../errors.ts';
+import { undefinedIfMissing } from '../../missing.ts';
 import { keepOwnership } from '../../ownership.ts';
 import { collect } from '../../problems.ts';
 import { formatBytes, KiB, MiB } from '../../units.ts';
@@ -68,12 +69,8 @@ const O_TMPFILE = 0o20200000;
 
 async function checkWritable(place: string): Promise<void> {
   const probe = temporaryBeside(place);
-  try {
-    // A name that is too long, or a directory that is none, is an error here too.
-    await lstat(probe);
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-  }
+  // A name that is too long, or a directory that is none, is an error here too.
+  await undefinedIfMissing(lstat(probe));
   try {
     await (await open(dirname(place), constants.O_WRONLY | O_TMPFILE, 0o600)).close();
   } catch (error) {
@@ -114,7 +111,7 @@ async function writeReport(place: string, document: object): Promise<void> {
     const file = await open(temporary, 'wx', 0o644);
     try {
       await file.writeFile(`${JSON.stringify(document)}\n`);
-      const old = await stat(place).catch(unlessMissing);
+      const old = await undefinedIfMissing(stat(place));
       if (old !== undefined) await keepOwnership(file, old);
       await file.sync();
     } finally {
@@ -125,11 +122,6 @@ async function writeReport(place: string, document: object): Promise<void> {
     await rm(temporary, { force: true });
     throw error;
   }
-}
-
-function unlessMissing(error: unknown): undefined {
-  if (systemCode(error) !== 'ENOENT') throw error;
-  return undefined;
 }
 
 /** Where a link leads, so that the link stays. */

@@ -1,8 +1,8 @@
 // The termination message of a pod: `kubectl describe pod` shows why it failed.
 import { stat, writeFile } from 'node:fs/promises';
 import type { Problem } from '../../errors.ts';
+import { inPod } from '../../in-pod.ts';
 import type { WrittenPath } from '../../paths/uses.ts';
-import { inPod } from './context.ts';
 
 /** Kubernetes keeps this much (Container v1, terminationMessagePath: "limited to 4096 bytes"). */
 const MAX_BYTES = 4096;

@@ -1,7 +1,7 @@
 // One layer where it lies: its pinned object, read by range.
-
 import type { CheckedLayer } from '../../chain/check-layers.ts';
 import type { Qcow2Header } from '../../qcow2/header.ts';
+import { memorySink } from '../../store/memory-sink.ts';
 import type { ObjectInfo, ObjectStore, Sink } from '../../store/store.ts';
 
 export interface RemoteLayerOptions {
@@ -55,13 +55,7 @@ export class RemoteLayer {
   /** Reads into `room`, as many bytes as it has, from `offset` on. Rejects as `ObjectStore.read`. */
   async fetchInto(room: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
     if (room.length === 0) return;
-    let filled = 0;
-    const sink: Sink = {
-      room: () => room.subarray(filled),
-      filled: (count) => {
-        filled += count;
-      },
-    };
+    const sink = memorySink((from) => room.subarray(from));
     await this.fetch(offset, room.length, sink, signal);
   }
 

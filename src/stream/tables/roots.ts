@@ -9,7 +9,7 @@ export const ONE_READ = 512 * KiB;
 /** The first cluster may have 2 MiB, of which nobody reads more than the header. */
 const HEAD_BYTES = BLOCK_SIZE;
 
-interface Range {
+interface Span {
   readonly start: number;
   readonly end: number;
 }
@@ -40,7 +40,7 @@ export async function readRoots(
   const oneEnd = Math.max(...wanted.map(({ end }) => end).filter((end) => end <= ONE_READ));
   const fetched = buffer.subarray(0, oneEnd);
   await layer.fetchInto(fetched, 0, signal);
-  const bytesOf = async ({ start, end }: Range): Promise<Uint8Array> =>
+  const bytesOf = async ({ start, end }: Span): Promise<Uint8Array> =>
     end <= oneEnd ? fetched.subarray(start, end) : await layer.bytes(start, end - start, signal);
   const l1 = await bytesOf(ranges.l1);
   const refcounts = await bytesOf(ranges.refcounts);
@@ -64,7 +64,7 @@ export async function readRoots(
   return { roots, fetched };
 }
 
-function rangeOf(start: number, length: number): Range {
+function rangeOf(start: number, length: number): Span {
   return { start, end: start + length };
 }
 
