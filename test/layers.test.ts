@@ -13,7 +13,7 @@ interface Room {
   readonly doors: string | 'all';
 }
 
-/** A folder of src/ each; docs/architecture.md says what a newcomer finds there. The ground (src/*.ts) is open to all. */
+/** A folder of src/ each; docs/architecture.md has the same rooms and imports. The ground (src/*.ts) is open to all. */
 const HOUSE: Readonly<Record<string, Room>> = {
   main: { may: 'cli cli/session', doors: '' },
   plan: { may: '', doors: 'environment placeholder plan plan-id print-yaml read write yaml-text' },
@@ -108,6 +108,31 @@ function importsOf(file: string): string[] {
 test('every folder is a room of the table, and every room a folder', async (t) => {
   const folders = new Set(files.map(roomOf).filter((room) => room !== 'ground'));
   t.strictSame([...folders].sort(), Object.keys(HOUSE).sort());
+});
+
+test('docs/architecture.md has the rooms of the table, with what each may import', async (t) => {
+  const page = readFileSync(join(SRC, '../docs/architecture.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `([\w/-]+?)\/?` \| .+ \| ([\w/, –]+) \|$/gm)];
+  const documented = rows.map(([, room, may = '']) => [room, may === '–' ? '' : may.replaceAll(', ', ' ')]);
+  t.strictSame(
+    documented.sort(),
+    Object.entries(HOUSE)
+      .map(([room, { may }]) => [room, may])
+      .sort(),
+  );
+});
+
+test('a room that is too large to read at once has its reason in docs/architecture.md', async (t) => {
+  const page = readFileSync(join(SRC, '../docs/architecture.md'), 'utf8');
+  const [, section = ''] = page.split('\n### Large rooms\n');
+  const named = [...section.matchAll(/^- `([\w/-]+)\/`: .{40,}/gm)].map(([, room]) => room);
+  for (const room of Object.keys(HOUSE)) {
+    const inRoom = files.filter((file) => roomOf(file) === room);
+    const lines = inRoom.reduce((sum, file) => sum + readFileSync(join(SRC, file), 'utf8').split('\n').length - 1, 0);
+    if (inRoom.length > 20 || lines > 1600)
+      check(t, named.includes(room), `${room}: ${inRoom.length} files, ${lines} lines`);
+  }
+  for (const room of named) check(t, Object.hasOwn(HOUSE, room ?? ''), `${room} is a room`);
 });
 
 test('a room imports only what its row allows, through doors', async (t) => {
