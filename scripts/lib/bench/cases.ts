@@ -68,7 +68,7 @@ async function runCase(bench: Bench, call: Call, name: TimedCase): Promise<CaseR
 }
 
 const PORTS: Readonly<Record<'slow' | 'fast' | 'latency', { readonly port: PortName; readonly title: string }>> = {
-  slow: { port: 'slow', title: 'Source at 60 MB/s a connection' },
+  slow: { port: 'slow', title: 'Source at 60 MB/s per connection' },
   fast: { port: 'fast', title: 'Source as fast as loopback' },
   latency: { port: 'latency', title: 'Source that waits 20 ms before each answer' },
 };

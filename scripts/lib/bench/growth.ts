@@ -26,7 +26,7 @@ interface Growth {
 
 const GROWTHS: Readonly<Record<GrowthName, Growth>> = {
   layers: {
-    title: 'By the number of layers, the same bytes in all',
+    title: 'By the number of layers, with the same total of bytes',
     unit: 'layers',
     small: [2, 8],
     large: [2, 20, 200],
