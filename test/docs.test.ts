@@ -1,4 +1,5 @@
-// The documents keep what they promise: their shell blocks run as printed, and every error code has a row with its fix.
+// The documents keep what they promise: their shell blocks run as printed, with the output shown below them, and every
+// error code has a row with its fix.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,29 +21,48 @@ const DOCUMENTS = [
     .map((name) => `docs/${name}`),
 ];
 
-/** The text of every block that is fenced as ```sh run, or as ```sh run s3: those want the S3 server. */
-function runnableBlocks(document: string, kind: 'run' | 'run s3'): string[] {
+interface Block {
+  readonly text: string;
+  /** The output that the document shows below it, if it shows one. */
+  readonly output?: string | undefined;
+}
+
+/** Every block that is fenced as ```sh run, or as ```sh run s3: those need the S3 server. */
+function runnableBlocks(document: string, kind: 'run' | 'run s3'): Block[] {
   const text = readFileSync(join(ROOT, document), 'utf8');
-  return [...text.matchAll(/^```sh (run|run s3)\n(.*?)^```$/gms)]
+  return [...text.matchAll(/^```sh (run|run s3)\n(.*?)^```$(?:\n\n```\n(.*?)^```$)?/gms)]
     .filter((match) => match[1] === kind)
-    .map((match) => match[2] ?? '');
+    .map(([, , block = '', output]) => ({ text: block, output }));
+}
+
+/** Lines of output without what differs from run to run: ages, times, the widths of columns, and the directories of paths. */
+function comparable(output: string): string[] {
+  return output.split('\n').map((line) =>
+    line
+      .replace(/[\d.]+ (s|d)\b/g, 'N $1')
+      .replace(/\/[\w/.-]+\//g, '/')
+      .replace(/ +/g, ' ')
+      .trim(),
+  );
 }
 
 /** Runs blocks one after the other in a folder of their own, with the program on PATH. */
-function runBlocks(t: Test, blocks: readonly string[], env: NodeJS.ProcessEnv = {}): void {
+function runBlocks(t: Test, blocks: readonly Block[], env: NodeJS.ProcessEnv = {}): void {
   const folder = tempFolder(t);
   cpSync(join(ROOT, 'fixtures/bucket'), join(folder, 'bucket'), { recursive: true });
   mkdirSync(join(folder, 'bin'));
   const launcher = join(folder, 'bin/kubevirt-datamover');
   writeFileSync(launcher, `#!/bin/sh\nexec "${process.execPath}" "${programPath()}" "$@"\n`, { mode: 0o755 });
   const path = `${join(folder, 'bin')}:${process.env.PATH}:/usr/sbin:/sbin`;
-  for (const block of blocks) {
-    const run = spawnSync('bash', ['-euo', 'pipefail', '-c', block], {
+  for (const { text, output } of blocks) {
+    const run = spawnSync('bash', ['-euo', 'pipefail', '-c', text], {
       cwd: folder,
       encoding: 'utf8',
       env: { ...cleanEnvironment(), ...env, PATH: path },
     });
-    t.equal(run.status, 0, `${block}\n${run.stdout}${run.stderr}`);
+    t.equal(run.status, 0, `${text}\n${run.stdout}${run.stderr}`);
+    const printed = new Set(comparable(run.stdout.replaceAll(env.TARGET ?? '\0', '/dev/vg/rootdisk')));
+    for (const line of comparable(output ?? '')) t.ok(line === '…' || printed.has(line), `${line}\n${run.stdout}`);
   }
 }
 
