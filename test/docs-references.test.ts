@@ -88,3 +88,13 @@ test('docs/usage.md has every command and every flag, with the commands that tak
     [...flags].map(([flag, takers]): [string, string[]] => [flag, [...takers].sort()]).sort();
   t.strictSame(sorted(documented), sorted(expected));
 });
+
+test('docs/usage.md has every variable of `download`', async (t) => {
+  const source = textOf('src/plan/environment.ts');
+  const read = [...source.matchAll(/\(reader, '([A-Z][A-Z0-9_]+)'/g)].map(([, name]) => name);
+  const rows = rowsBelow('docs/usage.md', '## Environment of `download`');
+  const documented = rows.flatMap(([cell = '']) =>
+    [...cell.matchAll(/`([A-Z0-9_]*[A-Z0-9])`/g)].map(([, name]) => name),
+  );
+  t.strictSame([...new Set(documented)].sort(), [...new Set(read)].sort());
+});
