@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
 import { buildProgram } from '../src/cli/program.ts';
+import { ERROR_CODES } from '../src/errors.ts';
+import { EXIT_STATUSES, exitStatus, isResumable, permanentStatuses } from '../src/exit-status.ts';
 import { RecordedStream } from './helpers/text-stream.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
@@ -29,7 +31,7 @@ function anchorsOf(page: string): Set<string> {
 /** The cells of each row of the tables below a heading, up to the next heading of the same or a higher level. */
 function rowsBelow(page: string, heading: string): string[][] {
   const level = heading.indexOf(' ');
-  const [, after = ''] = textOf(page).split(`\n${heading}\n`);
+  const [, after = ''] = `\n${textOf(page)}`.split(`\n${heading}\n`);
   const [section = ''] = after.split(new RegExp(`^#{1,${level}} `, 'm'));
   return section
     .split('\n')
@@ -97,4 +99,27 @@ test('docs/usage.md has every variable of `download`', async (t) => {
     [...cell.matchAll(/`([A-Z0-9_]*[A-Z0-9])`/g)].map(([, name]) => name),
   );
   t.strictSame([...new Set(documented)].sort(), [...new Set(read)].sort());
+});
+
+test('documents have the exit statuses of the program', async (t) => {
+  const text = textOf('docs/errors.md');
+  const numbersIn = (cell = ''): number[] => (cell.replace(/\(.*?\)/g, '').match(/\b\d+\b/g) ?? []).map(Number);
+  const statuses = [...EXIT_STATUSES.map(({ status }) => status), 129, 143].sort((a, b) => a - b);
+  const inUsage = rowsBelow('docs/usage.md', '## Exit statuses').flatMap(([cell]) => numbersIn(cell));
+  t.strictSame(
+    inUsage.sort((a, b) => a - b),
+    statuses,
+  );
+
+  const kept = rowsBelow('docs/errors.md', '# Errors').filter(([, , data]) => data === 'kept');
+  const keptStatuses = new Set(kept.flatMap(([cell]) => numbersIn(cell)));
+  for (const code of ERROR_CODES) {
+    const section = text.split(/^## /m).find((part) => part.includes(`\n| \`${code}\` |`)) ?? '';
+    const status = exitStatus(code);
+    t.ok(numbersIn(section.split(':')[0]).includes(status), `${code} is below the heading of exit ${status}`);
+    t.equal(keptStatuses.has(status), isResumable(code), `${code}: fetched data is kept or not`);
+  }
+
+  const failsAtOnce = rowsBelow('docs/kubernetes.md', '## Failed pods').find(([, job]) => job === 'fails at once');
+  t.strictSame(numbersIn(failsAtOnce?.[0]), permanentStatuses());
 });
