@@ -1,7 +1,7 @@
 // "Did you mean": the nearest known word to one that was mistyped.
 
 /** The known word with the smallest edit distance to `word`, if that is small enough to be a likely typing error. */
-export function nearestWord(word: string, known: Iterable<string>): string | undefined {
+export function closestMatch(word: string, known: Iterable<string>): string | undefined {
   const limit = Math.max(2, Math.ceil(word.length / 3));
   let best: string | undefined;
   let bestDistance = limit + 1;

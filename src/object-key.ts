@@ -1,7 +1,7 @@
 // Names and object keys that may be used at all: nothing that climbs, is absolute, or hides a NUL.
 
 /** Why `key` is no object key relative to a source's prefix, in words that follow the key; undefined when it is one. */
-export function whyNoKey(key: string): string | undefined {
+export function invalidKeyReason(key: string): string | undefined {
   if (key === '') return 'is empty';
   if (key.includes('\0')) return 'holds a NUL';
   if (key.startsWith('/')) return 'is absolute';
@@ -14,7 +14,7 @@ export function whyNoKey(key: string): string | undefined {
 }
 
 /** Why `name` (a disk, a checkpoint, a file…) is no single segment of a key; undefined when it is one. */
-export function whyNoName(name: string): string | undefined {
+export function invalidNameReason(name: string): string | undefined {
   if (name === '') return 'is empty';
   if (name === '.' || name === '..') return `is a reserved name ('${name}')`;
   if (name.includes('/')) return "holds a '/'";

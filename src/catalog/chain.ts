@@ -1,6 +1,6 @@
 // From a backup or a checkpoint to the ordered, proven chain of one disk. Pure.
 import { findChainFlaw } from '../chain-order.ts';
-import { nearestWord } from '../did-you-mean.ts';
+import { closestMatch } from '../did-you-mean.ts';
 import { DatamoverError } from '../errors.ts';
 import { vmText } from './keys.ts';
 import { listNames } from './names.ts';
@@ -142,7 +142,7 @@ function broken({ vm }: VmIndex, message: string, hint: string): DatamoverError 
 
 function diskNotFound({ vm }: VmIndex, { id, files }: Pick<Checkpoint, 'id' | 'files'>, name: string): DatamoverError {
   const names = files.map(({ disk, pvc }) => (pvc === undefined || pvc === disk ? disk : `${disk} (PVC ${pvc})`));
-  const near = nearestWord(
+  const near = closestMatch(
     name,
     files.flatMap(({ disk, pvc }) => (pvc === undefined ? [disk] : [disk, pvc])),
   );

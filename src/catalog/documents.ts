@@ -2,12 +2,12 @@
 // grow). Go writes an empty list as null and an absent time as the year 1.
 import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
-import { whyNoName } from '../object-key.ts';
+import { invalidNameReason } from '../object-key.ts';
 import { parseQuantity } from '../units.ts';
 import { isEmptyEntry } from './empty-entries.ts';
 
 const name = z.string().superRefine((value, context) => {
-  const why = whyNoName(value);
+  const why = invalidNameReason(value);
   if (why !== undefined) context.addIssue({ code: 'custom', message: `${JSON.stringify(value.slice(0, 80))} ${why}` });
 });
 
@@ -88,13 +88,13 @@ export type VmManifest = z.infer<typeof manifestDocument>;
 export function parseDocument<Schema extends z.ZodType>(schema: Schema, data: unknown, where: string): z.infer<Schema> {
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;
-  throw new DatamoverError('METADATA_INVALID', `${where}: ${sayIssues(parsed.error.issues)}`, {
+  throw new DatamoverError('METADATA_INVALID', `${where}: ${formatIssues(parsed.error.issues)}`, {
     hint: 'compare it with another copy of the bucket; the document is damaged or of another kind',
   });
 }
 
 /** The first of the issues with its place, and how many more there are. */
-export function sayIssues(issues: readonly z.core.$ZodIssue[]): string {
+export function formatIssues(issues: readonly z.core.$ZodIssue[]): string {
   const [first] = issues;
   if (first === undefined) return 'invalid document';
   const issue = deepest(first);

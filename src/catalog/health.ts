@@ -99,7 +99,7 @@ export function lossOf(
 }
 
 /** A loss in words, for a hint. */
-export function sayLoss(disk: string, { of, lost, restorable }: Loss): string {
+export function formatLoss(disk: string, { of, lost, restorable }: Loss): string {
   if (of === 'checkpoints') {
     const left =
       restorable.length === 0

@@ -1,6 +1,6 @@
 // Where things lie in the bucket (design section 3), relative to the source's prefix.
 import { DatamoverError } from '../errors.ts';
-import { whyNoName } from '../object-key.ts';
+import { invalidNameReason } from '../object-key.ts';
 import type { VmRef } from '../vm-ref.ts';
 
 export const CHECKPOINTS = 'checkpoints/';
@@ -49,7 +49,7 @@ export function vmManifestKeys(backup: string, { namespace, name }: VmRef): read
 
 /** USAGE for a name that could lead elsewhere: names in documents are refused when they are read, so this is the caller's. */
 function segment(name: string): string {
-  const why = whyNoName(name);
+  const why = invalidNameReason(name);
   if (why === undefined) return name;
   throw new DatamoverError('USAGE', `the name ${JSON.stringify(name)} ${why}`, {
     hint: 'use the name of the namespace, VM, backup or checkpoint in the cluster',

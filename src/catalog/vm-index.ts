@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import type { VmRef } from '../vm-ref.ts';
-import { checkpointDocument, parseDocument, sayIssues, vmIndexDocument } from './documents.ts';
+import { checkpointDocument, formatIssues, parseDocument, vmIndexDocument } from './documents.ts';
 import { isEmptyEntry } from './empty-entries.ts';
 import { layerKey, vmIndexKey, vmText } from './keys.ts';
 
@@ -82,7 +82,7 @@ type CheckpointDocument = ReturnType<(typeof checkpointDocument)['parse']>;
 
 function parseEntry(data: unknown, place: string, vm: VmRef): IndexEntry {
   const { data: document, error } = checkpointDocument.safeParse(data);
-  if (document === undefined) return { ...readable.parse(data), flaw: `${place}.${sayIssues(error.issues)}` };
+  if (document === undefined) return { ...readable.parse(data), flaw: `${place}.${formatIssues(error.issues)}` };
   const files = document.files.map((_, position) => toFile(document, position, vm));
   for (const [position, { objectPath }] of document.files.entries()) {
     const expected = files[position]?.object;

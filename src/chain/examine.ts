@@ -58,7 +58,7 @@ export async function checkUnrepairedEnd({
 }
 
 /** What people are told of a layer that is not clean. */
-export function suspicionOf(examined: Examined, where: string): string | undefined {
+export function imageWarning(examined: Examined, where: string): string | undefined {
   if (examined === 'clean') return undefined;
   if (examined === 'leaks') return `${where} has leaked clusters; harmless for the restore, but unexpected in a backup`;
   return `${where} was not closed cleanly (dirty bit): its refcounts are not checked, since the source is read-only`;

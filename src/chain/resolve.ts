@@ -1,6 +1,6 @@
 // The disks of a plan with their chains: those written out are taken as they are, others are found in the bucket.
 import { type CatalogChain, chainFromManifest } from '../catalog/chain.ts';
-import { nearestWord } from '../did-you-mean.ts';
+import { closestMatch } from '../did-you-mean.ts';
 import type { Problem } from '../errors.ts';
 import { loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
@@ -45,7 +45,7 @@ export async function resolveDisks(
     } catch (error) {
       signal.throwIfAborted();
       const found = problemsOf(error);
-      if (!FORESEEN.has(found[0]?.code ?? '')) ofSource.add(found);
+      if (!EXPECTED_CODES.has(found[0]?.code ?? '')) ofSource.add(found);
       else problems.push(...found.map((problem) => ({ ...problem, pvc: pvc.name })));
     }
   }
@@ -63,7 +63,7 @@ function unknownPvcs(plan: Plan, names: readonly string[] = []): Problem[] {
   const unknown = names.filter((name) => !known.includes(name));
   const [first] = unknown;
   if (first === undefined) return [];
-  const near = nearestWord(first, known);
+  const near = closestMatch(first, known);
   const message = `PVC ${unknown.join(', ')} not found in the plan; found: ${known.join(', ')}`;
   const hint = near === undefined ? 'choose one of those with --pvc' : `did you mean --pvc ${near}?`;
   return [{ code: 'USAGE', message, hint }];
@@ -121,7 +121,7 @@ function onceOnly<T>(work: () => Promise<T>): () => Promise<T> {
 }
 
 /** What concerns the PVC whose chain was looked up; any other failure is the source's. */
-const FORESEEN: ReadonlySet<string> = new Set([
+const EXPECTED_CODES: ReadonlySet<string> = new Set([
   'CHAIN_BROKEN',
   'METADATA_INVALID',
   'BACKUP_NOT_FOUND',

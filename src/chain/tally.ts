@@ -7,7 +7,7 @@ import type { Strategy } from '../strategy.ts';
 import type { CheckedChain } from './check-layers.ts';
 import type { Disk, Layer } from './disk.ts';
 
-export interface Tally {
+export interface PvcStats {
   bytesFetched: number;
   scratchPeakBytes: number;
   verified: boolean;
@@ -18,7 +18,7 @@ export interface Tally {
   readonly warnings: string[];
 }
 
-export function startTally(chain: CheckedChain): Tally {
+export function newStats(chain: CheckedChain): PvcStats {
   return {
     bytesFetched: 0,
     scratchPeakBytes: 0,
@@ -37,7 +37,7 @@ export interface PvcOutcome {
   readonly strategy: Strategy;
   /** Of one that is kept, where it is known. */
   readonly keptFrom?: KeptFrom | undefined;
-  readonly tally?: Tally | undefined;
+  readonly tally?: PvcStats | undefined;
   readonly seconds?: number;
 }
 
@@ -70,7 +70,7 @@ function inMilliseconds(seconds: PhaseSeconds): PhaseSeconds {
 /** Counts and reports the bytes of a PVC's layers that come from the source. */
 export function fetchedCounter(
   progress: Progress,
-  { pvc, tally }: { readonly pvc: string; readonly tally: Tally },
+  { pvc, tally }: { readonly pvc: string; readonly tally: PvcStats },
 ): (count: number) => void {
   return (count) => {
     tally.bytesFetched += count;

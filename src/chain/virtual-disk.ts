@@ -1,7 +1,7 @@
 // The restored disk as qemu sees it, however its layers are reached: what a strategy makes and the target is written from.
 import type { BlockGraph } from '../qemu/graph.ts';
 
-export interface Guest {
+export interface VirtualDisk {
   /** A node whose content, from 0 to `size`, is the disk. */
   readonly node: BlockGraph;
   /** The same, read from the layers themselves: what the edges are taken from, and the target is compared with. */
@@ -24,8 +24,8 @@ export interface GuestRange {
 
 /** A disk whose layers, or whose raw image, lie in scratch: nothing is to be prepared for reading it. */
 export function localGuest(
-  { node, chain, size }: Pick<Guest, 'node' | 'chain' | 'size'>,
+  { node, chain, size }: Pick<VirtualDisk, 'node' | 'chain' | 'size'>,
   { signal }: { readonly signal: AbortSignal },
-): Guest {
+): VirtualDisk {
   return { node, chain, size, reading: (_range, work) => work(signal) };
 }

@@ -3,7 +3,7 @@
 import { CHECKPOINTS, MANIFESTS, vmPrefix } from '../catalog/keys.ts';
 import { isNamespaceName, isResourceName } from '../catalog/kubernetes-names.ts';
 import { mapBounded } from '../concurrency.ts';
-import { whyNoName } from '../object-key.ts';
+import { invalidNameReason } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
 
@@ -33,7 +33,7 @@ export async function findBackups(store: ObjectStore, options: FindOptions): Pro
  */
 export async function findCheckpoints(store: ObjectStore, vm: VmRef, { signal }: FindOptions): Promise<string[]> {
   const names = await directoryNames(store, vmPrefix(vm), { signal });
-  const candidates = names.filter((name) => CHECKPOINT.test(name) && whyNoName(name) === undefined);
+  const candidates = names.filter((name) => CHECKPOINT.test(name) && invalidNameReason(name) === undefined);
   for (let from = 0; from < candidates.length; from += REQUESTS) {
     const some = candidates.slice(from, from + REQUESTS);
     const holding = await mapBounded(some, { limit: REQUESTS, signal }, async (name, inner) =>

@@ -1,7 +1,7 @@
 // Collects the backups of a bucket: from their own documents, and from the VMs' indexes where those are missing.
 import { backupPrefix, vmText } from '../catalog/keys.ts';
 import { mapBounded } from '../concurrency.ts';
-import { whyNoName } from '../object-key.ts';
+import { invalidNameReason } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
 import { findBackups } from './find-vms.ts';
@@ -21,7 +21,7 @@ export async function readBackups(store: ObjectStore, options: ReadBackupsOption
   const names = backup === undefined ? await findBackups(store, { onIgnored, signal }) : [backup];
   const drafts = await mapBounded(names, { limit: LIST_REQUESTS, signal }, async (name, inner) => {
     const draft = newDraft(name);
-    if (whyNoName(name) === undefined) await readBackup(store, draft, { ...options, signal: inner });
+    if (invalidNameReason(name) === undefined) await readBackup(store, draft, { ...options, signal: inner });
     return draft;
   });
   return new Map(drafts.map((draft) => [draft.name, draft]));

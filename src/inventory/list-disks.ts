@@ -1,5 +1,13 @@
 // Evaluates the disks of a VM: which of its checkpoints can be restored, and what breaks the others.
-import { type CheckpointState, diskStates, disksOf, type Flaw, lossOf, neededBy, sayLoss } from '../catalog/health.ts';
+import {
+  type CheckpointState,
+  diskStates,
+  disksOf,
+  type Flaw,
+  formatLoss,
+  lossOf,
+  neededBy,
+} from '../catalog/health.ts';
 import { vmText } from '../catalog/keys.ts';
 import { type CatalogFile, type Checkpoint, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import type { Problem } from '../errors.ts';
@@ -64,7 +72,7 @@ export function evaluateDisks(index: VmIndex, { sizes, tips, backup }: EvaluateO
     for (const [root, state] of rootsOf(states, shown)) {
       roots.add(root);
       const message = `VM ${vmText(index.vm)}, disk ${disk}: checkpoint ${root}: ${state.problem}`;
-      problems.push({ code: state.code, message, hint: sayLoss(disk, lossOf(root, states, tips)) });
+      problems.push({ code: state.code, message, hint: formatLoss(disk, lossOf(root, states, tips)) });
     }
   }
   for (const { id, flaw } of index.entries) {

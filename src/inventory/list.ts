@@ -1,7 +1,7 @@
 // Lists the content of a bucket: backups, VMs, disks, checkpoints, and which of them can be restored. Uses documents and
 // listings only; no layer is opened.
 import { listNames } from '../catalog/names.ts';
-import { nearestWord } from '../did-you-mean.ts';
+import { closestMatch } from '../did-you-mean.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -61,7 +61,7 @@ export async function listBucket(store: ObjectStore, options: ListOptions): Prom
 
 function backupNotFound(store: ObjectStore, backup: string, read: readonly ReadVm[]): DatamoverError {
   const known = [...new Set(read.flatMap(({ tips }) => [...tips.keys()]))];
-  const near = nearestWord(backup, known);
+  const near = closestMatch(backup, known);
   const found = known.length === 0 ? 'no other backups found' : `found: ${listNames(known)}`;
   return new DatamoverError('BACKUP_NOT_FOUND', `backup ${backup} not found in ${store.description}; ${found}`, {
     hint: near === undefined ? 'choose one of those backups' : `did you mean ${near}?`,

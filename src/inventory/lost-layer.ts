@@ -1,10 +1,10 @@
 // Explains a layer that is missing or has the wrong size: which backups are affected, and which can still be restored.
-import { diskStates, disksOf, lossOf, sayLoss } from '../catalog/health.ts';
+import { diskStates, disksOf, formatLoss, lossOf } from '../catalog/health.ts';
 import { checkpointPrefix } from '../catalog/keys.ts';
 import { type CatalogFile, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { whyNoName } from '../object-key.ts';
+import { invalidNameReason } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
 import { flawBySizes } from './list-disks.ts';
@@ -56,7 +56,7 @@ async function explainLostLayer(
     const sizes = await sizesOf(store, index, { disk, signal });
     const { tips } = await loadTips(store, index, { signal });
     const loss = lossOf(place.checkpoint, diskStates(index, disk, flawBySizes(sizes)), tips);
-    return sayLoss(disk, loss);
+    return formatLoss(disk, loss);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof DatamoverError) return undefined;
@@ -68,7 +68,7 @@ async function explainLostLayer(
 function placeOf(object: string): { readonly vm: VmRef; readonly checkpoint: string } | undefined {
   const [top, namespace = '', name = '', checkpoint = '', file, ...rest] = object.split('/');
   if (top !== 'checkpoints' || file === undefined || rest.length > 0) return undefined;
-  if ([namespace, name, checkpoint].some((segment) => whyNoName(segment) !== undefined)) return undefined;
+  if ([namespace, name, checkpoint].some((segment) => invalidNameReason(segment) !== undefined)) return undefined;
   return { vm: { namespace, name }, checkpoint };
 }
 

@@ -3,7 +3,7 @@ import { backupPrefix, CHECKPOINTS, MANIFESTS, vmIndexKey, vmText } from '../cat
 import { listNames } from '../catalog/names.ts';
 import type { VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
-import { nearestWord } from '../did-you-mean.ts';
+import { closestMatch } from '../did-you-mean.ts';
 import { DatamoverError } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
@@ -20,7 +20,7 @@ export async function vmNotFound(store: ObjectStore, vm: VmRef, { signal }: Opti
   if (checkpoints.length > 0) return indexNotFound(store, vm, checkpoints);
   const known = await vmNames(store, vm, { signal });
   if (known.length === 0) return await emptySource(store, { signal });
-  const near = nearestWord(vmText(vm), known);
+  const near = closestMatch(vmText(vm), known);
   const hint = near === undefined ? 'run `kubevirt-datamover list` to see all VMs' : `did you mean ${near}?`;
   const message = `VM ${vmText(vm)} not found in ${store.description}; found: ${listNames(known)}`;
   return new DatamoverError('BACKUP_NOT_FOUND', message, { hint });
@@ -43,7 +43,7 @@ export async function backupNotFound(
   const known = [...tips.keys()];
   const vm = vmText(index.vm);
   const exists = await hasEntries(store, backupPrefix(backup), { signal });
-  const near = nearestWord(backup, known);
+  const near = closestMatch(backup, known);
   const found = known.length === 0 ? 'no backup contains this VM' : `its backups: ${listNames(known)}`;
   const what = exists ? `backup ${backup} does not contain VM ${vm}` : `backup ${backup} of VM ${vm} not found`;
   const newest = index.entries.findLast(({ id }) => id !== undefined)?.id;
@@ -69,7 +69,7 @@ export function noBackupOf(index: VmIndex): DatamoverError {
 
 export function checkpointNotFound(index: VmIndex, checkpoint: string): DatamoverError {
   const known = [...index.byId.keys()];
-  const near = nearestWord(checkpoint, known);
+  const near = closestMatch(checkpoint, known);
   const found = known.length === 0 ? 'it lists no checkpoint' : `it lists ${listNames(known)}`;
   return new DatamoverError('BACKUP_NOT_FOUND', `${index.key}: checkpoint ${checkpoint} not found; ${found}`, {
     hint: near === undefined ? 'choose one of those checkpoints' : `did you mean ${near}?`,

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { whyNoName } from '../object-key.ts';
+import { invalidNameReason } from '../object-key.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from './plan.ts';
 
 export interface DownloadRequest {
@@ -151,7 +151,7 @@ function required(reader: Reader, name: string, what: string): string {
 /** A name that becomes part of an object key. */
 function nameOf(reader: Reader, name: string): string {
   const value = required(reader, name, WHAT.get(name) ?? 'a name');
-  const why = value === '' ? undefined : whyNoName(value);
+  const why = value === '' ? undefined : invalidNameReason(value);
   if (why !== undefined) refuse(reader, name, `${why}: ${JSON.stringify(value)}`, `set it to ${WHAT.get(name)}`);
   return value;
 }

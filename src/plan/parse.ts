@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource } from './plan.ts';
-import { placeOf, problemAt, problemOf, sayIssue } from './problems.ts';
+import { formatIssue, placeOf, problemAt, problemOf } from './problems.ts';
 import { type PlanDocument, planDocument } from './schema.ts';
 import { type ReadText, readText, type TextFlaw } from './yaml-text.ts';
 
@@ -24,13 +24,13 @@ export function parsePlan(text: string, { where, folder }: ParseOptions): Plan {
   const read = readText(text);
   if (read.flaws.length > 0) throw DatamoverError.fromProblems(flawProblems(read.flaws, where));
   if (read.data === undefined || read.data === null) throw empty(where);
-  const { data: document, error } = planDocument.safeParse(read.data, { error: sayIssue });
+  const { data: document, error } = planDocument.safeParse(read.data, { error: formatIssue });
   const problems = [
     ...inTextOrder(error?.issues ?? [], read).map((issue) => problemOf(issue, read, where)),
     ...twiceProblems(read, { where, folder }),
     ...(document === undefined ? [] : lookUpProblems(document, read, where)),
   ];
-  if (document === undefined || problems.length > 0) throw together(problems);
+  if (document === undefined || problems.length > 0) throw combineProblems(problems);
   return toPlan(document, folder);
 }
 
@@ -40,7 +40,7 @@ function inTextOrder(issues: readonly z.core.$ZodIssue[], text: ReadText): reado
 }
 
 /** PLAN_INVALID before CHAIN_BROKEN: the call is wrong before the backup is. */
-function together(problems: readonly Problem[]): DatamoverError {
+function combineProblems(problems: readonly Problem[]): DatamoverError {
   const invalid = problems.filter(({ code }) => code === 'PLAN_INVALID');
   const others = problems.filter(({ code }) => code !== 'PLAN_INVALID');
   return DatamoverError.fromProblems([...invalid, ...others]);

@@ -5,7 +5,7 @@ import type { IssueParams } from './schema.ts';
 import type { Place, ReadText } from './yaml-text.ts';
 
 /** The words for what zod finds by itself; the document's own rules bring their words with them. */
-export function sayIssue(issue: z.core.$ZodRawIssue): string | undefined {
+export function formatIssue(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === 'invalid_type') {
     if (issue.input === undefined) return 'is missing';
     if (issue.input === null) return 'has no value';

@@ -1,8 +1,8 @@
 // The plan's document as people write it (design section 6): keys, types, and what is said when they are wrong.
 import { z } from 'zod';
 import { findChainFlaw } from '../chain-order.ts';
-import { nearestWord } from '../did-you-mean.ts';
-import { whyNoKey, whyNoName } from '../object-key.ts';
+import { closestMatch } from '../did-you-mean.ts';
+import { invalidKeyReason, invalidNameReason } from '../object-key.ts';
 import { parseQuantity } from '../units.ts';
 
 /** Marks issues that are no PLAN_INVALID, and carries the hint of any. */
@@ -14,10 +14,10 @@ export interface IssueParams {
 const text = z.string().min(1, 'is empty');
 const path = text.refine((value) => !value.includes('\0'), 'holds a NUL');
 
-const name = z.string().superRefine((value, context) => refuse(context, whyNoName(value)));
+const name = z.string().superRefine((value, context) => refuse(context, invalidNameReason(value)));
 
 const objectKey = z.string().superRefine((value, context) =>
-  refuse(context, whyNoKey(value), {
+  refuse(context, invalidKeyReason(value), {
     hint: 'object keys are relative to the source, as in checkpoints/<namespace>/<vm>/<checkpoint>/<file>.qcow2',
   }),
 );
@@ -106,7 +106,7 @@ const source = object({ s3: s3.exactOptional(), directory: path.exactOptional() 
 
 const vm = z.string().transform((value, context) => {
   const [namespace, vmName, ...rest] = value.split('/');
-  if (namespace && vmName && rest.length === 0 && !whyNoName(namespace) && !whyNoName(vmName)) {
+  if (namespace && vmName && rest.length === 0 && !invalidNameReason(namespace) && !invalidNameReason(vmName)) {
     return { namespace, name: vmName };
   }
   refuse(context, `expected namespace/name, got ${JSON.stringify(value)}`, { hint: 'for example `vm: demo/web`' });
@@ -141,7 +141,7 @@ function object<Shape extends z.ZodRawShape>(shape: Shape) {
 function unknownKeys(keys: readonly string[], known: readonly string[]): string {
   return keys
     .map((key) => {
-      const near = nearestWord(key, known);
+      const near = closestMatch(key, known);
       const named = `unknown key ${JSON.stringify(key)}`;
       return near === undefined ? `${named} (known keys: ${known.join(', ')})` : `${named}: did you mean "${near}"?`;
     })

@@ -1,8 +1,8 @@
 // `--verify compare`: does the target show what the chain shows?
 
 import type { CheckedChain } from '../chain/check-layers.ts';
-import type { Tally } from '../chain/tally.ts';
-import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
+import type { PvcStats } from '../chain/tally.ts';
+import type { GuestRange, VirtualDisk } from '../chain/virtual-disk.ts';
 import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';
@@ -18,10 +18,10 @@ export interface CompareTargetOptions extends Pick<CompareOptions, 'a' | 'b' | '
   readonly pvc: string;
   /** The target, as messages name it. */
   readonly path: string;
-  readonly guest: Guest;
+  readonly guest: VirtualDisk;
   /** What of the disk is read. */
   readonly range: GuestRange;
-  readonly tally: Tally;
+  readonly tally: PvcStats;
   /** The error for a difference; `place` is empty, or says where it is. */
   readonly mismatch: (place: string) => DatamoverError;
 }

@@ -4,7 +4,7 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withSourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
-import { startTally } from '../chain/tally.ts';
+import { newStats } from '../chain/tally.ts';
 import { type Problem, toDatamoverError } from '../errors.ts';
 import { planId } from '../plan/plan-id.ts';
 import { collect } from '../problems.ts';
@@ -71,7 +71,7 @@ async function lookAtFolder({ plan, fresh, progress }: RestoreOptions, root: str
 
 function recordPlanned(options: RestoreOptions, outcomes: Outcomes, { chain, target, completed }: CheckedDisk): void {
   const { strategy, progress } = options;
-  outcomes.ended({ disk: chain.disk, chain, state: 'planned', strategy, tally: startTally(chain) });
+  outcomes.ended({ disk: chain.disk, chain, state: 'planned', strategy, tally: newStats(chain) });
   if (completed === undefined) return;
   const message = describeKept(options, { completed, target }, { dryRun: true });
   progress.report({ type: 'info', pvc: chain.disk.name, message });

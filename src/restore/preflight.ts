@@ -194,7 +194,7 @@ export async function checkBlank(
   { disk, virtualSize }: { readonly disk: Pick<Disk, 'name'>; readonly virtualSize: number | undefined },
   target: Target,
 ): Promise<void> {
-  await target.checkBlank({ force: options.force, excuse: { planId, pvc: disk.name, diskSize: virtualSize } });
+  await target.checkBlank({ force: options.force, ownClaim: { planId, pvc: disk.name, diskSize: virtualSize } });
 }
 
 /** A stream cannot prove the hash of a whole object: it reads only what the disk shows, and writes while it reads. */

@@ -1,7 +1,7 @@
 // One PVC from its checked chain to its finished target.
 import { rm } from 'node:fs/promises';
-import { type PvcOutcome, startTally, type Tally } from '../chain/tally.ts';
-import type { Guest } from '../chain/virtual-disk.ts';
+import { newStats, type PvcOutcome, type PvcStats } from '../chain/tally.ts';
+import type { VirtualDisk } from '../chain/virtual-disk.ts';
 import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
 import { secondsSince } from '../progress.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
@@ -23,7 +23,7 @@ export interface RestoredPvc extends PvcOutcome {
 export async function restorePvc(run: Run, checked: CheckedDisk): Promise<RestoredPvc> {
   const began = performance.now();
   const { chain, completed } = checked;
-  const tally = startTally(chain);
+  const tally = newStats(chain);
   const outcome = { disk: chain.disk, chain, strategy: run.options.strategy, tally };
   try {
     if (completed === undefined) {
@@ -38,12 +38,12 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
   }
 }
 
-async function restoreToTarget(run: Run, { chain, target }: CheckedDisk, tally: Tally): Promise<void> {
+async function restoreToTarget(run: Run, { chain, target }: CheckedDisk, tally: PvcStats): Promise<void> {
   const { journal } = run.folder;
   const { disk } = chain;
   const folder = await run.folder.diskFolder(placeInPlan(run, disk.name));
   await checkBlank(run, chain, target);
-  const write = async (guest: Guest): Promise<void> => {
+  const write = async (guest: VirtualDisk): Promise<void> => {
     await checkBlank(run, chain, target);
     // Not before: until it is written to, what an earlier run completed is still there.
     await journal.reopen(disk.name).catch((error: unknown) => {
@@ -75,13 +75,13 @@ function placeInPlan({ options: { plan } }: Run, disk: string): number {
 async function skipCompleted(
   run: Run,
   { chain, target, completed }: CheckedDisk & { readonly completed: CompletedDisk },
-  tally: Tally,
+  tally: PvcStats,
 ): Promise<void> {
   const { folder, options } = run;
   const { progress } = options;
   const pvc = chain.disk.name;
   const place = placeInPlan(run, pvc);
-  await target.settle();
+  await target.syncCompleted();
   const message = describeKept(options, { completed, target }, { dryRun: false });
   progress.report({ type: 'info', pvc, message });
   if (needsLayers(options, { completed })) {

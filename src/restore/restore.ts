@@ -87,7 +87,7 @@ async function endingRun(run: EndingRun, work: (targets: Target[]) => Promise<vo
   const targets: Target[] = [];
   const failure = await outcomeOf(work(targets));
   // A run that has started no PVC proves nothing against the progress that earlier runs saved.
-  const keep = failure !== undefined && (folder?.begun !== true || isResumable(toDatamoverError(failure, signal).code));
+  const keep = failure !== undefined && (folder?.started !== true || isResumable(toDatamoverError(failure, signal).code));
   const ends = [...targets.map((target) => () => target.close()), async () => await folder?.close({ keep })];
   for (const end of ends) {
     const error = await outcomeOf(end());

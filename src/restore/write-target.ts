@@ -3,8 +3,8 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckedChain } from '../chain/check-layers.ts';
-import type { Tally } from '../chain/tally.ts';
-import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
+import type { PvcStats } from '../chain/tally.ts';
+import type { GuestRange, VirtualDisk } from '../chain/virtual-disk.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';
 import { convert } from '../qemu/convert.ts';
@@ -21,10 +21,10 @@ import type { Run } from './options.ts';
 export interface WriteOptions {
   readonly chain: CheckedChain;
   readonly target: Target;
-  readonly guest: Guest;
+  readonly guest: VirtualDisk;
   /** A folder of ours for the mask and a MiB of edges. */
   readonly folder: string;
-  readonly tally: Tally;
+  readonly tally: PvcStats;
 }
 
 /** Resolves when the target holds the disk, flushed. Rejects with the first error, after the claim was taken back. */
@@ -151,7 +151,7 @@ async function finish(
 }
 
 async function readRange(
-  guest: Guest,
+  guest: VirtualDisk,
   range: GuestRange,
   { folder, signal }: { readonly folder: string; readonly signal: AbortSignal },
 ): Promise<Uint8Array> {

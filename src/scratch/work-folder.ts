@@ -20,7 +20,7 @@ export interface WorkFolder {
   /** What it held when this run took it over. */
   readonly left: LeftBytes;
   /** Whether a PVC's folder was asked for: until then, what earlier runs left is as it was. */
-  readonly begun: boolean;
+  readonly started: boolean;
   /** Makes, if need be, and gives the folder of the plan's `index`th PVC. */
   diskFolder(index: number): Promise<string>;
   /** Removes the folder of the plan's `index`th PVC, if an earlier run left one. */
@@ -101,7 +101,7 @@ class OpenWorkFolder implements WorkFolder {
     this.#release = parts.release;
   }
 
-  get begun(): boolean {
+  get started(): boolean {
     return this.#begun;
   }
 

@@ -2,7 +2,7 @@
 
 import { type SourceAnswer, withSourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
-import { suspicionOf } from '../chain/examine.ts';
+import { imageWarning } from '../chain/examine.ts';
 import { checkOpenFiles } from '../chain/handles.ts';
 import type { Problem } from '../errors.ts';
 import type { Paths } from '../paths/paths.ts';
@@ -93,7 +93,7 @@ async function serveFrom({ store, chain, listen }: Servable, options: ServeOptio
       await examine(options, chain, served);
       const cache = new BlockCache({ arena, slots: served.slots, signal: served.signal });
       try {
-        return await served.readingThrough(cache, () =>
+        return await served.withReader(cache, () =>
           withQemuNbd({ source: served.node, listen, signal }, async (uri, died) => {
             const { disk, virtualSize, layers } = chain;
             ready = true;
@@ -154,7 +154,7 @@ async function examine(options: ServeOptions, chain: CheckedChain, served: Serve
   const pvc = chain.disk.name;
   const value = await runPhase(options.progress, { pvc, phase: 'check-image' }, () => examineChain(served));
   for (const [index, outcome] of value.entries()) {
-    const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
+    const message = imageWarning(outcome, served.layers[index]?.where ?? '');
     if (message !== undefined) options.progress.report({ type: 'warning', pvc, message });
   }
 }

@@ -1,6 +1,6 @@
 // What a layer in scratch must pass before it is rebased: its checksums, its header once more, its tables.
 
-import type { Tally } from '../chain/tally.ts';
+import type { PvcStats } from '../chain/tally.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { validateHeader } from '../qcow2/judge.ts';
 import { readFileRange } from '../scratch/files.ts';
@@ -13,7 +13,7 @@ export interface CheckStagedOptions {
   readonly pvc: string;
   /** The layer's place in its chain, 0 for the base. */
   readonly index: number;
-  readonly tally: Tally;
+  readonly tally: PvcStats;
   /** Bytes just hashed. */
   readonly onHashed: (count: number) => void;
   readonly signal: AbortSignal;

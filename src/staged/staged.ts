@@ -1,8 +1,8 @@
 // The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
 import { join } from 'node:path';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
-import { fetchedCounter, type Tally } from '../chain/tally.ts';
-import { type Guest, localGuest } from '../chain/virtual-disk.ts';
+import { fetchedCounter, type PvcStats } from '../chain/tally.ts';
+import { localGuest, type VirtualDisk } from '../chain/virtual-disk.ts';
 import { runBounded } from '../concurrency.ts';
 import type { CacheMode } from '../direct-io.ts';
 import { runPhase } from '../progress.ts';
@@ -31,14 +31,14 @@ export interface StageOptions {
   readonly chain: CheckedChain;
   /** The PVC's folder in scratch. */
   readonly folder: string;
-  readonly tally: Tally;
+  readonly tally: PvcStats;
 }
 
 /** Rebuilds the chain in scratch and gives `work` the disk; nothing is written anywhere else. */
 export async function withStagedGuest<T>(
   run: StagedRun,
   options: StageOptions,
-  work: (guest: Guest) => Promise<T>,
+  work: (guest: VirtualDisk) => Promise<T>,
 ): Promise<T> {
   const guest = await prepare(run, options).catch((error: unknown) => {
     throw scratchError(error, options.folder);
@@ -46,7 +46,7 @@ export async function withStagedGuest<T>(
   return await work(guest);
 }
 
-async function prepare(run: StagedRun, options: StageOptions): Promise<Guest> {
+async function prepare(run: StagedRun, options: StageOptions): Promise<VirtualDisk> {
   const { chain } = options;
   const layers = await download(run, options);
   await rebase(run, layers, options);
@@ -185,7 +185,7 @@ async function examineRepaired(
   });
 }
 
-async function assemble(run: StagedRun, staged: Guest, options: StageOptions): Promise<Guest> {
+async function assemble(run: StagedRun, staged: VirtualDisk, options: StageOptions): Promise<VirtualDisk> {
   const { chain, folder, tally } = options;
   const path = join(folder, 'disk.raw');
   await runPhase(

@@ -1,10 +1,10 @@
 // Object keys: relative to the source's prefix, '/'-separated, never absolute, never climbing.
 import { DatamoverError } from '../errors.ts';
-import { whyNoKey } from '../object-key.ts';
+import { invalidKeyReason } from '../object-key.ts';
 
 /** Refuses a key that no object of a backup can have: PLAN_INVALID. The same rule for every store. */
 export function checkKey(key: string): void {
-  const why = whyNoKey(key);
+  const why = invalidKeyReason(key);
   if (why === undefined) return;
   throw new DatamoverError('PLAN_INVALID', `object key ${JSON.stringify(key)} ${why}`, {
     hint: 'object keys are relative to the source, as in checkpoints/<namespace>/<vm>/<checkpoint>/<file>.qcow2',
@@ -25,5 +25,5 @@ export function checkPrefix(prefix: string): void {
 
 /** Whether a key that a listing gave may be handed on. */
 export function isKey(key: string): boolean {
-  return whyNoKey(key) === undefined;
+  return invalidKeyReason(key) === undefined;
 }

@@ -42,7 +42,7 @@ export interface ServedChain {
   /** A layer's object as it is, its own header included. */
   layerNode(layer: RemoteLayer): BlockGraph;
   /** Lets `reader` read the layers' data while `work` runs. */
-  readingThrough<T>(reader: DataReader, work: () => Promise<T>): Promise<T>;
+  withReader<T>(reader: DataReader, work: () => Promise<T>): Promise<T>;
   /** The source failed for good. */
   fail(error: unknown): void;
   /** Ends all that is fetched and served, at the end of the work: `signal` is aborted. */
@@ -97,7 +97,7 @@ export async function withServedChain<T>(
           metadata,
           slots,
           layerNode: ({ index }) => nbdNode(socketPath, layerName(index)),
-          readingThrough: async (other, inner) => {
+          withReader: async (other, inner) => {
             reader = other;
             try {
               return await inner();

@@ -2,9 +2,9 @@
 // a window that is filled in the order in which it will be read.
 
 import type { CheckedChain } from '../chain/check-layers.ts';
-import { suspicionOf } from '../chain/examine.ts';
-import { fetchedCounter, type Tally } from '../chain/tally.ts';
-import type { Guest, GuestRange } from '../chain/virtual-disk.ts';
+import { imageWarning } from '../chain/examine.ts';
+import { fetchedCounter, type PvcStats } from '../chain/tally.ts';
+import type { GuestRange, VirtualDisk } from '../chain/virtual-disk.ts';
 import { type Progress, runPhase } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { MiB } from '../units.ts';
@@ -30,7 +30,7 @@ export interface StreamOptions {
   readonly chain: CheckedChain;
   /** A small folder of ours, for the socket. */
   readonly folder: string;
-  readonly tally: Tally;
+  readonly tally: PvcStats;
 }
 
 /** With it the whole process stays below 300 MiB; it holds 24 pieces of 4 MiB, of which 16 are on their way. */
@@ -46,7 +46,7 @@ const WORTH_FORESEEING = 4 * MiB;
 export async function withStreamedGuest<T>(
   run: StreamedRun,
   { chain, folder, tally }: StreamOptions,
-  work: (guest: Guest) => Promise<T>,
+  work: (guest: VirtualDisk) => Promise<T>,
 ): Promise<T> {
   const { options, store, signal } = run;
   const arena = new Arena(options.window ?? DEFAULT_WINDOW);
@@ -79,7 +79,7 @@ async function examine(
   });
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome !== 'unchecked') tally.checked[index]?.push('image');
-    const message = suspicionOf(outcome, served.layers[index]?.where ?? '');
+    const message = imageWarning(outcome, served.layers[index]?.where ?? '');
     if (message === undefined) continue;
     tally.warnings.push(message);
     run.options.progress.report({ type: 'warning', pvc, message });
@@ -98,7 +98,7 @@ async function readThroughWindow<T>(
     const window = new Window({ ...served, range, arena, onError: fail });
     try {
       await window.primed();
-      const result = await served.readingThrough(window, () => work(signal));
+      const result = await served.withReader(window, () => work(signal));
       await window.settle();
       signal.throwIfAborted();
       return result;

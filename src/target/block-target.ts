@@ -161,7 +161,7 @@ class BlockTarget implements Target {
     return undefined;
   }
 
-  async checkBlank({ force, excuse }: BlankOptions): Promise<'blank' | 'claimed' | 'overwrite'> {
+  async checkBlank({ force, ownClaim: excuse }: BlankOptions): Promise<'blank' | 'claimed' | 'overwrite'> {
     const { io, sectorSize } = this.#parts;
     const ranges = planBlankRanges({ diskSize: this.#diskSize, capacity: this.capacity, sectorSize });
     for (const { offset, length } of ranges) {
@@ -204,7 +204,7 @@ class BlockTarget implements Target {
     return this.capacity;
   }
 
-  async settle(): Promise<void> {
+  async syncCompleted(): Promise<void> {
     await this.#parts.io.sync();
   }
 

@@ -55,7 +55,7 @@ export class FileSession implements TargetSession {
       const { size } = await handle.stat();
       if (size !== diskSize) throw wrongLength(partial, size, diskSize);
       const warning = await this.#takeOwnership();
-      await this.#giveName();
+      await this.#publish();
       await handle.close();
       return { warnings: warning === undefined ? [] : [warning] };
     } catch (error) {
@@ -93,7 +93,7 @@ export class FileSession implements TargetSession {
   }
 
   /** The file system refuses the name where a file came to be meanwhile that may not be replaced. */
-  async #giveName(): Promise<void> {
+  async #publish(): Promise<void> {
     const { partial, path, realPath, replace } = this.#parts;
     const folder = dirname(realPath);
     if (replace || !(await linked(partial, { path, realPath }))) await rename(partial, realPath);
@@ -112,9 +112,9 @@ async function linked(partial: string, { path, realPath }: Pick<FileParts, 'path
     return true;
   } catch (error) {
     const code = systemCode(error) ?? '';
-    if (code === 'EEXIST') throw cameToBe(path, error);
+    if (code === 'EEXIST') throw createdMeanwhile(path, error);
     if (!WITHOUT_LINKS.has(code)) throw error;
-    if ((await identityOf(realPath)) !== undefined) throw cameToBe(path, error);
+    if ((await identityOf(realPath)) !== undefined) throw createdMeanwhile(path, error);
     return false;
   }
 }
@@ -122,7 +122,7 @@ async function linked(partial: string, { path, realPath }: Pick<FileParts, 'path
 /** What FAT, some network and FUSE file systems say to link(2), and a kernel that protects others' files. */
 const WITHOUT_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
 
-function cameToBe(path: string, cause: unknown): DatamoverError {
+function createdMeanwhile(path: string, cause: unknown): DatamoverError {
   return new DatamoverError(
     'TARGET_NOT_BLANK',
     `target ${path} was created by another process during the restore; not overwritten`,

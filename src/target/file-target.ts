@@ -151,7 +151,7 @@ class FileTarget implements Target {
     return found?.size;
   }
 
-  async settle(): Promise<void> {
+  async syncCompleted(): Promise<void> {
     try {
       await syncFile(this.realPath);
       if (await isSameFile(this.#partialPath, this.realPath)) await unlink(this.#partialPath);

@@ -51,14 +51,14 @@ export interface Target {
    * Of a target that an earlier run finished, and may have died right after its last write: flushes it, and takes away what
    * that run had no time to. TARGET_WRITE_FAILED when not all is on the medium.
    */
-  settle(): Promise<void>;
+  syncCompleted(): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
 }
 
 export interface BlankOptions {
   readonly force: boolean;
-  readonly excuse: ClaimIdentity | undefined;
+  readonly ownClaim: ClaimIdentity | undefined;
 }
 
 export interface BeginOptions {

@@ -2,7 +2,7 @@
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { selectPvcs } from '../chain/resolve.ts';
-import { startTally, type Tally } from '../chain/tally.ts';
+import { newStats, type PvcStats } from '../chain/tally.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import { inPlanOrder } from '../problems.ts';
@@ -17,7 +17,7 @@ export class Verdicts {
   readonly #problems: Problem[] = [];
   readonly #suspicions: Problem[] = [];
   readonly #disks = new Map<string, Disk>();
-  readonly #chains = new Map<string, { readonly chain: CheckedChain; readonly tally: Tally }>();
+  readonly #chains = new Map<string, { readonly chain: CheckedChain; readonly tally: PvcStats }>();
 
   /** PVCs whose objects were all read through. */
   readonly #readThrough = new Set<string>();
@@ -31,7 +31,7 @@ export class Verdicts {
   checked(disks: readonly Disk[], chains: readonly CheckedChain[], problems: readonly Problem[]): void {
     for (const disk of disks) this.#disks.set(disk.name, disk);
     for (const chain of chains) {
-      this.#chains.set(chain.disk.name, { chain, tally: startTally(chain) });
+      this.#chains.set(chain.disk.name, { chain, tally: newStats(chain) });
       for (const { layer, header } of chain.layers) {
         if (header.features.dirty) this.#suspect(chain, `${layer.object} was not closed cleanly (dirty bit)`);
       }

@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { diskStates, disksOf, lossOf, mergeTips, neededBy, sayLoss, tipsOf } from '../../src/catalog/health.ts';
+import { diskStates, disksOf, formatLoss, lossOf, mergeTips, neededBy, tipsOf } from '../../src/catalog/health.ts';
 import { parseVmIndex, type VmIndex } from '../../src/catalog/vm-index.ts';
 import { history } from '../helpers/catalog.ts';
 
@@ -28,8 +28,8 @@ test('a deleted layer breaks what builds on it, of its disk, and nothing else', 
   t.match(states.get('cp-3'), { state: 'broken', root: 'cp-2', code: 'OBJECT_MISSING', problem: 'it is missing' });
   const loss = lossOf('cp-2', states, tipsOf(index));
   t.strictSame(loss, { lost: ['b2', 'b3'], restorable: ['b1', 'b4', 'b5'] });
-  t.equal(sayLoss('root', loss), 'affected backups of disk root: b2, b3; still restorable: b1, b4, b5');
-  t.equal(sayLoss('root', { lost: [], restorable: [] }), 'no backup is affected; no other backup can be restored');
+  t.equal(formatLoss('root', loss), 'affected backups of disk root: b2, b3; still restorable: b1, b4, b5');
+  t.equal(formatLoss('root', { lost: [], restorable: [] }), 'no backup is affected; no other backup can be restored');
 });
 
 test('the tip of a backup is the newest checkpoint that it references, newest backup last', async (t) => {
@@ -82,10 +82,10 @@ test('where no document names a backup, what is lost is told in checkpoints', as
   );
   const loss = lossOf('cp-2', states, new Map());
   t.equal(
-    sayLoss('root', loss),
+    formatLoss('root', loss),
     'the affected backups are unknown; affected checkpoints of disk root: cp-2, cp-3; still restorable: cp-1',
   );
-  t.match(sayLoss('root', { ...loss, restorable: [] }), /; none of its checkpoints can be restored$/);
+  t.match(formatLoss('root', { ...loss, restorable: [] }), /; none of its checkpoints can be restored$/);
 });
 
 test('each way to be broken by itself has its words', async (t) => {

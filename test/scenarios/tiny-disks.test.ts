@@ -61,13 +61,13 @@ test('a claim on the smallest devices excuses the same plan, is wiped after a fa
     target.checkSize(size);
     const begin = { claim: { ...identity, runId: 'run' }, diskSize: size, replace: false, signal };
     const abandoned = await target.begin(begin);
-    t.equal(await target.checkBlank({ force: false, excuse: identity }), 'claimed', `${size}: excused`);
-    await t.rejects(target.checkBlank({ force: false, excuse: { ...identity, pvc: 'other' } }), {
+    t.equal(await target.checkBlank({ force: false, ownClaim: identity }), 'claimed', `${size}: excused`);
+    await t.rejects(target.checkBlank({ force: false, ownClaim: { ...identity, pvc: 'other' } }), {
       code: 'TARGET_NOT_BLANK',
       message: /being restored by another plan/,
     });
     t.strictSame(await abandoned.abandon(), {});
-    t.equal(await target.checkBlank({ force: false, excuse: undefined }), 'blank', `${size}: the claim is gone`);
+    t.equal(await target.checkBlank({ force: false, ownClaim: undefined }), 'blank', `${size}: the claim is gone`);
     const disk = new Uint8Array(size).fill(7);
     const session = await target.begin(begin);
     t.equal(session.mask, undefined);

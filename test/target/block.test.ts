@@ -51,8 +51,8 @@ test('a whole restore by steps', async (t) => {
       const device = loopDevice(t, { size: SIZE + 2 * MiB, fill: 0xff, sectorSize });
       const target = await opened(t, device.path);
       t.equal(target.capacity, SIZE + 2 * MiB);
-      await t.rejects(target.checkBlank({ force: false, excuse: EXCUSE }), { code: 'TARGET_NOT_BLANK' });
-      t.equal(await target.checkBlank({ force: true, excuse: EXCUSE }), 'overwrite');
+      await t.rejects(target.checkBlank({ force: false, ownClaim: EXCUSE }), { code: 'TARGET_NOT_BLANK' });
+      t.equal(await target.checkBlank({ force: true, ownClaim: EXCUSE }), 'overwrite');
       const session = await target.begin(BEGIN);
       const claimed = readFileSync(device.file);
       t.match(parseClaim(claimed), CLAIM);
@@ -70,9 +70,9 @@ test('a whole restore by steps', async (t) => {
       );
       t.ok(claimed.subarray(0, 4096).equals(session.mask?.head.subarray(0, 4096) ?? new Uint8Array()));
       t.strictSame(session.tail, { offset: SIZE, length: 2 * MiB });
-      t.equal(await target.checkBlank({ force: false, excuse: EXCUSE }), 'claimed', 'our own claim excuses');
+      t.equal(await target.checkBlank({ force: false, ownClaim: EXCUSE }), 'claimed', 'our own claim excuses');
       for (const other of [{ planId: 'x' }, { pvc: 'x' }, { diskSize: 1 }]) {
-        await t.rejects(target.checkBlank({ force: false, excuse: { ...EXCUSE, ...other } }), {
+        await t.rejects(target.checkBlank({ force: false, ownClaim: { ...EXCUSE, ...other } }), {
           code: 'TARGET_NOT_BLANK',
         });
       }
@@ -93,7 +93,7 @@ test('an orderly failure wipes our claim, and nobody else’s', async (t) => {
   const target = await opened(t, device.path);
   const session = await target.begin(BEGIN);
   t.strictSame(await session.abandon(), {});
-  t.equal(await target.checkBlank({ force: false, excuse: undefined }), 'blank');
+  t.equal(await target.checkBlank({ force: false, ownClaim: undefined }), 'blank');
 
   const second = await target.begin(BEGIN);
   const theirs = await openTargetlessClaim(device.path);
@@ -121,7 +121,7 @@ test('what fails late leaves a device that is blank at both ends, and what is fi
   await t.rejects(session.finish([edge(2), new Uint8Array(512)]), RangeError);
   t.equal(readFileSync(device.file)[SIZE - 1], 2);
   t.strictSame(await session.abandon(), {});
-  t.equal(await target.checkBlank({ force: false, excuse: undefined }), 'blank');
+  t.equal(await target.checkBlank({ force: false, ownClaim: undefined }), 'blank');
   const second = await target.begin(BEGIN);
   await second.finish([edge(2), edge(1)]);
   t.strictSame(await second.abandon(), {});
@@ -187,7 +187,7 @@ test('killed after any step, a device shows no partition table and no file syste
     }
     t.equal(signatureOf(device.path), '', `after ${step}`);
     const again = await opened(t, device.path);
-    t.equal(await again.checkBlank({ force: false, excuse: EXCUSE }), 'claimed', 'and the same plan may go on');
+    t.equal(await again.checkBlank({ force: false, ownClaim: EXCUSE }), 'claimed', 'and the same plan may go on');
   }
 });
 

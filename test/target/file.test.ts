@@ -39,7 +39,7 @@ test('raw files get their name when they are whole', async (t) => {
   const folder = tempFolder(t);
   const path = join(folder, 'disk.raw');
   const target = await opened(t, path);
-  t.equal(await target.checkBlank({ force: false, excuse: EXCUSE }), 'blank');
+  t.equal(await target.checkBlank({ force: false, ownClaim: EXCUSE }), 'blank');
   t.match((await target.freeSpace())?.space.pool, `${statSync(folder).dev}`);
   const left = `${path}.plan.partial`;
   writeFileSync(left, 'left by a run that was killed');
@@ -48,12 +48,12 @@ test('raw files get their name when they are whole', async (t) => {
   t.equal(statSync(left).mode & 0o777, 0o600);
   t.equal(statSync(left).blocks, 0, 'sparse');
   await t.rejects(
-    target.checkBlank({ force: false, excuse: EXCUSE }).then(() => open(path)),
+    target.checkBlank({ force: false, ownClaim: EXCUSE }).then(() => open(path)),
     { code: 'ENOENT' },
   );
   await session.finish([]);
   t.equal(statSync(path).size, SIZE);
-  await t.rejects(target.checkBlank({ force: false, excuse: EXCUSE }), { code: 'TARGET_NOT_BLANK' });
+  await t.rejects(target.checkBlank({ force: false, ownClaim: EXCUSE }), { code: 'TARGET_NOT_BLANK' });
 
   const abandoned = await target.begin(BEGIN);
   writeFileSync(path, 'the old one');
@@ -120,10 +120,10 @@ test('a second name that a killed run left on a finished file is taken away, ano
   const target = await opened(t, path);
   writeFileSync(path, 'restored');
   writeFileSync(partial, 'another');
-  await target.settle();
+  await target.syncCompleted();
   t.equal(readFileSync(partial, 'utf8'), 'another');
   execFileSync('ln', ['-f', path, partial]);
-  await target.settle();
+  await target.syncCompleted();
   t.notOk(existsSync(partial));
   t.equal(readFileSync(path, 'utf8'), 'restored');
 });

@@ -1,6 +1,6 @@
 // `--vm NAMESPACE/NAME`.
 import { InvalidArgumentError, Option } from 'commander';
-import { whyNoName } from '../../object-key.ts';
+import { invalidNameReason } from '../../object-key.ts';
 import type { VmRef } from '../../vm-ref.ts';
 
 export function vmOption(description: string): Option {
@@ -9,7 +9,7 @@ export function vmOption(description: string): Option {
 
 function parseVm(value: string): VmRef {
   const [namespace = '', name = '', ...more] = value.split('/');
-  if (more.length > 0 || whyNoName(namespace) !== undefined || whyNoName(name) !== undefined) {
+  if (more.length > 0 || invalidNameReason(namespace) !== undefined || invalidNameReason(name) !== undefined) {
     throw new InvalidArgumentError('It must be NAMESPACE/NAME, as in demo/web.');
   }
   return { namespace, name };

@@ -55,7 +55,7 @@ export class TableCache {
     this.#cost -= table.bytes?.cost ?? 0;
     table.bytes = new SparseBlock(bytes);
     this.#cost += table.bytes.cost;
-    this.#letOldGo();
+    this.#evict();
   }
 
   /** The batch could not be had: who asks again may have more luck. */
@@ -68,7 +68,7 @@ export class TableCache {
     this.#tables.delete(key);
   }
 
-  #letOldGo(): void {
+  #evict(): void {
     if (this.#cost <= this.#limit) return;
     for (const [key, { bytes }] of this.#tables) {
       if (bytes === undefined) continue;

@@ -165,15 +165,15 @@ export class Metadata {
 
   #fetchLayerFrom(layer: RemoteLayer, rank: number): void {
     const { tables } = this.#rootsOf(layer.index);
-    this.#plan(aheadInLayer({ layer, tables }, rank, this.#isThere), (next) => this.#fetchLayerFrom(layer, next));
+    this.#plan(aheadInLayer({ layer, tables }, rank, this.#isCached), (next) => this.#fetchLayerFrom(layer, next));
   }
 
   #fetchChainFrom(guest: number): void {
     const layers = this.#options.layers.map((layer) => ({ layer, tables: this.#rootsOf(layer.index).tables }));
-    this.#plan(aheadInChain(layers, guest, this.#isThere), (next) => this.#fetchChainFrom(next));
+    this.#plan(aheadInChain(layers, guest, this.#isCached), (next) => this.#fetchChainFrom(next));
   }
 
-  readonly #isThere = ({ layer, slice }: TablePlace): boolean => this.#cache.has(layer, slice);
+  readonly #isCached = ({ layer, slice }: TablePlace): boolean => this.#cache.has(layer, slice);
 
   /** Queues what is not there; `goOn` is called when a reader has come half through it, if more comes behind. */
   #plan({ places, next }: Ahead, goOn: (next: number) => void): void {

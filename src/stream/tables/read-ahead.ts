@@ -24,9 +24,9 @@ export interface IndexedLayer {
 export function aheadInLayer(
   { layer, tables }: IndexedLayer,
   from: number,
-  isThere: (place: TablePlace) => boolean,
+  isCached: (place: TablePlace) => boolean,
 ): Ahead {
-  const wanted = new Wanted(isThere);
+  const wanted = new Wanted(isCached);
   let rank = from;
   while (rank < tables.count && !wanted.enough) wanted.add({ layer, slice: tables.at(rank++) });
   return { places: wanted.places, next: rank < tables.count ? rank : undefined };
@@ -36,10 +36,10 @@ export function aheadInLayer(
 export function aheadInChain(
   layers: readonly IndexedLayer[],
   from: number,
-  isThere: (place: TablePlace) => boolean,
+  isCached: (place: TablePlace) => boolean,
 ): Ahead {
   const tipFirst = layers.toReversed().map((one) => ({ ...one, rank: one.tables.rankAt(from) }));
-  const wanted = new Wanted(isThere);
+  const wanted = new Wanted(isCached);
   let next = from;
   while (!wanted.enough) {
     const row = Math.min(...tipFirst.map(({ tables, rank }) => tables.guestOf(rank)));
@@ -58,11 +58,11 @@ export function aheadInChain(
 /** Tables that are not there yet, up to a bound. */
 class Wanted {
   readonly places: TablePlace[] = [];
-  readonly #isThere: (place: TablePlace) => boolean;
+  readonly #isCached: (place: TablePlace) => boolean;
   #bytes = 0;
 
-  constructor(isThere: (place: TablePlace) => boolean) {
-    this.#isThere = isThere;
+  constructor(isCached: (place: TablePlace) => boolean) {
+    this.#isCached = isCached;
   }
 
   get enough(): boolean {
@@ -71,7 +71,7 @@ class Wanted {
 
   add(place: TablePlace): void {
     const { start, end } = place.slice;
-    if (end <= start || this.#isThere(place)) return;
+    if (end <= start || this.#isCached(place)) return;
     this.places.push(place);
     this.#bytes += end - start;
   }

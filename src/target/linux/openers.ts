@@ -12,13 +12,13 @@ export interface Opener {
 }
 
 /** What is looked for: block devices by number, and one file by its file system and inode. */
-export interface OpenedThing {
+export interface OpenFile {
   readonly devices?: ReadonlySet<string>;
   readonly file?: { readonly dev: bigint; readonly ino: bigint };
 }
 
 /** The processes that have it open, our own among them. Others' descriptors are seen by root and their own user only. */
-export async function findOpeners(thing: OpenedThing, options: { readonly signal: AbortSignal }): Promise<Opener[]> {
+export async function findOpeners(thing: OpenFile, options: { readonly signal: AbortSignal }): Promise<Opener[]> {
   const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
   const bounds = { limit: PROCESSES_AT_A_TIME, signal: options.signal };
   const remote = new RemoteFiles();
@@ -31,11 +31,11 @@ export function describeOpener(opener: Opener): string {
   return `process ${opener.pid} (${opener.program})`;
 }
 
-async function openerOf(pid: string, thing: OpenedThing, remote: RemoteFiles): Promise<Opener | undefined> {
+async function openerOf(pid: string, thing: OpenFile, remote: RemoteFiles): Promise<Opener | undefined> {
   let writes: boolean | undefined;
   for (const fd of await namesIn(`/proc/${pid}/fd`)) {
-    if (!(await mayBeAsked(pid, fd, thing, remote))) continue;
-    if (!(await isThing(`/proc/${pid}/fd/${fd}`, thing))) continue;
+    if (!(await isSafeToStat(pid, fd, thing, remote))) continue;
+    if (!(await matches(`/proc/${pid}/fd/${fd}`, thing))) continue;
     writes = writes === true || (await canWrite(`/proc/${pid}/fdinfo/${fd}`));
   }
   if (writes === undefined) return undefined;
@@ -43,7 +43,7 @@ async function openerOf(pid: string, thing: OpenedThing, remote: RemoteFiles): P
 }
 
 /** Whether a descriptor can be what is looked for, and asking after it cannot take for ever. */
-async function mayBeAsked(pid: string, fd: string, { file }: OpenedThing, remote: RemoteFiles): Promise<boolean> {
+async function isSafeToStat(pid: string, fd: string, { file }: OpenFile, remote: RemoteFiles): Promise<boolean> {
   const leadsTo = await linkOf(`/proc/${pid}/fd/${fd}`);
   // `socket:[4711]`, `pipe:[4711]`, `anon_inode:[eventpoll]`.
   if (leadsTo === undefined || /^[a-z_]+:/.test(leadsTo)) return false;
@@ -61,7 +61,7 @@ async function linkOf(path: string): Promise<string | undefined> {
   }
 }
 
-async function isThing(path: string, { devices, file }: OpenedThing): Promise<boolean> {
+async function matches(path: string, { devices, file }: OpenFile): Promise<boolean> {
   try {
     const found = await stat(path, { bigint: true });
     if (found.isBlockDevice()) return devices?.has(deviceNumber(found.rdev)) ?? false;
