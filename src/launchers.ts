@@ -2,7 +2,7 @@
 import { DatamoverError } from './errors.ts';
 
 /** The oldest util-linux whose setpriv has --pdeathsig (2018). */
-const OLDEST = '2.33';
+const MIN_VERSION = '2.33';
 
 /**
  * The error of a launcher that did not start its program, after what was said on stderr; undefined when no launcher complains.
@@ -20,7 +20,7 @@ export function launcherFailure(launchers: readonly string[], stderr: string): D
     /unrecognized option|invalid option|unknown option|applet not found|multi-call binary/i.test(`${said}\n${stderr}`)
   ) {
     return new DatamoverError('TOOL_MISSING', `${launcher} is too old, or not the one of util-linux: ${said}`, {
-      hint: `install util-linux ${OLDEST} or newer: apt-get install util-linux, apk add util-linux (and put it before busybox on PATH)`,
+      hint: `install util-linux ${MIN_VERSION} or newer: apt-get install util-linux, apk add util-linux (and put it before busybox on PATH)`,
     });
   }
   return new DatamoverError('TOOL_FAILED', `${launcher} failed: ${said}`, {

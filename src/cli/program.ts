@@ -10,7 +10,7 @@ import { restoreCommand } from './commands/restore.ts';
 import { serveCommand } from './commands/serve.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { addHelp } from './flags/help.ts';
-import { isAnswer, usageError } from './flags/usage.ts';
+import { isHelpOrVersion, usageError } from './flags/usage.ts';
 import type { Context } from './session/context.ts';
 import { type GlobalFlags, globalOptions } from './session/global-flags.ts';
 import type { FailureDocument, Outcome } from './session/outcome.ts';
@@ -42,7 +42,7 @@ export async function runProgram(context: Context): Promise<number> {
     return status;
   } catch (error) {
     if (!(error instanceof CommanderError)) return await failProgram(context, toDatamoverError(error, context.signal));
-    if (isAnswer(error)) return await printAnswer(context, answer);
+    if (isHelpOrVersion(error)) return await printAnswer(context, answer);
     const command = current ?? program;
     return await failProgram(context, usageError(error, command, context), command);
   }
@@ -93,21 +93,21 @@ export function buildProgram({ stdout, stderr, writeOut }: ProgramStreams, run: 
       'directory that is a copy of it.\nChecks everything before it writes to any target.',
     examples: [
       {
-        says: 'show the backups in a bucket',
+        comment: 'show the backups in a bucket',
         command: 'kubevirt-datamover list --source s3://backups/velero-kubevirt-datamover',
       },
       {
-        says: 'create a plan for the newest backup of a VM; the source may also be a directory',
+        comment: 'create a plan for the newest backup of a VM; the source may also be a directory',
         command:
           'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover --vm demo/web \\\n' +
           '    --pvc rootdisk=/dev/vg/rootdisk > plan.yaml',
       },
       {
-        says: 'check everything, write nothing',
+        comment: 'check everything, write nothing',
         command: 'kubevirt-datamover restore plan.yaml --scratch /var/tmp/scratch --dry-run',
       },
       {
-        says: 'restore; creates the scratch directory if it is missing',
+        comment: 'restore; creates the scratch directory if it is missing',
         command: 'kubevirt-datamover restore plan.yaml --scratch /var/tmp/scratch',
       },
     ],

@@ -49,13 +49,13 @@ function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Proble
 }
 
 /** What the container cannot do without; the root of it is taken too. */
-const TAKEN = ['/usr', '/bin', '/sbin', '/lib', '/lib64', '/etc', '/opt', '/proc', '/sys', '/dev', '/run'];
+const RESERVED_PATHS = ['/usr', '/bin', '/sbin', '/lib', '/lib64', '/etc', '/opt', '/proc', '/sys', '/dev', '/run'];
 
 function placeProblems({ name, target }: PlanPvc): Problem[] {
   const place = isFile(target) ? dirname(target) : target;
   const inside = (folder: string): boolean => place === folder || place.startsWith(`${folder}/`);
   const ours = Object.values(POD_PATHS).find((path) => inside(path) || path.startsWith(`${place}/`));
-  const system = isFile(target) ? TAKEN.find(inside) : TAKEN.find((path) => place === path);
+  const system = isFile(target) ? RESERVED_PATHS.find(inside) : RESERVED_PATHS.find((path) => place === path);
   const taken = place === '/' ? '/' : (ours ?? system);
   if (taken === undefined) return [];
   return [

@@ -38,7 +38,7 @@ const DEFAULT_PREFERRED = 4096;
 const NO_SUCH_EXPORT = 'no export has this name';
 
 /** What the client has set so far. */
-interface Haggling {
+interface Negotiation {
   readonly zeroes: boolean;
   readonly maxRequest: number;
   readonly exports: Exports;
@@ -58,7 +58,7 @@ export async function negotiate(channel: Channel, options: HandshakeOptions): Pr
   if (answer === undefined) return undefined;
   const flags = answer.readUInt32BE(0);
   if ((flags & ~offered) !== 0) throw new PeerError(`unknown client flags 0x${flags.toString(16)}`);
-  const state: Haggling = {
+  const state: Negotiation = {
     ...options,
     zeroes: (flags & HANDSHAKE_FLAG.NO_ZEROES) === 0,
     structured: false,
@@ -77,8 +77,8 @@ export async function negotiate(channel: Channel, options: HandshakeOptions): Pr
 
 type Outcome = Session | 'left' | 'continue';
 
-async function answerOption(channel: Channel, state: Haggling, option: number, length: number): Promise<Outcome> {
-  if (option === OPTION.EXPORT_NAME) return await enterByName(channel, state, length);
+async function answerOption(channel: Channel, state: Negotiation, option: number, length: number): Promise<Outcome> {
+  if (option === OPTION.EXPORT_NAME) return await handleExportName(channel, state, length);
   if (length > MAX_SKIPPED) throw new PeerError(`${length} bytes of data for option ${option}`);
   const reply = new OptionReply(channel, option);
   if (length > MAX_OPTION_DATA) {
@@ -109,7 +109,7 @@ async function answerOption(channel: Channel, state: Haggling, option: number, l
 }
 
 /** The old way in, which cannot be refused but by closing. */
-async function enterByName(channel: Channel, state: Haggling, length: number): Promise<Session> {
+async function handleExportName(channel: Channel, state: Negotiation, length: number): Promise<Session> {
   if (length > MAX_STRING) throw new PeerError(`an export name of ${length} bytes`);
   const name = wire.decodeString(await channel.readRest(length));
   const found = name === undefined ? undefined : state.exports.get(name);
@@ -118,7 +118,7 @@ async function enterByName(channel: Channel, state: Haggling, length: number): P
   return sessionOf(state, found);
 }
 
-async function list(reply: OptionReply, state: Haggling, data: Buffer): Promise<Outcome> {
+async function list(reply: OptionReply, state: Negotiation, data: Buffer): Promise<Outcome> {
   if (data.length > 0) return await reply.refuse(REPLY.ERR_INVALID, 'this option has no data');
   for (const { name, description } of state.exports.values()) {
     reply.add(REPLY.SERVER, wire.encodeListEntry(name, description ?? ''));
@@ -127,7 +127,7 @@ async function list(reply: OptionReply, state: Haggling, data: Buffer): Promise<
 }
 
 /** INFO and GO: the same answer, but GO enters the transmission phase. */
-async function describe(reply: OptionReply, state: Haggling, data: Buffer, option: number): Promise<Outcome> {
+async function describe(reply: OptionReply, state: Negotiation, data: Buffer, option: number): Promise<Outcome> {
   const choice = wire.decodeExportChoice(data);
   if (choice === undefined) return await reply.refuse(REPLY.ERR_INVALID, 'malformed choice of an export');
   const found = state.exports.get(choice.name);
@@ -145,7 +145,7 @@ async function describe(reply: OptionReply, state: Haggling, data: Buffer, optio
   return option === OPTION.GO ? sessionOf(state, found) : 'continue';
 }
 
-async function metaContexts(reply: OptionReply, state: Haggling, data: Buffer, option: number): Promise<Outcome> {
+async function metaContexts(reply: OptionReply, state: Negotiation, data: Buffer, option: number): Promise<Outcome> {
   const select = option === OPTION.SET_META_CONTEXT;
   if (select) state.allocationOf = undefined; // also when it is refused
   if (!state.structured) return await reply.refuse(REPLY.ERR_INVALID, 'needs structured replies');
@@ -166,12 +166,12 @@ function listsAllocation(queries: readonly string[]): boolean {
   return queries.length === 0 || queries.includes('base:');
 }
 
-function transmissionFlags(state: Haggling): number {
+function transmissionFlags(state: Negotiation): number {
   const { HAS_FLAGS, READ_ONLY, CAN_MULTI_CONN, SEND_DF } = TRANSMISSION_FLAG;
   return HAS_FLAGS | READ_ONLY | CAN_MULTI_CONN | (state.structured ? SEND_DF : 0);
 }
 
-function sessionOf(state: Haggling, found: Export): Session {
+function sessionOf(state: Negotiation, found: Export): Session {
   return { export: found, structured: state.structured, allocation: state.allocationOf === found.name };
 }
 

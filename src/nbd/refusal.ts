@@ -16,7 +16,7 @@ export type ValidRequest = Request & { readonly offset: number };
  * EPERM for all that would write, EINVAL for unknown commands and flags, for what was not negotiated, and for ranges that
  * are empty, beyond the end of the export, or (READ) longer than `maxRequest` bytes. The request itself when it is fine.
  */
-export function judgeRequest(request: Request, session: Session, maxRequest: number): ValidRequest | Refusal {
+export function validateRequest(request: Request, session: Session, maxRequest: number): ValidRequest | Refusal {
   switch (request.type) {
     case COMMAND.WRITE:
     case COMMAND.TRIM:
@@ -26,17 +26,17 @@ export function judgeRequest(request: Request, session: Session, maxRequest: num
       // FUA is none of its flags: SEND_FUA is not offered.
       if ((request.flags & ~(session.structured ? COMMAND_FLAG.DF : 0)) !== 0) return invalid('flags', request.flags);
       if (request.length > maxRequest) return invalid('length', request.length);
-      return judgeRange(request, session.export.size);
+      return validateRange(request, session.export.size);
     case COMMAND.BLOCK_STATUS:
       if (!session.allocation) return { error: NBD_ERROR.EINVAL, message: 'no metadata context was negotiated' };
       if ((request.flags & ~COMMAND_FLAG.REQ_ONE) !== 0) return invalid('flags', request.flags);
-      return judgeRange(request, session.export.size);
+      return validateRange(request, session.export.size);
     default: // FLUSH and CACHE too, which are not offered
       return invalid('command', request.type);
   }
 }
 
-function judgeRange(request: Request, size: number): ValidRequest | Refusal {
+function validateRange(request: Request, size: number): ValidRequest | Refusal {
   const { offset, length } = request;
   if (length === 0) return invalid('length', length);
   if (offset === undefined || offset > size - length) {

@@ -6,7 +6,7 @@ import { ByteBudget } from './budget.ts';
 import { type Channel, PeerError } from './channel.ts';
 import type { ExportData } from './export.ts';
 import { ALLOCATION_ID, type Session } from './handshake.ts';
-import { judgeRequest, type Refusal, type ValidRequest } from './refusal.ts';
+import { type Refusal, type ValidRequest, validateRequest } from './refusal.ts';
 import { statesOf } from './states.ts';
 import { COMMAND, COMMAND_FLAG, NBD_ERROR } from './wire.ts';
 import * as wire from './wire-transmission.ts';
@@ -67,7 +67,7 @@ class Transmission {
       if (request === undefined) throw new PeerError('wrong request magic');
       if (request.type === COMMAND.DISC) return;
       if (request.type === COMMAND.WRITE) await this.#skipPayload(request.length);
-      const judged = judgeRequest(request, this.#session, this.#options.maxRequest);
+      const judged = validateRequest(request, this.#session, this.#options.maxRequest);
       const charge =
         request.type === COMMAND.READ && 'offset' in judged ? Math.max(request.length, MIN_CHARGE) : MIN_CHARGE;
       // Until there is room no further request is read. What the first budget gave is not given back when the second one
@@ -103,7 +103,7 @@ class Transmission {
   async #answer(request: ValidRequest, done: () => void): Promise<void> {
     try {
       if (request.type === COMMAND.READ) await this.#read(request, done);
-      else await this.#tellStatus(request, done);
+      else await this.#reportStatus(request, done);
     } catch (error) {
       // The client is gone: nobody waits for the bytes, and the abort is what failed the read.
       if (!this.#channel.ended.aborted) this.#options.onError(this.#session.export.name, error);
@@ -123,11 +123,11 @@ class Transmission {
     });
   }
 
-  async #tellStatus({ cookie, flags, offset, length }: ValidRequest, done: () => void): Promise<void> {
+  async #reportStatus({ cookie, flags, offset, length }: ValidRequest, done: () => void): Promise<void> {
     const extents = (await this.#session.export.extents?.(offset, length, this.#channel.ended)) ?? [];
     const states = statesOf(extents, length);
-    const told = (flags & COMMAND_FLAG.REQ_ONE) === 0 ? states : states.slice(0, 1);
-    this.#channel.write([wire.encodeBlockStatusChunk(cookie, ALLOCATION_ID, told)], done);
+    const reported = (flags & COMMAND_FLAG.REQ_ONE) === 0 ? states : states.slice(0, 1);
+    this.#channel.write([wire.encodeBlockStatusChunk(cookie, ALLOCATION_ID, reported)], done);
   }
 
   #refuse(cookie: wire.Cookie, { error, message }: Refusal, done: () => void): void {

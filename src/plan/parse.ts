@@ -27,7 +27,7 @@ export function parsePlan(text: string, { where, folder }: ParseOptions): Plan {
   const { data: document, error } = planDocument.safeParse(read.data, { error: formatIssue });
   const problems = [
     ...inTextOrder(error?.issues ?? [], read).map((issue) => problemOf(issue, read, where)),
-    ...twiceProblems(read, { where, folder }),
+    ...duplicateProblems(read, { where, folder }),
     ...(document === undefined ? [] : lookUpProblems(document, read, where)),
   ];
   if (document === undefined || problems.length > 0) throw combineProblems(problems);
@@ -81,7 +81,7 @@ const namesAndTargets = z
   })
   .catch({ pvcs: [] });
 
-function twiceProblems(text: ReadText, { where, folder }: ParseOptions): Problem[] {
+function duplicateProblems(text: ReadText, { where, folder }: ParseOptions): Problem[] {
   const { pvcs } = namesAndTargets.parse(text.data);
   const names = new Map<string, number>();
   const targets = new Map<string, number>();

@@ -49,7 +49,7 @@ export function readText(text: string): ReadText {
   if (document === undefined) return { data: undefined, flaws: [], locate: () => at(0) };
   const reader: Reader = { document, at, flaws: [], nodes: 0, aliases: 0, places: new Map() };
   for (const { code, message, pos } of document.errors) {
-    reader.flaws.push({ ...inOurWords(code, message), ...at(pos[0]) });
+    reader.flaws.push({ ...toYamlProblem(code, message), ...at(pos[0]) });
   }
   if (second !== undefined) {
     reader.flaws.push({ message: 'second document found', hint: 'use one document per plan', ...at(second.range[0]) });
@@ -132,7 +132,7 @@ function nearestPlace({ places, at }: Reader, place: Place): Pick<TextFlaw, 'lin
   return at(0);
 }
 
-function inOurWords(code: string, message: string): Pick<TextFlaw, 'message' | 'hint'> {
+function toYamlProblem(code: string, message: string): Pick<TextFlaw, 'message' | 'hint'> {
   if (code === 'RESOURCE_EXHAUSTION') return { message: 'nested too deeply', hint: 'check that the file is a plan' };
   if (code === 'TAB_AS_INDENT') return { message: 'line is indented with a tab', hint: 'indent YAML with spaces' };
   return {

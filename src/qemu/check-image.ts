@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, fileNode, loneLayer, toFilename } from './graph.ts';
-import { explain, runTool } from './run.ts';
+import { lastErrorLine, runTool } from './run.ts';
 
 export interface CheckImageOptions {
   /** The layer: a path, or the node that its bytes come from. It is opened alone, whatever parent its header names. */
@@ -56,7 +56,7 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
   const { exitCode, stdout, stderr } = await runTool('qemu-img', args, { signal, timeoutMs });
   if (exitCode === 1 || exitCode === 2) {
     const found = exitCode === 2 ? 'its tables contradict each other' : 'it cannot be opened or checked';
-    throw new DatamoverError('IMAGE_CORRUPT', `${where}: invalid qcow2 image: ${found}${explain(stderr)}`, {
+    throw new DatamoverError('IMAGE_CORRUPT', `${where}: invalid qcow2 image: ${found}${lastErrorLine(stderr)}`, {
       hint: 'the layer is damaged: get another copy of it, or restore an earlier checkpoint',
     });
   }
@@ -64,7 +64,7 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
   if (report?.success !== true) {
     throw new DatamoverError(
       'TOOL_FAILED',
-      `qemu-img check of ${where} failed with status ${exitCode}${explain(stderr)}`,
+      `qemu-img check of ${where} failed with status ${exitCode}${lastErrorLine(stderr)}`,
       {
         hint: 'run `qemu-img check` on it manually',
       },

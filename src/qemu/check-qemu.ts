@@ -5,10 +5,10 @@ import { delimiter, join } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { programMissing } from '../launchers.ts';
 import { collect } from '../problems.ts';
-import { explain, type QemuTool, runTool } from './run.ts';
+import { lastErrorLine, type QemuTool, runTool } from './run.ts';
 
 /** 5.2 (2020) brought extended L2 entries and `map --start-offset`; zstd clusters came with 5.1. */
-const OLDEST: readonly [number, number] = [5, 2];
+const MIN_VERSION: readonly [number, number] = [5, 2];
 
 /**
  * Asks each of `tools`, `qemu-img` alone by default, and gives the first one's version.
@@ -60,13 +60,15 @@ async function checkTool(tool: QemuTool, signal: AbortSignal): Promise<string> {
   // `qemu-img version 7.2.22 (…)`, but `qemu-nbd 7.2.22 (…)`.
   const match = /^qemu-\w+ (?:version )?(\d+)\.(\d+)(\.\d+)?/m.exec(stdout);
   if (match === null)
-    throw new DatamoverError('TOOL_MISSING', `${tool} does not report its version${explain(stderr)}`, { hint: HINT });
+    throw new DatamoverError('TOOL_MISSING', `${tool} does not report its version${lastErrorLine(stderr)}`, {
+      hint: HINT,
+    });
   const [major, minor] = [Number(match[1]), Number(match[2])];
   const version = `${major}.${minor}${match[3] ?? ''}`;
-  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+  if (major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
     throw new DatamoverError(
       'TOOL_MISSING',
-      `${tool} is version ${version}; ${OLDEST.join('.')} or newer is required`,
+      `${tool} is version ${version}; ${MIN_VERSION.join('.')} or newer is required`,
       {
         hint: HINT,
       },

@@ -3,7 +3,7 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
-import { explain, runTool } from './run.ts';
+import { lastErrorLine, runTool } from './run.ts';
 
 export interface CompareOptions {
   /** What should be there. */
@@ -38,12 +38,12 @@ export async function compare({ a, b, name, cache, onProgress, signal }: Compare
     const offset = /at offset (\d+)!/.exec(stdout)?.[1];
     return { identical: false, offset: offset === undefined ? undefined : Number(offset) };
   }
-  throw judgeFailure(stderr, { a, b, name });
+  throw toCompareError(stderr, { a, b, name });
 }
 
 /** `Error while reading offset 512 of FILE: why`, or `Sector allocation test failed for FILE`, FILE as we gave it. */
-function judgeFailure(stderr: string, { a, b, name }: Pick<CompareOptions, 'a' | 'b' | 'name'>): DatamoverError {
-  const why = explain(stderr);
+function toCompareError(stderr: string, { a, b, name }: Pick<CompareOptions, 'a' | 'b' | 'name'>): DatamoverError {
+  const why = lastErrorLine(stderr);
   const unread = (graph: BlockGraph): boolean =>
     [' of ', ' failed for '].some((words) => stderr.includes(`${words}${toFilename(graph)}`));
   if (unread(b)) {

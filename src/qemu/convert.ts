@@ -3,7 +3,7 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename, toUnflushedFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
-import { explain, runTool, saysFull } from './run.ts';
+import { isOutOfSpace, lastErrorLine, runTool } from './run.ts';
 
 export interface ConvertOptions {
   /** A chain, or a window of it; nothing in it names a path that is not ours. Its files say themselves how they are opened (`cached`). */
@@ -36,17 +36,17 @@ export async function convert(options: ConvertOptions): Promise<void> {
     signal,
     ...(onProgress === undefined ? {} : { onStdout: progressReader(onProgress) }),
   });
-  if (exitCode !== 0) throw judgeFailure(stderr, options);
+  if (exitCode !== 0) throw toConvertError(stderr, options);
 }
 
-function judgeFailure(stderr: string, { destination: { kind, name } }: ConvertOptions): DatamoverError {
-  const why = explain(stderr);
+function toConvertError(stderr: string, { destination: { kind, name } }: ConvertOptions): DatamoverError {
+  const why = lastErrorLine(stderr);
   if (/error while reading/.test(stderr)) {
     return new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot read the chain for ${name}${why}`, {
       hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
     });
   }
-  if (saysFull(stderr)) {
+  if (isOutOfSpace(stderr)) {
     return new DatamoverError(kind === 'target' ? 'TARGET_FULL' : 'SCRATCH_FULL', `${name} is full${why}`, {
       hint: 'free some space there, or use a larger volume, then run the same command again',
     });

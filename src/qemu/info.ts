@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
 import { mapImage } from './map.ts';
-import { explain, runTool } from './run.ts';
+import { lastErrorLine, runTool } from './run.ts';
 
 const infoSchema = z.object({ 'virtual-size': z.number().int().nonnegative() });
 
@@ -17,7 +17,7 @@ export async function virtualSizeOf(source: BlockGraph, { signal }: { readonly s
   const args = ['info', '-U', '--output=json', toFilename(source)];
   const { exitCode, stdout, stderr } = await runTool('qemu-img', args, { signal, timeoutMs: TIME_LIMIT_MS });
   if (exitCode !== 0) {
-    throw new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot open the chain${explain(stderr)}`, {
+    throw new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot open the chain${lastErrorLine(stderr)}`, {
       hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
     });
   }

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
-import { explain, startTool } from './run.ts';
+import { lastErrorLine, startTool } from './run.ts';
 
 export interface MapOptions {
   readonly source: BlockGraph;
@@ -57,7 +57,7 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRun, voi
     const { exitCode, stderr } = await child.ended;
     finished = true;
     if (exitCode !== 0) {
-      throw new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot map the chain${explain(stderr)}`, {
+      throw new DatamoverError('IMAGE_CORRUPT', `qemu-img cannot map the chain${lastErrorLine(stderr)}`, {
         hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
       });
     }

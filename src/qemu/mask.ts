@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
 import { alignDown, alignUp, KiB } from '../units.ts';
 import { type BlockGraph, cached, fileNode, type Qcow2Node, toFilename } from './graph.ts';
-import { explain, type RunResult, runTool, saysFull } from './run.ts';
+import { isOutOfSpace, lastErrorLine, type RunResult, runTool } from './run.ts';
 
 export interface MaskOptions {
   /** Where the overlay is made: a path of ours that does not exist yet. */
@@ -59,7 +59,7 @@ async function findUnreadable({ below, size, head, zeros, signal }: MaskOptions)
   if (read.exitCode === 0) return undefined;
   return new DatamoverError(
     'IMAGE_CORRUPT',
-    `qemu-io cannot read the chain at the start and end of the disk${said(read)}`,
+    `qemu-io cannot read the chain at the start and end of the disk${output(read)}`,
     {
       hint: 'get another copy of the layers: a layer or the storage that it is read from is damaged',
     },
@@ -68,16 +68,16 @@ async function findUnreadable({ below, size, head, zeros, signal }: MaskOptions)
 
 function failure(path: string, result: RunResult): DatamoverError {
   const full = isFull(result);
-  return new DatamoverError(full ? 'SCRATCH_FULL' : 'TOOL_FAILED', `cannot create ${path}${said(result)}`, {
+  return new DatamoverError(full ? 'SCRATCH_FULL' : 'TOOL_FAILED', `cannot create ${path}${output(result)}`, {
     hint: full ? 'free some space there, then run the same command again' : 'run again with --log-level debug',
   });
 }
 
 function isFull({ stdout, stderr }: RunResult): boolean {
-  return saysFull(stderr) || saysFull(stdout);
+  return isOutOfSpace(stderr) || isOutOfSpace(stdout);
 }
 
 /** qemu-io tells what went wrong on stdout. */
-function said({ stdout, stderr }: RunResult): string {
-  return explain(stderr || stdout);
+function output({ stdout, stderr }: RunResult): string {
+  return lastErrorLine(stderr || stdout);
 }

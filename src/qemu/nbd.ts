@@ -9,7 +9,7 @@ import { sleep } from '../concurrency.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
 import { fitsSocketPath, MAX_SOCKET_PATH } from '../socket-path.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
-import { explain, startTool } from './run.ts';
+import { lastErrorLine, startTool } from './run.ts';
 
 /** Where it listens: a Unix socket that does not exist yet, or a port of the loopback address. */
 export type Listen = { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly port: number };
@@ -33,7 +33,7 @@ export async function withQemuNbd<T>(
   work: (uri: string, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { source, listen, clients = 16, signal } = options;
-  const hidden = hiddenPlace(listen);
+  const hidden = temporaryAddress(listen);
   const stop = new AbortController();
   const where = hidden.kind === 'unix' ? ['-k', hidden.path] : ['-b', '127.0.0.1', '-p', `${hidden.port}`];
   const args = ['-r', '-t', '-e', `${clients}`, ...where, toFilename(source)];
@@ -41,13 +41,13 @@ export async function withQemuNbd<T>(
   child.stdout.resume();
   const died = new AbortController();
   const ended = child.ended.then(
-    ({ exitCode, stderr }) => died.abort(judgeEnd(listen, exitCode, stderr)),
+    ({ exitCode, stderr }) => died.abort(checkExit(listen, exitCode, stderr)),
     // The signal's reason, or ours when we stop it; for `work` it is the end in either case.
     (error: unknown) => died.abort(error),
   );
   let shown: string | undefined;
   try {
-    await untilItAnswers(hidden, died.signal);
+    await waitUntilReady(hidden, died.signal);
     shown = await show(hidden, listen);
     const result = await work(uriOf(listen), died.signal);
     died.signal.throwIfAborted();
@@ -68,7 +68,7 @@ export async function withQemuNbd<T>(
  */
 export async function checkListen(listen: Listen): Promise<void> {
   if (listen.kind === 'tcp') return await checkPort(listen);
-  hiddenPlace(listen);
+  temporaryAddress(listen);
   if ((await lstat(listen.path).catch(() => undefined)) !== undefined) throw taken(listen.path);
   await access(dirname(listen.path), constants.W_OK | constants.X_OK).catch((error: unknown) => {
     throw listenError(listen, messageOf(error), error);
@@ -103,7 +103,7 @@ function taken(path: string, cause?: unknown): DatamoverError {
  * A socket exists a moment before it answers, and qemu-nbd replaces whatever has its name: it gets another one beside,
  * and `show` gives it its own when it answers.
  */
-function hiddenPlace(listen: Listen): Listen {
+function temporaryAddress(listen: Listen): Listen {
   if (listen.kind === 'tcp') return listen;
   const path = join(dirname(listen.path), `.${randomBytes(3).toString('hex')}`);
   if (fitsSocketPath(path) && fitsSocketPath(listen.path)) return { kind: 'unix', path };
@@ -132,12 +132,14 @@ function uriOf(listen: Listen): string {
 
 const LISTEN_HINT = 'choose another address with --socket or --port';
 
-function judgeEnd(listen: Listen, exitCode: number, stderr: string): DatamoverError {
+function checkExit(listen: Listen, exitCode: number, stderr: string): DatamoverError {
   const place = listen.kind === 'unix' ? listen.path : `port ${listen.port}`;
   if (/Failed to bind|Failed to listen|Address already in use|too long/.test(stderr)) {
-    return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}${explain(stderr)}`, { hint: LISTEN_HINT });
+    return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}${lastErrorLine(stderr)}`, {
+      hint: LISTEN_HINT,
+    });
   }
-  return new DatamoverError('TOOL_FAILED', `qemu-nbd exited with status ${exitCode}${explain(stderr)}`, {
+  return new DatamoverError('TOOL_FAILED', `qemu-nbd exited with status ${exitCode}${lastErrorLine(stderr)}`, {
     hint: 'run again with --log-level debug',
   });
 }
@@ -145,7 +147,7 @@ function judgeEnd(listen: Listen, exitCode: number, stderr: string): DatamoverEr
 const POLL_MS = 20;
 
 /** It says nothing when it is ready, and its socket exists a moment before it listens. */
-async function untilItAnswers(listen: Listen, died: AbortSignal): Promise<void> {
+async function waitUntilReady(listen: Listen, died: AbortSignal): Promise<void> {
   while (!(await answers(listen))) await sleep(POLL_MS, died);
 }
 

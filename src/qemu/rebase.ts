@@ -1,7 +1,7 @@
 // `qemu-img rebase -u`: writes a parent's name into a layer's header, and nothing else.
 import { basename, dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
-import { explain, runTool, saysFull } from './run.ts';
+import { isOutOfSpace, lastErrorLine, runTool } from './run.ts';
 
 export interface RebaseOptions {
   /** Absolute path of the layer, a file of ours. */
@@ -24,8 +24,8 @@ export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): P
   const args = ['rebase', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', name, image];
   const { exitCode, stderr } = await runTool('qemu-img', args, { signal, timeoutMs: TIME_LIMIT_MS });
   if (exitCode === 0) return;
-  const message = `cannot rebase ${image} onto ${name}${explain(stderr)}`;
-  if (saysFull(stderr)) {
+  const message = `cannot rebase ${image} onto ${name}${lastErrorLine(stderr)}`;
+  if (isOutOfSpace(stderr)) {
     throw new DatamoverError('SCRATCH_FULL', message, {
       hint: 'free space in scratch; if there is enough, the header of the layer has no space for a backing file name',
     });

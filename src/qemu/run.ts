@@ -79,7 +79,7 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
   child.stderr.setEncoding('utf8').on('data', (piece: string) => stderr.add(piece));
   const ended = child.then(async (end) => {
     limit?.clear();
-    return await judgeEnd(
+    return await checkExit(
       tool,
       { ...end, cause: end.cause, stderr: stderr.text, timedOut: late.signal.aborted && end.isCanceled },
       options,
@@ -114,7 +114,7 @@ interface ChildEnd {
   readonly stderr: string;
 }
 
-async function judgeEnd(
+async function checkExit(
   tool: QemuTool,
   end: ChildEnd,
   options: StartOptions,
@@ -127,7 +127,7 @@ async function judgeEnd(
     });
   }
   const { exitCode, signal, stderr } = end;
-  if (end.code === 'ENOENT' && (await isThere(options.cwd))) throw programMissing('setpriv');
+  if (end.code === 'ENOENT' && (await exists(options.cwd))) throw programMissing('setpriv');
   if (exitCode === undefined && signal === undefined && end.code !== undefined) throw notStarted(tool, end, options);
   if (exitCode !== 0) {
     const launcher = launcherFailure(['setpriv', 'prlimit'], stderr);
@@ -141,7 +141,7 @@ async function judgeEnd(
   if (exitCode === undefined) {
     throw new DatamoverError(
       'TOOL_FAILED',
-      `${tool} was killed${signal === undefined ? '' : ` by ${signal}`}${explain(stderr)}`,
+      `${tool} was killed${signal === undefined ? '' : ` by ${signal}`}${lastErrorLine(stderr)}`,
       {
         hint: `check the pod or kernel log, then run the same command again: it was killed or ran out of memory (limit ${formatBytes(memoryOf(options))})`,
       },
@@ -150,7 +150,7 @@ async function judgeEnd(
   return { exitCode, stderr };
 }
 
-async function isThere(folder: string | undefined): Promise<boolean> {
+async function exists(folder: string | undefined): Promise<boolean> {
   if (folder === undefined) return true;
   return await access(folder).then(
     () => true,
@@ -178,7 +178,7 @@ const START_HINTS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** What a tool said last on stderr, as the end of a message: `: why`, or nothing. */
-export function explain(stderr: string): string {
+export function lastErrorLine(stderr: string): string {
   const line = stderr.trim().split('\n').at(-1)?.trim() ?? '';
   const text = line.replace(/^qemu-(?:img|io|nbd): /, '');
   if (text === '') return '';
@@ -187,7 +187,7 @@ export function explain(stderr: string): string {
 }
 
 /** Whether a tool says that there was no room for what it wrote. */
-export function saysFull(text: string): boolean {
+export function isOutOfSpace(text: string): boolean {
   return /No space left on device|Disk quota exceeded/.test(text);
 }
 

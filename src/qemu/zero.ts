@@ -3,7 +3,7 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { GiB, MiB } from '../units.ts';
 import { deviceNode, fileNode, rawNode, toUnflushedFilename } from './graph.ts';
-import { explain, runTool, saysFull } from './run.ts';
+import { isOutOfSpace, lastErrorLine, runTool } from './run.ts';
 
 export interface ZeroRangeOptions {
   readonly path: string;
@@ -47,8 +47,8 @@ export async function zeroRange(options: ZeroRangeOptions): Promise<void> {
 }
 
 function failure(what: string, said: string): DatamoverError {
-  const message = `${what}${explain(said)}`;
-  if (saysFull(said)) {
+  const message = `${what}${lastErrorLine(said)}`;
+  if (isOutOfSpace(said)) {
     return new DatamoverError('TARGET_FULL', message, {
       hint: 'add space to the pool of the thin volume, then run the same command again',
     });

@@ -10,7 +10,7 @@ import { planId } from '../plan/plan-id.ts';
 import { collect } from '../problems.ts';
 import { secondsSince } from '../progress.ts';
 import type { DryRunResult } from '../result.ts';
-import { type FoundFolder, lookForWorkFolder } from '../scratch/inspect.ts';
+import { type FoundFolder, inspectWorkFolder } from '../scratch/inspect.ts';
 import { reportFolder } from '../scratch/report.ts';
 import { chooseRoot, withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import { layerFileName } from '../staged/download.ts';
@@ -64,7 +64,7 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
 /** The folder that a run would go on from. */
 async function lookAtFolder({ plan, fresh, progress }: RestoreOptions, root: string): Promise<FoundFolder> {
   const id = planId(plan);
-  const folder = await lookForWorkFolder({ root, planId: id, fresh });
+  const folder = await inspectWorkFolder({ root, planId: id, fresh });
   await reportFolder({ root, planId: id, folder, progress });
   return folder;
 }

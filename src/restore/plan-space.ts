@@ -7,7 +7,7 @@ import type { Disk } from '../chain/disk.ts';
 import { selectPvcs } from '../chain/resolve.ts';
 import type { Problem } from '../errors.ts';
 import { headroomPercentOf, type PlanPvc } from '../plan/plan.ts';
-import type { LeftBytes } from '../scratch/layout.ts';
+import type { ReusableBytes } from '../scratch/layout.ts';
 import { fitsSocket, withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import type { Strategy } from '../strategy.ts';
 import { shownBytes } from '../stream/shown-bytes.ts';
@@ -24,7 +24,7 @@ export interface PlanSpaceOptions {
   /** PVCs of which nothing is read. */
   readonly idle: ReadonlySet<string>;
   readonly scratch: string | undefined;
-  readonly folder: { readonly left: LeftBytes; readonly freed?: number } | undefined;
+  readonly folder: { readonly left: ReusableBytes; readonly freed?: number } | undefined;
   /** The run's own work directory, which the next run of the plan cleans up; undefined for a dry run. */
   readonly own: string | undefined;
   readonly signal: AbortSignal;

@@ -11,7 +11,7 @@ import type { PlanPvc } from '../plan/plan.ts';
 import { collect, problemsOf, throwProblems } from '../problems.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
 import type { CompletedDisk, Recorded } from '../scratch/journal-state.ts';
-import type { LeftBytes } from '../scratch/layout.ts';
+import type { ReusableBytes } from '../scratch/layout.ts';
 import { placeOf } from '../target/devices.ts';
 import { openTarget } from '../target/open.ts';
 import type { Target } from '../target/target.ts';
@@ -54,7 +54,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const { signal } = run;
   const opened = await openTargets(run, targets);
   const known = [...(run.options.problems ?? []), ...answer.problems, ...options.problems];
-  const problems: Problem[] = [...known, ...uncheckable(run.options, answer.disks)];
+  const problems: Problem[] = [...known, ...unverifiableChecksums(run.options, answer.disks)];
   const checked: CheckedDisk[] = [];
   for (const { pvc, target, problem } of opened) {
     const chain = answer.chains.find(({ disk }) => disk.name === pvc.name);
@@ -99,7 +99,7 @@ function useOf(
 export type CheckRun = Omit<Run, 'folder' | 'store'> & {
   readonly store: Run['store'] | undefined;
   readonly folder:
-    | { readonly left: LeftBytes; readonly freed?: number; readonly journal: Recorded | undefined }
+    | { readonly left: ReusableBytes; readonly freed?: number; readonly journal: Recorded | undefined }
     | undefined;
 };
 
@@ -198,7 +198,7 @@ export async function checkBlank(
 }
 
 /** A stream cannot prove the hash of a whole object: it reads only what the disk shows, and writes while it reads. */
-function uncheckable({ strategy, checksums }: RestoreOptions, disks: readonly Disk[]): readonly Problem[] {
+function unverifiableChecksums({ strategy, checksums }: RestoreOptions, disks: readonly Disk[]): readonly Problem[] {
   if (strategy !== 'stream' || !checksums) return [];
   return disks
     .filter(({ layers }) => layers.some(({ sha256 }) => sha256 !== undefined))

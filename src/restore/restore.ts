@@ -82,12 +82,13 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
 }
 
 /** Gives `work` a place for the targets that it opens; closes them and the folder however it ends, its error first. */
-async function endingRun(run: EndingRun, work: (targets: Target[]) => Promise<void>): Promise<void> {
+async function endingRun(run: RunContext, work: (targets: Target[]) => Promise<void>): Promise<void> {
   const { folder, options, signal } = run;
   const targets: Target[] = [];
   const failure = await outcomeOf(work(targets));
   // A run that has started no PVC proves nothing against the progress that earlier runs saved.
-  const keep = failure !== undefined && (folder?.started !== true || isResumable(toDatamoverError(failure, signal).code));
+  const keep =
+    failure !== undefined && (folder?.started !== true || isResumable(toDatamoverError(failure, signal).code));
   const ends = [...targets.map((target) => () => target.close()), async () => await folder?.close({ keep })];
   for (const end of ends) {
     const error = await outcomeOf(end());
@@ -98,7 +99,7 @@ async function endingRun(run: EndingRun, work: (targets: Target[]) => Promise<vo
   if (failure !== undefined) throw failure;
 }
 
-type EndingRun = Pick<Run, 'options' | 'signal'> & { readonly folder: WorkFolder | undefined };
+type RunContext = Pick<Run, 'options' | 'signal'> & { readonly folder: WorkFolder | undefined };
 
 /** What a promise rejects with; undefined when it does not. */
 async function outcomeOf(work: Promise<unknown>): Promise<unknown> {

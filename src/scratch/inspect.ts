@@ -5,7 +5,7 @@ import { undefinedIfMissing } from '../missing.ts';
 import { scratchError } from './error.ts';
 import { readJournal } from './journal.ts';
 import type { ReadJournal } from './journal-state.ts';
-import { JOURNAL, type LeftBytes, LOCK, measureLeft, NOTHING_LEFT, workFolderPath } from './layout.ts';
+import { JOURNAL, LOCK, measureReusable, NOTHING_LEFT, type ReusableBytes, workFolderPath } from './layout.ts';
 import { isLocked, lockBusy } from './lock.ts';
 import { checkIsFolder } from './private-folder.ts';
 import { checkUsable, USABLE } from './usable.ts';
@@ -13,7 +13,7 @@ import { checkUsable, USABLE } from './usable.ts';
 /** A plan's folder as a run would find it. */
 export interface FoundFolder {
   readonly path: string;
-  readonly left: LeftBytes;
+  readonly left: ReusableBytes;
   /** What a run would free before all else, bytes. */
   readonly freed: number;
   /** Undefined where nothing is left to go on from. */
@@ -25,7 +25,7 @@ export interface FoundFolder {
  * the folder could not be made or is not to be trusted, TOOL_MISSING without `flock`. Whether a folder of another owner
  * is ours can be told only by writing: that is left to the run.
  */
-export async function lookForWorkFolder(options: {
+export async function inspectWorkFolder(options: {
   readonly root: string;
   readonly planId: string;
   /** Forget what an interrupted run left. */
@@ -40,7 +40,7 @@ export async function lookForWorkFolder(options: {
     if (await isLocked(join(path, LOCK))) throw lockBusy(join(path, LOCK));
     if (info === undefined) return { path, left: NOTHING_LEFT, freed: 0, journal: undefined };
     await access(path, USABLE);
-    const left = await measureLeft(path);
+    const left = await measureReusable(path);
     if (fresh) return { path, left: NOTHING_LEFT, freed: left.total, journal: undefined };
     return { path, left, freed: 0, journal: await undefinedIfMissing(readJournal(join(path, JOURNAL))) };
   } catch (error) {

@@ -47,7 +47,7 @@ export interface CompletedDisk {
 /** What a journal tells. */
 export interface Recorded {
   /** Whether a part or a completed PVC is recorded: a reason to keep scratch. */
-  readonly worthKeeping: boolean;
+  readonly hasProgress: boolean;
   completed(disk: string): CompletedDisk | undefined;
 }
 
@@ -72,7 +72,7 @@ export class Records implements ReadJournal {
     for (const record of records) this.add(record);
   }
 
-  get worthKeeping(): boolean {
+  get hasProgress(): boolean {
     return this.#completed.size > 0 || [...this.#layers.values()].some(({ parts }) => parts.length > 0);
   }
 

@@ -20,7 +20,7 @@ export interface LayerJournal {
   readonly parts: readonly Part[];
   readonly head: SavedHead | undefined;
   addPart(part: Part): Promise<void>;
-  saveHead(head: SavedHead): Promise<void>;
+  saveFirstCluster(head: SavedHead): Promise<void>;
 }
 
 export interface Journal extends Recorded {
@@ -76,8 +76,8 @@ class FileJournal implements Journal {
     this.#nextId = records.freeId();
   }
 
-  get worthKeeping(): boolean {
-    return this.#records.worthKeeping;
+  get hasProgress(): boolean {
+    return this.#records.hasProgress;
   }
 
   completed(disk: string): CompletedDisk | undefined {
@@ -131,7 +131,7 @@ class FileJournal implements Journal {
         // A part that is lost with the machine's power costs a fetch, so parts need no flush each.
         if (performance.now() - this.#flushed > FLUSH_INTERVAL_MS) await this.flush();
       },
-      saveHead: async (head) => {
+      saveFirstCluster: async (head) => {
         await this.#append({ t: 'head', layer: id, ...head });
         await this.flush();
       },

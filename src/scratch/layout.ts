@@ -13,15 +13,15 @@ export function workFolderPath(root: string, planId: string): string {
 }
 
 /** What a plan's folder holds, in bytes on disk. */
-export interface LeftBytes {
+export interface ReusableBytes {
   readonly total: number;
   /** Of the plan's `index`th PVC. */
   of(index: number): number;
 }
 
-export const NOTHING_LEFT: LeftBytes = { total: 0, of: () => 0 };
+export const NOTHING_LEFT: ReusableBytes = { total: 0, of: () => 0 };
 
-export async function measureLeft(path: string): Promise<LeftBytes> {
+export async function measureReusable(path: string): Promise<ReusableBytes> {
   const total = await bytesOnDisk(path);
   const folders = new Map<string, number>();
   for (const name of await readdir(path)) {

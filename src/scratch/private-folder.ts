@@ -22,20 +22,20 @@ export async function makeOwnFolder(path: string): Promise<boolean> {
   const ours = { uid: process.getuid?.() ?? found.uid, mode: 0o700 };
   // Some file systems give every file one owner (an NFS export that squashes root) or one mode (CIFS, FAT): what they
   // make of a folder of ours tells whether the one that was found can be ours.
-  if (strangenessOf(found, ours) === undefined) return made;
-  const strange = strangenessOf(found, (await probe(path)) ?? ours);
-  if (strange !== undefined) throw notOurs(path, strange);
+  if (ownershipProblem(found, ours) === undefined) return made;
+  const strange = ownershipProblem(found, (await probe(path)) ?? ours);
+  if (strange !== undefined) throw untrustedDirectory(path, strange);
   return made;
 }
 
 /** SCRATCH_UNUSABLE for anything but a folder: a link to one, above all. */
 export function checkIsFolder(path: string, info: Stats): void {
-  if (!info.isDirectory()) throw notOurs(path, 'is not a directory');
+  if (!info.isDirectory()) throw untrustedDirectory(path, 'is not a directory');
 }
 
 type Ownership = Pick<Stats, 'uid' | 'mode'>;
 
-function strangenessOf(found: Stats, ours: Ownership): string | undefined {
+function ownershipProblem(found: Stats, ours: Ownership): string | undefined {
   if (found.uid !== ours.uid) return `belongs to user ${found.uid}, expected user ${ours.uid}`;
   const loose = found.mode & ~ours.mode;
   if ((loose & 0o002) !== 0) return 'is writable by all users';
@@ -63,7 +63,7 @@ async function probe(path: string): Promise<Ownership | undefined> {
   }
 }
 
-function notOurs(path: string, reason: string): DatamoverError {
+function untrustedDirectory(path: string, reason: string): DatamoverError {
   return new DatamoverError('SCRATCH_UNUSABLE', `${path} ${reason}`, {
     hint: 'inspect and remove it, or choose another directory with --scratch',
   });

@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import type { Progress } from '../progress.ts';
 import { formatBytes, formatDuration, MiB } from '../units.ts';
 import type { Recorded } from './journal-state.ts';
-import { bytesOnDisk, type LeftBytes, LOCK, PREFIX, workFolderPath } from './layout.ts';
+import { bytesOnDisk, LOCK, PREFIX, type ReusableBytes, workFolderPath } from './layout.ts';
 import { isLocked } from './lock.ts';
 
 export interface ReportFolderOptions {
   readonly root: string;
   readonly planId: string;
-  readonly folder: { readonly path: string; readonly left: LeftBytes; readonly journal: Recorded | undefined };
+  readonly folder: { readonly path: string; readonly left: ReusableBytes; readonly journal: Recorded | undefined };
   readonly progress: Progress;
 }
 
@@ -20,7 +20,7 @@ const MIN_REPORTED = MiB;
 
 /** Reports what this run resumes from, and directories that other plans left behind under `root`. */
 export async function reportFolder({ root, planId, folder, progress }: ReportFolderOptions): Promise<void> {
-  if (folder.journal?.worthKeeping) {
+  if (folder.journal?.hasProgress) {
     progress.report({
       type: 'info',
       message: `resuming an interrupted restore: ${formatBytes(folder.left.total)} already in ${folder.path} (use --no-resume to start over)`,

@@ -11,12 +11,12 @@ export const USABLE = constants.W_OK | constants.X_OK;
 export async function checkUsable(root: string): Promise<void> {
   const info = await undefinedIfMissing(stat(root));
   if (info === undefined && dirname(root) !== root) return await checkUsable(dirname(root));
-  if (info !== undefined && !info.isDirectory()) throw noFolder(root);
+  if (info !== undefined && !info.isDirectory()) throw notADirectory(root);
   await access(root, USABLE);
 }
 
 /** What is said of a scratch folder that is something else. */
-export function noFolder(root: string): DatamoverError {
+export function notADirectory(root: string): DatamoverError {
   return new DatamoverError('SCRATCH_UNUSABLE', `scratch ${root} is not a directory`, {
     hint: `choose a directory with --scratch, for example ${dirname(root)}`,
   });

@@ -6,10 +6,10 @@ import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { scratchError } from './error.ts';
 import { type Journal, openJournal } from './journal.ts';
-import { JOURNAL, type LeftBytes, LOCK, measureLeft, workFolderPath } from './layout.ts';
+import { JOURNAL, LOCK, measureReusable, type ReusableBytes, workFolderPath } from './layout.ts';
 import { takeLock } from './lock.ts';
 import { makeOwnFolder } from './private-folder.ts';
-import { noFolder } from './usable.ts';
+import { notADirectory } from './usable.ts';
 
 export { scratchError } from './error.ts';
 
@@ -18,7 +18,7 @@ export interface WorkFolder {
   readonly path: string;
   readonly journal: Journal;
   /** What it held when this run took it over. */
-  readonly left: LeftBytes;
+  readonly left: ReusableBytes;
   /** Whether a PVC's folder was asked for: until then, what earlier runs left is as it was. */
   readonly started: boolean;
   /** Makes, if need be, and gives the folder of the plan's `index`th PVC. */
@@ -51,7 +51,7 @@ export async function openWorkFolder({ root, planId, fresh }: OpenWorkFolderOpti
     const lock = await takeLock(join(path, LOCK));
     try {
       if (fresh) await removeContents(path);
-      const left = await measureLeft(path);
+      const left = await measureReusable(path);
       const journal = await openJournal(join(path, JOURNAL));
       return new OpenWorkFolder({ path, rootMade: made.root, left, journal, release: () => lock.release() });
     } catch (error) {
@@ -82,15 +82,15 @@ async function unmake(made: Made): Promise<void> {
 class OpenWorkFolder implements WorkFolder {
   readonly path: string;
   readonly journal: Journal;
-  readonly left: LeftBytes;
+  readonly left: ReusableBytes;
   readonly #rootMade: string | undefined;
   readonly #release: () => Promise<void>;
-  #begun = false;
+  #started = false;
 
   constructor(parts: {
     path: string;
     rootMade: string | undefined;
-    left: LeftBytes;
+    left: ReusableBytes;
     journal: Journal;
     release: () => Promise<void>;
   }) {
@@ -102,11 +102,11 @@ class OpenWorkFolder implements WorkFolder {
   }
 
   get started(): boolean {
-    return this.#begun;
+    return this.#started;
   }
 
   async diskFolder(index: number): Promise<string> {
-    this.#begun = true;
+    this.#started = true;
     const path = join(this.path, String(index));
     try {
       await makeOwnFolder(path);
@@ -122,7 +122,7 @@ class OpenWorkFolder implements WorkFolder {
   }
 
   async close({ keep }: { keep: boolean }): Promise<void> {
-    const kept = keep && this.journal.worthKeeping;
+    const kept = keep && this.journal.hasProgress;
     try {
       await this.journal.close();
     } finally {
@@ -175,7 +175,7 @@ async function removeIfEmpty(path: string): Promise<boolean> {
 async function makeRoot(root: string): Promise<string | undefined> {
   const existing = await stat(root).catch(() => undefined);
   if (existing?.isDirectory()) return undefined;
-  if (existing !== undefined) throw noFolder(root);
+  if (existing !== undefined) throw notADirectory(root);
   await makeFolders(root, 0o700);
   return root;
 }

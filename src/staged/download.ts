@@ -12,7 +12,7 @@ import type { ObjectStore } from '../store/store.ts';
 import { type ByteRange, MiB } from '../units.ts';
 import { combineCrc32 } from './crc32-combine.ts';
 import { type BatchBuffers, FileSink, makeBatchBuffers } from './file-sink.ts';
-import { believedParts, missingRanges, openLayerFile, putHeadBack } from './layer-file.ts';
+import { missingRanges, openLayerFile, putHeadBack, verifiedParts } from './layer-file.ts';
 
 /** Bytes of one ranged read when nothing else is asked (facts, section 8: 16 MiB × 8 saturates one process). */
 export const DEFAULT_PART_SIZE = 16 * MiB;
@@ -33,14 +33,14 @@ export interface DownloadOptions {
    * Called for each layer as soon as its file is whole, two at a time. The download ends after the last of them, or at
    * once when one rejects.
    */
-  readonly onWhole?: (layer: StagedLayer, index: number, signal: AbortSignal) => Promise<void>;
+  readonly onLayerComplete?: (layer: StagedLayer, index: number, signal: AbortSignal) => Promise<void>;
   /** Every file is whole. */
-  readonly onAllWhole?: () => void;
+  readonly onDownloadComplete?: () => void;
   readonly signal: AbortSignal;
 }
 
 /** Layers looked at while others are fetched: more would only take the cores from the fetching. */
-const FOLLOW_UPS = 2;
+const POST_PROCESS_CONCURRENCY = 2;
 
 export interface StagedLayer {
   readonly checked: CheckedLayer;
@@ -57,7 +57,7 @@ export async function downloadChain(options: DownloadOptions): Promise<readonly 
     for (const index of options.chain.layers.keys()) opened.push(await openLayer(options, index));
     const works = [
       (signal: AbortSignal) => fetchMissing({ ...options, signal }, opened),
-      (signal: AbortSignal) => followUp({ ...options, signal }, opened),
+      (signal: AbortSignal) => postProcess({ ...options, signal }, opened),
     ];
     const { signal } = options;
     await runBounded(works, { limit: works.length, signal }, async (work, inner) => await work(inner));
@@ -89,7 +89,7 @@ async function openLayer({ chain, folder, journal, signal }: DownloadOptions, in
   const handle = await openLayerFile(path, size);
   try {
     await putHeadBack(path, handle, own);
-    const parts = [...(await believedParts(handle, own, { size, signal }))];
+    const parts = [...(await verifiedParts(handle, own, { size, signal }))];
     return { checked, path, handle, journal: own, parts, whole: Promise.withResolvers() };
   } catch (error) {
     await handle.close();
@@ -98,7 +98,7 @@ async function openLayer({ chain, folder, journal, signal }: DownloadOptions, in
 }
 
 async function fetchMissing(options: DownloadOptions, layers: readonly OpenLayer[]): Promise<void> {
-  const { concurrency, partSize, onBytes, onFetched, onAllWhole, signal } = options;
+  const { concurrency, partSize, onBytes, onFetched, onDownloadComplete, signal } = options;
   const total = layers.reduce((sum, layer) => sum + layer.checked.info.size, 0);
   const missing = layers.flatMap((layer) =>
     missingRanges(layer.parts, layer.checked.info.size, partSize).map((range) => ({ layer, range })),
@@ -123,14 +123,14 @@ async function fetchMissing(options: DownloadOptions, layers: readonly OpenLayer
     left.set(layer, others);
     if (others === 0) layer.whole.resolve();
   });
-  onAllWhole?.();
+  onDownloadComplete?.();
 }
 
-async function followUp({ onWhole, signal }: DownloadOptions, layers: readonly OpenLayer[]): Promise<void> {
-  if (onWhole === undefined) return;
-  await runBounded(layers.entries(), { limit: FOLLOW_UPS, signal }, async ([index, layer], inner) => {
+async function postProcess({ onLayerComplete, signal }: DownloadOptions, layers: readonly OpenLayer[]): Promise<void> {
+  if (onLayerComplete === undefined) return;
+  await runBounded(layers.entries(), { limit: POST_PROCESS_CONCURRENCY, signal }, async ([index, layer], inner) => {
     await abortable(layer.whole.promise, inner);
-    await onWhole(stagedLayer(layer), index, inner);
+    await onLayerComplete(stagedLayer(layer), index, inner);
   });
 }
 

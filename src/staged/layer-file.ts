@@ -24,7 +24,7 @@ export async function openLayerFile(path: string, size: number): Promise<FileHan
  * The parts of the journal whose bytes were read again just now and have their CRC, in order and not overlapping.
  * Everything else has to be fetched.
  */
-export async function believedParts(
+export async function verifiedParts(
   handle: FileHandle,
   journal: LayerJournal,
   { size, signal }: { readonly size: number; readonly signal: AbortSignal },
@@ -65,7 +65,7 @@ export function missingRanges(parts: readonly ByteRange[], size: number, pieceSi
  * Keeps the first `span` bytes of the file beside it, before qemu-img rewrites them: flushed, then recorded. Trailing
  * zeros are not stored, since a cluster may have 2 MiB and its header some hundred bytes.
  */
-export async function saveHead(path: string, journal: LayerJournal, span: number): Promise<void> {
+export async function saveFirstCluster(path: string, journal: LayerJournal, span: number): Promise<void> {
   const bytes = await readFileRange(path, { offset: 0, length: span });
   let end = bytes.length;
   while (end > 0 && bytes[end - 1] === 0) end -= 1;
@@ -78,7 +78,7 @@ export async function saveHead(path: string, journal: LayerJournal, span: number
     await temporary.close();
   }
   await rename(`${headPath(path)}.new`, headPath(path));
-  await journal.saveHead({ length: span, crc: crc32(bytes) });
+  await journal.saveFirstCluster({ length: span, crc: crc32(bytes) });
 }
 
 /** Puts the saved head back, if there is a whole one, so that the parts of the first cluster can be believed again. */

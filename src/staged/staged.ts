@@ -24,7 +24,7 @@ import {
   type StagedLayer,
 } from './download.ts';
 import { checkFileUnrepaired } from './examine-file.ts';
-import { saveHead } from './layer-file.ts';
+import { saveFirstCluster } from './layer-file.ts';
 import type { StagedRun } from './options.ts';
 
 export interface StageOptions {
@@ -78,7 +78,7 @@ async function download(run: StagedRun, options: StageOptions): Promise<readonly
     run.options.progress,
     { pvc, phase: 'download', total, seconds },
     async (onBytes) => {
-      const checked = fetch(run, options, { hashing, onBytes, onAllWhole: fetched.resolve });
+      const checked = fetch(run, options, { hashing, onBytes, onDownloadComplete: fetched.resolve });
       await Promise.race([checked, fetched.promise]);
       return { checked };
     },
@@ -113,7 +113,7 @@ class HashProgress {
   }
 }
 
-interface FetchOptions extends Pick<DownloadOptions, 'onBytes' | 'onAllWhole'> {
+interface FetchOptions extends Pick<DownloadOptions, 'onBytes' | 'onDownloadComplete'> {
   readonly hashing: HashProgress;
 }
 
@@ -134,7 +134,7 @@ function fetch(
     partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
     ...callbacks,
     onFetched: fetchedCounter(run.options.progress, { pvc, tally }),
-    onWhole: (layer, index, signal) => {
+    onLayerComplete: (layer, index, signal) => {
       return checkStaged(run, layer, { pvc, index, tally, onHashed: (count) => hashing.add(count), signal });
     },
     signal: run.signal,
@@ -161,7 +161,7 @@ async function rebaseLayer(
   const { header, info, layer } = checked;
   const { dirty } = header.features;
   if (parent === undefined && !dirty) return;
-  await saveHead(path, journal, Math.min(header.clusterSize, info.size));
+  await saveFirstCluster(path, journal, Math.min(header.clusterSize, info.size));
   if (dirty) {
     const where = run.store.describe(layer.object);
     await checkFileUnrepaired(staged, { where, signal });

@@ -161,7 +161,7 @@ class BlockTarget implements Target {
     return undefined;
   }
 
-  async checkBlank({ force, ownClaim: excuse }: BlankOptions): Promise<'blank' | 'claimed' | 'overwrite'> {
+  async checkBlank({ force, ownClaim }: BlankOptions): Promise<'blank' | 'claimed' | 'overwrite'> {
     const { io, sectorSize } = this.#parts;
     const ranges = planBlankRanges({ diskSize: this.#diskSize, capacity: this.capacity, sectorSize });
     for (const { offset, length } of ranges) {
@@ -169,7 +169,7 @@ class BlockTarget implements Target {
       const found = bytes.findIndex((byte) => byte !== 0);
       if (found === -1) continue;
       const claim = parseClaim(await io.read({ offset: 0, length: Math.min(CLAIM_SIZE, this.capacity) }));
-      if (claim !== undefined && excuse !== undefined && isClaimOf(claim, excuse)) return 'claimed';
+      if (claim !== undefined && ownClaim !== undefined && isClaimOf(claim, ownClaim)) return 'claimed';
       if (force) return 'overwrite';
       throw notBlank(
         this.path,

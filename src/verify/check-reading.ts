@@ -6,7 +6,7 @@ import { headroomPercentOf, type Plan } from '../plan/plan.ts';
 import { collect, throwProblems } from '../problems.ts';
 import type { Progress } from '../progress.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
-import { lookForWorkFolder } from '../scratch/inspect.ts';
+import { inspectWorkFolder } from '../scratch/inspect.ts';
 import { scratchNeed } from '../scratch/need.ts';
 import type { SpaceNeed } from '../scratch/space.ts';
 import { noteOf, problemOf } from '../scratch/space-words.ts';
@@ -41,7 +41,7 @@ async function checkScratch(
   { plan, scratch, progress }: ReadingOptions & { readonly scratch: string },
   chains: readonly CheckedChain[],
 ): Promise<SpaceNeed | undefined> {
-  const { freed } = await lookForWorkFolder({ root: scratch, planId: verifyId(plan), fresh: true });
+  const { freed } = await inspectWorkFolder({ root: scratch, planId: verifyId(plan), fresh: true });
   const headroomPercent = headroomPercentOf(plan);
   const need = await largestNeed(scratch, { chains, headroomPercent, freed });
   if (need === undefined) return undefined;

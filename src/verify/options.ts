@@ -45,7 +45,7 @@ export interface DataOptions {
 }
 
 /** What a damaged object is refused with; every other error is no finding about it. */
-export function isDamage(error: unknown): error is DatamoverError {
+export function isCorruption(error: unknown): error is DatamoverError {
   return error instanceof DatamoverError && DAMAGE.has(error.code);
 }
 

@@ -9,7 +9,7 @@ import { checkLayerChecksums } from '../staged/checksums.ts';
 import { DEFAULT_CONCURRENCY, DEFAULT_PART_SIZE, downloadChain, type StagedLayer } from '../staged/download.ts';
 import { examineFileUnrepaired } from '../staged/examine-file.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { type DataOptions, isDamage, type LayerFindings, type VerifyOptions } from './options.ts';
+import { type DataOptions, isCorruption, type LayerFindings, type VerifyOptions } from './options.ts';
 import { verifyInPlace } from './read-streamed.ts';
 import { verifyId } from './verify-paths.ts';
 
@@ -49,9 +49,9 @@ async function verifyLayer(task: LayerTask, onBytes: (done: number) => void): Pr
   const checked: string[] = [];
   try {
     const staged = await stageLayer(task, path, onBytes);
-    return { checked, outcome: await judgeLayer(task, staged, checked) };
+    return { checked, outcome: await checkStagedLayer(task, staged, checked) };
   } catch (error) {
-    if (isDamage(error)) return { checked, outcome: error };
+    if (isCorruption(error)) return { checked, outcome: error };
     throw scratchError(error, path);
   } finally {
     await rm(path, { recursive: true, force: true });
@@ -78,7 +78,7 @@ async function stageLayer(
   return staged;
 }
 
-async function judgeLayer(
+async function checkStagedLayer(
   { options: { checksums, signal }, store, layer }: LayerTask,
   staged: StagedLayer,
   checked: string[],

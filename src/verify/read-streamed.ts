@@ -12,7 +12,7 @@ import { Arena } from '../stream/fetch/arena.ts';
 import type { RemoteLayer } from '../stream/fetch/remote-layer.ts';
 import { type ServedChain, withServedChain } from '../stream/served-chain.ts';
 import { MiB } from '../units.ts';
-import { type DataOptions, isDamage, type LayerFindings, type VerifyOptions } from './options.ts';
+import { type DataOptions, isCorruption, type LayerFindings, type VerifyOptions } from './options.ts';
 import { readThrough } from './read-through.ts';
 
 /** Memory for parts on their way. */
@@ -60,7 +60,7 @@ async function verifyLayer(task: LayerTask, onBytes: (count: number) => void): P
     if (outcome !== 'unchecked') checked.push('image');
     return { checked, outcome };
   } catch (error) {
-    if (isDamage(error)) return { checked, outcome: error };
+    if (isCorruption(error)) return { checked, outcome: error };
     throw error;
   }
 }

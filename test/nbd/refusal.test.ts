@@ -1,6 +1,6 @@
 // Which request is refused with what: a table.
 import { test } from 'tap';
-import { judgeRequest } from '../../src/nbd/refusal.ts';
+import { validateRequest } from '../../src/nbd/refusal.ts';
 import { COMMAND, COMMAND_FLAG, NBD_ERROR } from '../../src/nbd/wire.ts';
 import { memoryExport } from '../helpers/memory-export.ts';
 
@@ -59,7 +59,7 @@ test('requests judged', async (t) => {
     const offset = 'offset' in row ? row.offset : 0;
     const session = { export: served, structured: !plain, allocation: !plain };
     const request = { type, flags, offset, length, cookie: { high: 0, low: 0 } };
-    const judged = judgeRequest(request, session, LIMIT);
+    const judged = validateRequest(request, session, LIMIT);
     t.equal('error' in judged ? judged.error : undefined, row.error, name);
     if (!('error' in judged)) t.same(judged, request, `${name}: as it came`);
   }

@@ -9,7 +9,7 @@ import { DatamoverError } from '../../src/errors.ts';
 import { checkQemu } from '../../src/qemu/check-qemu.ts';
 import { nbdNode, toFilename } from '../../src/qemu/graph.ts';
 import { mapImage } from '../../src/qemu/map.ts';
-import { explain, runTool } from '../../src/qemu/run.ts';
+import { lastErrorLine, runTool } from '../../src/qemu/run.ts';
 import { MiB } from '../../src/units.ts';
 import { makeChain } from '../helpers/chain.ts';
 import { requires } from '../helpers/requires.ts';
@@ -159,9 +159,12 @@ for (const [version, taken] of [
 }
 
 test('a message ends with the reason, however long the file names before it', async (t) => {
-  t.equal(explain(''), '');
-  t.equal(explain('warning: x\nqemu-img: Could not open: why\n'), ': Could not open: why');
-  t.match(explain(`qemu-img: Could not open 'json:${'x'.repeat(5000)}': No such file`), /^: ….{280,}': No such file$/);
+  t.equal(lastErrorLine(''), '');
+  t.equal(lastErrorLine('warning: x\nqemu-img: Could not open: why\n'), ': Could not open: why');
+  t.match(
+    lastErrorLine(`qemu-img: Could not open 'json:${'x'.repeat(5000)}': No such file`),
+    /^: ….{280,}': No such file$/,
+  );
 });
 
 test('a loop over a map that is left early ends the child', async (t) => {

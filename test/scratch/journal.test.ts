@@ -14,10 +14,10 @@ const PART = { offset: 0, length: 50, crc: 7 };
 test('what was recorded is known to the next run', async (t) => {
   const path = join(tempFolder(t), 'journal');
   const first = await openJournal(path);
-  t.notOk(first.worthKeeping, 'an empty journal is worth nothing');
+  t.notOk(first.hasProgress, 'an empty journal is worth nothing');
   const layer = await first.layer(LAYER);
   await layer.addPart(PART);
-  await layer.saveHead({ length: 512, crc: 9 });
+  await layer.saveFirstCluster({ length: 512, crc: 9 });
   await first.complete({
     disk: 'other',
     chain: 'c',
@@ -31,7 +31,7 @@ test('what was recorded is known to the next run', async (t) => {
   t.equal(statSync(path).mode & 0o777, 0o600);
 
   const second = await openJournal(path);
-  t.ok(second.worthKeeping);
+  t.ok(second.hasProgress);
   const again = await second.layer(LAYER);
   t.strictSame([...again.parts], [PART]);
   t.strictSame(again.head, { length: 512, crc: 9 });
@@ -74,7 +74,7 @@ test('a torn or damaged line ends what is believed', async (t) => {
   writeFileSync(path, bytes);
   appendFileSync(path, 'garbage\n');
   const damaged = await openJournal(path);
-  t.notOk(damaged.worthKeeping);
+  t.notOk(damaged.hasProgress);
   await damaged.close();
 });
 
@@ -134,7 +134,7 @@ test('a journal that is only looked into stays as it is', async (t) => {
   appendFileSync(path, 'torn');
   const bytes = readFileSync(path);
   const read = await readJournal(path);
-  t.ok(read.worthKeeping);
+  t.ok(read.hasProgress);
   t.ok(read.completed('other'));
   t.strictSame([...read.parts(LAYER)], [PART]);
   t.strictSame([...read.parts({ ...LAYER, etag: '"2"' })], [], 'another version of the object');

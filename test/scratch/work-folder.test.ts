@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
-import { lookForWorkFolder } from '../../src/scratch/inspect.ts';
+import { inspectWorkFolder } from '../../src/scratch/inspect.ts';
 import { findLeftovers } from '../../src/scratch/report.ts';
 import { openWorkFolder, type WorkFolder } from '../../src/scratch/work-folder.ts';
 import { requires } from '../helpers/requires.ts';
@@ -44,10 +44,10 @@ test('a run leaves nothing, unless it holds a part and may go on', async (t) => 
   await addPart(interrupted);
   await interrupted.close({ keep: true });
   const resumed = await open();
-  t.ok(resumed.journal.worthKeeping);
+  t.ok(resumed.journal.hasProgress);
   await resumed.close({ keep: true });
   const fresh = await openWorkFolder({ root, planId: 'aa', fresh: true });
-  t.notOk(fresh.journal.worthKeeping);
+  t.notOk(fresh.journal.hasProgress);
   await fresh.close({ keep: true });
   t.strictSame(readdirSync(root), []);
 });
@@ -136,7 +136,7 @@ test('what cannot be used is left as it was', async (t) => {
     try {
       const missing = { code: 'TOOL_MISSING', message: /flock/, hint: /util-linux/ };
       await t.rejects(openWorkFolder(options(root)), missing);
-      await t.rejects(lookForWorkFolder(options(root)), missing, 'a dry run finds it too');
+      await t.rejects(inspectWorkFolder(options(root)), missing, 'a dry run finds it too');
     } finally {
       process.env.PATH = PATH;
     }
@@ -161,7 +161,7 @@ test('what cannot be used is left as it was', async (t) => {
     const root = tempFolder(t);
     const first = await openWorkFolder(options(root));
     await t.rejects(openWorkFolder(options(root)), { code: 'SCRATCH_BUSY' });
-    await t.rejects(lookForWorkFolder(options(root)), { code: 'SCRATCH_BUSY' });
+    await t.rejects(inspectWorkFolder(options(root)), { code: 'SCRATCH_BUSY' });
     t.ok(existsSync(join(first.path, 'lock')), 'the other run’s folder stays');
     await first.close({ keep: false });
   });

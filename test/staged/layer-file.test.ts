@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { test } from 'tap';
 import { openJournal } from '../../src/scratch/journal.ts';
-import { believedParts, missingRanges, openLayerFile, putHeadBack, saveHead } from '../../src/staged/layer-file.ts';
+import {
+  missingRanges,
+  openLayerFile,
+  putHeadBack,
+  saveFirstCluster,
+  verifiedParts,
+} from '../../src/staged/layer-file.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const signal = new AbortController().signal;
@@ -52,7 +58,7 @@ test('a part is believed only when its bytes, read again, have its CRC', async (
   await layer.addPart({ ...part(2000, 1000), crc: 2 });
   await layer.addPart({ offset: 2500, length: 1000, crc: 3 });
   const handle = await openLayerFile(path, 3000);
-  t.strictSame(await believedParts(handle, layer, { size: 3000, signal }), [part(0, 1000), part(1000, 1000)]);
+  t.strictSame(await verifiedParts(handle, layer, { size: 3000, signal }), [part(0, 1000), part(1000, 1000)]);
   await handle.close();
   await journal.close();
 });
@@ -64,7 +70,7 @@ test('a head that was rewritten is put back', async (t) => {
   writeFileSync(path, bytes);
   const journal = await openJournal(join(folder, 'journal'));
   const layer = await journal.layer({ disk: 'd', index: 0, object: 'o', size: bytes.length, etag: 'e' });
-  await saveHead(path, layer, 1024);
+  await saveFirstCluster(path, layer, 1024);
   t.equal(readFileSync(`${path}.head`).length, 700, 'without its trailing zeros');
   const handle = await open(path, 'r+');
   await handle.write(randomBytes(1024), 0, 1024, 0);

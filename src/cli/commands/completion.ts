@@ -14,13 +14,13 @@ export function completionCommand(run: Run): Command {
     summary: 'print a completion script for bash, zsh or fish',
     about: 'Prints a script that teaches a shell to complete commands, flags and their values.',
     examples: [
-      { says: 'bash, in this session', command: 'source <(kubevirt-datamover completion bash)' },
+      { comment: 'bash, in this session', command: 'source <(kubevirt-datamover completion bash)' },
       {
-        says: 'zsh, permanently; the directory must be in $fpath',
+        comment: 'zsh, permanently; the directory must be in $fpath',
         command: 'kubevirt-datamover completion zsh > ~/.zfunc/_kubevirt-datamover',
       },
       {
-        says: 'fish, for good',
+        comment: 'fish, for good',
         command: 'kubevirt-datamover completion fish > ~/.config/fish/completions/kubevirt-datamover.fish',
       },
     ],

@@ -18,9 +18,9 @@ export function downloadCommand(run: Run): Command {
       'Overwrites a target that is not blank, like restore --force, since the target volume belongs to the pod, and ' +
       'creates missing parent directories of a file target.',
     examples: [
-      { says: "in the operator's pod, with its environment", command: 'kubevirt-datamover download' },
+      { comment: "in the operator's pod, with its environment", command: 'kubevirt-datamover download' },
       {
-        says: 'check the environment, the chain and the target; write nothing',
+        comment: 'check the environment, the chain and the target; write nothing',
         command: 'kubevirt-datamover download --dry-run',
       },
     ],

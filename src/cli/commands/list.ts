@@ -29,12 +29,15 @@ export function listCommand(run: Run): Command {
       "--vm or --backup, or if the backup's index does not name the checkpoint.",
     examples: [
       {
-        says: 'all backups in a bucket',
+        comment: 'all backups in a bucket',
         command: 'kubevirt-datamover list --source s3://backups/velero-kubevirt-datamover',
       },
-      { says: 'one VM, from a copy of the bucket', command: 'kubevirt-datamover list --source ./bucket --vm demo/web' },
       {
-        says: 'in a script: the names of all backups',
+        comment: 'one VM, from a copy of the bucket',
+        command: 'kubevirt-datamover list --source ./bucket --vm demo/web',
+      },
+      {
+        comment: 'in a script: the names of all backups',
         command: "kubevirt-datamover list --source ./bucket --output json | jq -r '.backups[].name'",
       },
     ],

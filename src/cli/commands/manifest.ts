@@ -6,9 +6,9 @@ import { isObjectName, type ManifestOptions, type ScratchChoice } from '../../ku
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
 import { parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
-import { given } from '../flags/given.ts';
 import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
+import { omitUndefined } from '../flags/omit-undefined.ts';
 import { refuse } from '../flags/usage.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
@@ -40,13 +40,13 @@ export function manifestCommand(run: Run): Command {
       'Pods run without root, without capabilities and with a read-only root file system.',
     examples: [
       {
-        says: 'restore in the namespace demo, with the credentials in the Secret cloud-credentials',
+        comment: 'restore in the namespace demo, with the credentials in the Secret cloud-credentials',
         command:
           'kubevirt-datamover manifest plan.yaml --image IMAGE --namespace demo --secret cloud-credentials |\n' +
           '    kubectl apply -f -',
       },
       {
-        says: 'without scratch volumes',
+        comment: 'without scratch volumes',
         command: 'kubevirt-datamover manifest plan.yaml --image IMAGE --strategy stream > restore.yaml',
       },
     ],
@@ -105,7 +105,7 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
     force: flags.force ?? false,
     runAsRoot: flags.runAsRoot ?? false,
     claims: flags.targetPvc ?? new Map(),
-    ...given({
+    ...omitUndefined({
       namespace: flags.namespace,
       serviceAccount: flags.serviceAccount,
       secret: flags.secret,
@@ -128,7 +128,7 @@ function chooseScratch({ strategy, scratchPvc, scratchClass, scratchSize }: Flag
     refuse('--strategy stream needs no scratch', 'remove --scratch-class, --scratch-size and --scratch-pvc');
   }
   if (scratchPvc === undefined) {
-    return { kind: 'ephemeral', ...given({ storageClass: scratchClass, size: scratchSize }) };
+    return { kind: 'ephemeral', ...omitUndefined({ storageClass: scratchClass, size: scratchSize }) };
   }
   if (volume) {
     refuse(

@@ -5,8 +5,8 @@ import { DatamoverError, type Problem } from '../../errors.ts';
 import { collect } from '../../problems.ts';
 import type { VmRef } from '../../vm-ref.ts';
 import { parseText, scratchOption } from '../flags/flags.ts';
-import { given } from '../flags/given.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { omitUndefined } from '../flags/omit-undefined.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { usageProblem } from '../flags/usage.ts';
 import { vmOption } from '../flags/vm.ts';
@@ -48,11 +48,11 @@ export function planCommand(run: Run): Command {
       'A disk without a target gets a placeholder. Replace it before the restore.',
     examples: [
       {
-        says: 'newest backup of a VM, all disks; set the targets before the restore',
+        comment: 'newest backup of a VM, all disks; set the targets before the restore',
         command: 'kubevirt-datamover plan --source ./bucket --vm demo/web > plan.yaml',
       },
       {
-        says: 'one disk of one backup, ready to run',
+        comment: 'one disk of one backup, ready to run',
         command:
           'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover \\\n' +
           '    --vm demo/web --backup backup-004 --pvc rootdisk=/dev/vg/rootdisk > plan.yaml',
@@ -73,7 +73,7 @@ function collectPvc(value: string, earlier: readonly WantedPvc[] | undefined): r
 }
 
 /** A target as the shell's user means it; the plan may be moved, so it is written whole. */
-function atHome({ name, target }: WantedPvc, cwd: string): WantedPvc {
+function resolveTarget({ name, target }: WantedPvc, cwd: string): WantedPvc {
   return target === undefined ? { name } : { name, target: resolve(cwd, target) };
 }
 
@@ -96,9 +96,13 @@ async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, s
       draftPlan(recordReads(store, source, session.paths), {
         source,
         vm,
-        pvcs: (pvc ?? []).map((wanted) => atHome(wanted, cwd)),
+        pvcs: (pvc ?? []).map((wanted) => resolveTarget(wanted, cwd)),
         signal,
-        ...given({ backup, checkpoint, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
+        ...omitUndefined({
+          backup,
+          checkpoint,
+          scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) },
+        }),
       }),
     ),
   );

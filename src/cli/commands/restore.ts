@@ -29,18 +29,21 @@ export function restoreCommand(run: Run): Command {
       'The result goes to stdout, everything else to stderr.',
     examples: [
       {
-        says: 'print what would be done, write nothing',
+        comment: 'print what would be done, write nothing',
         command: 'kubevirt-datamover restore plan.yaml --scratch ./scratch --dry-run',
       },
       {
-        says: 'restore, then compare each target with the backup',
+        comment: 'restore, then compare each target with the backup',
         command: 'kubevirt-datamover restore plan.yaml --scratch ./scratch --verify compare',
       },
       {
-        says: 'one PVC, without scratch space',
+        comment: 'one PVC, without scratch space',
         command: 'kubevirt-datamover restore plan.yaml --pvc rootdisk --strategy stream',
       },
-      { says: 'in a script', command: 'kubevirt-datamover restore - --output json --report result.json < plan.yaml' },
+      {
+        comment: 'in a script',
+        command: 'kubevirt-datamover restore - --output json --report result.json < plan.yaml',
+      },
     ],
     sections: [
       STRATEGIES_SECTION,

@@ -3,8 +3,8 @@ import type { Problem } from '../../errors.ts';
 import type { RestoreOptions } from '../../restore/options.ts';
 import type { RestoreResult } from '../../result.ts';
 import type { RestoreFlags } from '../flags/flags.ts';
-import { given } from '../flags/given.ts';
 import type { LoadedPlan } from '../flags/load-plan.ts';
+import { omitUndefined } from '../flags/omit-undefined.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { usageProblem } from '../flags/usage.ts';
 import { withProgress } from '../progress/progress.ts';
@@ -38,7 +38,7 @@ export async function runRestore(
       paths: session.paths,
       progress,
       signal: session.signal,
-      ...given({ scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
+      ...omitUndefined({ scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
     };
     if (flags.dryRun) {
       const { dryRun } = await import('../../restore/dry-run.ts');

@@ -7,13 +7,13 @@ import { collect, withKnown } from '../../problems.ts';
 import type { Served, ServeOptions } from '../../serve/serve.ts';
 import { formatBytes } from '../../units.ts';
 import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
-import { given } from '../flags/given.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
+import { omitUndefined } from '../flags/omit-undefined.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { refuse } from '../flags/usage.ts';
 import { withProgress } from '../progress/progress.ts';
-import { isSaid } from '../session/log.ts';
+import { isLogged } from '../session/log.ts';
 import type { Outcome } from '../session/outcome.ts';
 import { printResult } from '../session/print-result.ts';
 import { type Run, type Session, secondsOf } from '../session/session.ts';
@@ -44,11 +44,11 @@ export function serveCommand(run: Run): Command {
       'To copy files from it, mount it, compare it, or boot an overlay of it, see docs/recipes.md.',
     examples: [
       {
-        says: 'on a Unix socket; then, in another terminal: qemu-img info "nbd+unix:///?socket=/tmp/disk.sock"',
+        comment: 'on a Unix socket; then, in another terminal: qemu-img info "nbd+unix:///?socket=/tmp/disk.sock"',
         command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --socket /tmp/disk.sock',
       },
       {
-        says: 'on a TCP port, for clients without Unix sockets',
+        comment: 'on a TCP port, for clients without Unix sockets',
         command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --port 10809',
       },
     ],
@@ -77,7 +77,7 @@ async function serve(argument: string | undefined, flags: Flags, session: Sessio
       progress,
       signal: AbortSignal.any([session.signal, unheard.signal]),
       onReady: (ready) => void reportReady(ready, session).catch((error: unknown) => unheard.abort(error)),
-      ...given({ pvc, concurrency, window, scratch: findScratch(flags.scratch, plan, session) }),
+      ...omitUndefined({ pvc, concurrency, window, scratch: findScratch(flags.scratch, plan, session) }),
     }),
   );
   unheard.signal.throwIfAborted();
@@ -102,7 +102,7 @@ async function reportReady({ pvc, uri, virtualSize, layers }: Served, session: S
     const failure = await printResult(`${uri}\n`, session);
     if (failure !== undefined) throw failure;
   }
-  if (!isSaid('info', flags.logLevel)) return;
+  if (!isLogged('info', flags.logLevel)) return;
   stderr.write(
     [
       `serving ${pvc} (${formatBytes(virtualSize)}, ${layers} layers) read-only at ${uri}; press Ctrl-C to stop`,

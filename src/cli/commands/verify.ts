@@ -2,9 +2,9 @@
 import { Command, Option } from 'commander';
 import { withKnown } from '../../problems.ts';
 import { pvcOption, readingOptions, reportOption, scratchOption } from '../flags/flags.ts';
-import { given } from '../flags/given.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
+import { omitUndefined } from '../flags/omit-undefined.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { withProgress } from '../progress/progress.ts';
 import { renderVerify } from '../render/verify.ts';
@@ -39,10 +39,13 @@ export function verifyCommand(run: Run): Command {
       'Each disk is ok, suspect (it has a defect that a restore tolerates, or not all data could be read) or broken.',
     examples: [
       {
-        says: 'check that all layers exist and form complete chains',
+        comment: 'check that all layers exist and form complete chains',
         command: 'kubevirt-datamover verify plan.yaml',
       },
-      { says: 'restore test: read all data', command: 'kubevirt-datamover verify plan.yaml --data --scratch /var/tmp' },
+      {
+        comment: 'restore test: read all data',
+        command: 'kubevirt-datamover verify plan.yaml --data --scratch /var/tmp',
+      },
     ],
     sections: [AWS_SECTION],
   });
@@ -67,7 +70,7 @@ async function verify(argument: string | undefined, flags: Flags, session: Sessi
         paths: session.paths,
         progress,
         signal: session.signal,
-        ...given({ pvcs, concurrency, partSize, scratch: findScratch(flags.scratch, plan, session) }),
+        ...omitUndefined({ pvcs, concurrency, partSize, scratch: findScratch(flags.scratch, plan, session) }),
       }),
     );
     return { document: result, text: renderVerify(result), problems: result.problems };

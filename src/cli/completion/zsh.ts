@@ -33,7 +33,7 @@ function commandCase({ name, options, takesFile, words }: CompletionCommand): st
 }
 
 function optionSpec({ flag, description, takes, words }: CompletionOption): string {
-  const says = `*${flag}${takes === 'nothing' ? '' : '='}[${description.replaceAll(/[[\]:\\]/g, ' ')}]`;
+  const comment = `*${flag}${takes === 'nothing' ? '' : '='}[${description.replaceAll(/[[\]:\\]/g, ' ')}]`;
   const action = {
     nothing: '',
     words: `:value:(${words.join(' ')})`,
@@ -41,7 +41,7 @@ function optionSpec({ flag, description, takes, words }: CompletionOption): stri
     directory: ':directory:_files -/',
     text: ':value: ',
   };
-  return quote(says + action[takes]);
+  return quote(comment + action[takes]);
 }
 
 /** A word in single quotes. */

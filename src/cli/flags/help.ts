@@ -7,7 +7,7 @@ export interface HelpTexts {
   readonly summary: string;
   /** What it does, in a few sentences; paragraphs are one line each, and are wrapped. */
   readonly about: string;
-  readonly examples: readonly { readonly says: string; readonly command: string }[];
+  readonly examples: readonly { readonly comment: string; readonly command: string }[];
   /** More sections, each a title and its lines. */
   readonly sections?: readonly HelpSection[];
 }
@@ -21,7 +21,7 @@ const ABOUT_WIDTH = 78;
 
 /** Gives `command` its help. */
 export function addHelp(command: Command, { summary, about, examples, sections = [] }: HelpTexts): Command {
-  const shown = examples.flatMap(({ says, command: line }) => [`  # ${says}`, `  ${line}`]);
+  const shown = examples.flatMap(({ comment, command: line }) => [`  # ${comment}`, `  ${line}`]);
   return command
     .summary(summary)
     .description([...about.split('\n').map(wrap), '', 'Examples:', ...shown].join('\n'))

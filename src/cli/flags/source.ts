@@ -3,8 +3,8 @@ import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { PlanSource, S3Source } from '../../plan/plan.ts';
 import { parseText } from './flags.ts';
-import { given } from './given.ts';
 import type { HelpSection } from './help.ts';
+import { omitUndefined } from './omit-undefined.ts';
 import { refuse } from './usage.ts';
 
 export interface SourceFlags {
@@ -63,7 +63,7 @@ export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
   const s3: S3Source = {
     kind: 's3',
     bucket,
-    ...given({
+    ...omitUndefined({
       prefix: prefix.replace(/\/+$/, '') || undefined,
       endpoint,
       region: flags.region,

@@ -5,7 +5,7 @@ import type { Command, CommanderError } from 'commander';
 import { DatamoverError, type Problem } from '../../errors.ts';
 
 /** Was the parser's "error" the help or the version that was asked for? */
-export function isAnswer(error: CommanderError): boolean {
+export function isHelpOrVersion(error: CommanderError): boolean {
   return error.exitCode === 0;
 }
 

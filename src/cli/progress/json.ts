@@ -9,7 +9,7 @@
 // and from log.ts: error (pvc?, code, message, hint), cause (message). Each has time, level and event before these.
 // Bytes are whole numbers, rate is bytes a second.
 import type { ProgressEvent } from '../../progress.ts';
-import { isSaid, jsonLine } from '../session/log.ts';
+import { isLogged, jsonLine } from '../session/log.ts';
 import { ProgressState, paceOf, type RunningPhase } from './state.ts';
 import { Throttle } from './throttle.ts';
 import { isPhaseEvent, type ProgressOptions, type ProgressView } from './view.ts';
@@ -24,10 +24,10 @@ export function jsonProgress({ stderr, now, level, phases }: ProgressOptions): P
       state.add(event, at);
       const ended = event.type === 'phase-finished' ? state.finish(event) : undefined;
       if (event.type === 'fetched') return;
-      if (!isSaid(levelOf(event), level) || (isPhaseEvent(event) && !phases)) return;
+      if (!isLogged(levelOf(event), level) || (isPhaseEvent(event) && !phases)) return;
       // A phase that begins holds the first line of its bytes back.
-      if (event.type === 'phase-started') throttle.tell('bytes', at);
-      if (event.type === 'bytes' && !throttle.mayTell('bytes', at)) return;
+      if (event.type === 'phase-started') throttle.markLogged('bytes', at);
+      if (event.type === 'bytes' && !throttle.shouldLog('bytes', at)) return;
       const running = event.type === 'bytes' ? state.find(event) : ended;
       const { name, fields } = lineOf(event, { running, retries: state.retries, fetched: state.fetched, at });
       stderr.write(jsonLine(at, levelOf(event), name, fields));

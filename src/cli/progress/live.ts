@@ -1,6 +1,6 @@
 // Progress on a terminal: one calm live line, and above it a line for each finished PVC, warning and note.
 import ora from 'ora';
-import { isSaid } from '../session/log.ts';
+import { isLogged } from '../session/log.ts';
 import { printableLine } from '../session/printable.ts';
 import { ProgressState } from './state.ts';
 import { isPhaseEvent, type ProgressOptions, type ProgressView } from './view.ts';
@@ -59,7 +59,7 @@ export function liveProgress({ stderr, now, level, colour }: ProgressOptions): P
       state.add(event, at);
       if (event.type === 'fetched') return;
       if (event.type === 'phase-finished') state.finish(event);
-      if (!isPhaseEvent(event) && isSaid(event.type === 'retry' ? 'debug' : levelOf(event), level)) {
+      if (!isPhaseEvent(event) && isLogged(event.type === 'retry' ? 'debug' : levelOf(event), level)) {
         // ora makes room: it clears its line before this one and draws it again below.
         stderr.write(`${printableLine(eventLine(event, state.retries))}\n`);
       }

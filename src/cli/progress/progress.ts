@@ -3,7 +3,7 @@ import type { Problem } from '../../errors.ts';
 import { problemsOf } from '../../problems.ts';
 import type { Progress } from '../../progress.ts';
 import { cancelSignalOf } from '../session/context.ts';
-import { isSaid } from '../session/log.ts';
+import { isLogged } from '../session/log.ts';
 import type { Session } from '../session/session.ts';
 import { jsonProgress } from './json.ts';
 import { textProgress } from './text.ts';
@@ -20,18 +20,18 @@ export async function withProgress<T>(
   work: (progress: Progress, problems: readonly Problem[]) => Promise<T>,
 ): Promise<T> {
   const view = await openView(session);
-  const sayStopping = (): void => {
+  const reportStopping = (): void => {
     const name = cancelSignalOf(session.signal) ?? 'cancelled';
     view.report({ type: 'info', message: `${name} received, stopping; a second signal exits immediately` });
   };
-  session.signal.addEventListener('abort', sayStopping, { once: true });
+  session.signal.addEventListener('abort', reportStopping, { once: true });
   try {
     if (metricsPort === undefined) return await work(view, []);
     return await withServedMetrics(metricsPort, async (metrics, problems) => {
       return await work(metrics === undefined ? view : both(view, metrics), problems);
     });
   } finally {
-    session.signal.removeEventListener('abort', sayStopping);
+    session.signal.removeEventListener('abort', reportStopping);
     view.close();
   }
 }
@@ -62,7 +62,7 @@ async function openView({ stderr, now, flags, env, logFormat }: Session): Promis
     colour: (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',
   };
   if (logFormat === 'json') return jsonProgress(options);
-  const live = hasRoom(stderr) && env.TERM !== 'dumb' && flags.progress && isSaid('info', flags.logLevel);
+  const live = hasRoom(stderr) && env.TERM !== 'dumb' && flags.progress && isLogged('info', flags.logLevel);
   if (!live) return textProgress(options);
   const { liveProgress } = await import('./live.ts');
   return liveProgress(options);

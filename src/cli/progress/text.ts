@@ -1,6 +1,6 @@
 // Progress as lines of text, for where no terminal is: a line when a phase begins, and one every ten seconds at most.
 import { formatBytes, formatDuration } from '../../units.ts';
-import { isSaid } from '../session/log.ts';
+import { isLogged } from '../session/log.ts';
 import { printableLine } from '../session/printable.ts';
 import { ProgressState, type RunningPhase } from './state.ts';
 import { LINE_EVERY_MS, Throttle } from './throttle.ts';
@@ -17,13 +17,13 @@ export function textProgress({ stderr, now, level, phases }: ProgressOptions): P
       state.add(event, at);
       if (event.type === 'fetched') return;
       const ended = event.type === 'phase-finished' ? state.finish(event) : undefined;
-      if (!isSaid(levelOf(event), level)) return;
+      if (!isLogged(levelOf(event), level)) return;
       if (isPhaseEvent(event)) {
         const line = phases ? phaseLine(event, { state, ended, now: at, throttle }) : undefined;
         if (line !== undefined) write(line);
         return;
       }
-      if (event.type === 'retry' && !isSaid('debug', level) && !throttle.mayTell('retry', at)) return;
+      if (event.type === 'retry' && !isLogged('debug', level) && !throttle.shouldLog('retry', at)) return;
       write(eventLine(event, state.retries));
     },
     close() {},
@@ -41,13 +41,13 @@ interface Around {
 function phaseLine(event: PhaseEvent, { state, ended, now, throttle }: Around): string | undefined {
   const head = event.pvc === undefined ? event.phase : `${event.pvc}: ${event.phase}`;
   if (event.type === 'phase-started') {
-    throttle.tell('bytes', now);
+    throttle.markLogged('bytes', now);
     const total = event.total === undefined || event.total === 0 ? '' : ` ${formatBytes(event.total)}`;
     return `${head}${total}${event.detail === undefined ? '' : ` (${event.detail})`}`;
   }
   if (event.type === 'bytes') {
     const running = state.find(event);
-    return running !== undefined && throttle.mayTell('bytes', now)
+    return running !== undefined && throttle.shouldLog('bytes', now)
       ? `${head} ${progressText(running, now)}`
       : undefined;
   }

@@ -4,17 +4,17 @@
 export const LINE_EVERY_MS = 10_000;
 
 export class Throttle {
-  readonly #told = new Map<string, number>();
+  readonly #loggedAt = new Map<string, number>();
 
   /** May a line of this kind be told at `now`? If so it counts as told. */
-  mayTell(kind: string, now: number): boolean {
-    if (now - (this.#told.get(kind) ?? Number.NEGATIVE_INFINITY) < LINE_EVERY_MS) return false;
-    this.tell(kind, now);
+  shouldLog(kind: string, now: number): boolean {
+    if (now - (this.#loggedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < LINE_EVERY_MS) return false;
+    this.markLogged(kind, now);
     return true;
   }
 
   /** Something that makes a line of this kind needless was told. */
-  tell(kind: string, now: number): void {
-    this.#told.set(kind, now);
+  markLogged(kind: string, now: number): void {
+    this.#loggedAt.set(kind, now);
   }
 }

@@ -60,7 +60,7 @@ function liveParts(running: RunningPhase, { retries }: ProgressState, now: numbe
   if (percent === undefined && running.detail !== undefined) parts.push({ text: running.detail, importance: 0 });
   if (pace.rate !== undefined) parts.push({ text: `${formatBytes(Math.round(pace.rate))}/s`, importance: 2 });
   if (percent === undefined) parts.push({ text: formatDuration((now - running.startedAt) / 1000), importance: 3 });
-  if (isLeftSaid(pace)) parts.push({ text: `${formatDuration(pace.secondsLeft)} left`, importance: 3 });
+  if (isTimeLeftShown(pace)) parts.push({ text: `${formatDuration(pace.secondsLeft)} left`, importance: 3 });
   // With `stream` the bytes of a phase are the disk's; how much of it had to be fetched is another number.
   if (running.fetched > 0 && running.phase !== 'download') {
     parts.push({ text: `${formatBytes(running.fetched)} fetched`, importance: 0 });
@@ -76,7 +76,7 @@ export function progressText(running: RunningPhase, now: number): string {
     percentOf(running),
     bytesOf(running),
     pace.rate === undefined ? undefined : `${formatBytes(Math.round(pace.rate))}/s`,
-    isLeftSaid(pace) ? `${formatDuration(pace.secondsLeft)} left` : undefined,
+    isTimeLeftShown(pace) ? `${formatDuration(pace.secondsLeft)} left` : undefined,
   ]
     .filter((part) => part !== undefined)
     .join(', ');
@@ -92,7 +92,7 @@ function bytesOf({ done, total }: RunningPhase): string {
   return total === undefined ? formatBytes(done) : `${formatBytes(done)} of ${formatBytes(total)}`;
 }
 
-function isLeftSaid(pace: Pace): pace is Pace & { readonly secondsLeft: number } {
+function isTimeLeftShown(pace: Pace): pace is Pace & { readonly secondsLeft: number } {
   return pace.secondsLeft !== undefined && pace.secondsLeft >= MIN_SECONDS_LEFT;
 }
 

@@ -14,7 +14,7 @@ export function chooseLogFormat(flags: GlobalFlags, { stderr, env }: Context): L
 }
 
 /** Is something of this level said when `chosen` is asked for? */
-export function isSaid(level: LogLevel, chosen: LogLevel): boolean {
+export function isLogged(level: LogLevel, chosen: LogLevel): boolean {
   return LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(chosen);
 }
 

@@ -5,7 +5,7 @@ import { exitStatus } from '../../exit-status.ts';
 import { Paths } from '../../paths/paths.ts';
 import { type Context, cancelSignalOf, type LostLines } from './context.ts';
 import type { GlobalFlags } from './global-flags.ts';
-import { chooseLogFormat, describeCause, describeProblems, describeWarning, isSaid, type LogFormat } from './log.ts';
+import { chooseLogFormat, describeCause, describeProblems, describeWarning, isLogged, type LogFormat } from './log.ts';
 import { type FailureDocument, failedOutcome, failureDocument, type Outcome } from './outcome.ts';
 import { outputPaths } from './outputs.ts';
 import { isReaderGone, printResult } from './print-result.ts';
@@ -78,7 +78,7 @@ async function conclude(session: Session, outcome: Outcome): Promise<number> {
     ...(failure === undefined || isQuiet ? [] : failure.problems),
   ];
   if (problems.length > 0) stderr.write(describeProblems(problems, logFormat, now()));
-  if (isSaid('debug', flags.logLevel)) stderr.write(describeCause(outcome.cause ?? failure, logFormat, now()));
+  if (isLogged('debug', flags.logLevel)) stderr.write(describeCause(outcome.cause ?? failure, logFormat, now()));
   if (stderr.lost !== undefined) stderr.write(describeWarning(lostText(stderr.lost), logFormat, now()));
   if ((await session.paths.problems('termination log')).length === 0) {
     await writeTerminationMessage(problems, session.env);

@@ -115,7 +115,7 @@ async function readRange(
       // Also when all bytes came: they may be another version's, written while they were read.
       if ((await file.currentEtag()) !== range.etag) throw changedFile(place.where);
       if (sink.left > 0)
-        throw new TransientError(`ended at byte ${sink.position} of ${range.size}`, { unlikely: true });
+        throw new TransientError(`ended at byte ${sink.position} of ${range.size}`, { fewRetries: true });
     });
   await withRetries(request, context, (attempt) => sink.during(attempt, range.signal, once));
 }

@@ -32,18 +32,18 @@ export interface ObjectFile {
  * network file system may get over.
  */
 export async function withObjectFile<T>(place: Place, work: (file: ObjectFile) => Promise<T>): Promise<T> {
-  const handle = await worded(place.where, () => openInside(place));
+  const handle = await withFileErrors(place.where, () => openInside(place));
   try {
-    const stats = await worded(place.where, () => handle.stat({ bigint: true }));
+    const stats = await withFileErrors(place.where, () => handle.stat({ bigint: true }));
     if (!stats.isFile()) throw missing(place.where, 'is not a regular file');
     return await work({
       where: place.where,
       size: Number(stats.size),
       etag: etagOf(stats),
-      currentEtag: async () => etagOf(await worded(place.where, () => handle.stat({ bigint: true }))),
+      currentEtag: async () => etagOf(await withFileErrors(place.where, () => handle.stat({ bigint: true }))),
       read: async (room, position) => {
         const length = Math.min(room.length, MiB);
-        return (await worded(place.where, () => handle.read(room, 0, length, position))).bytesRead;
+        return (await withFileErrors(place.where, () => handle.read(room, 0, length, position))).bytesRead;
       },
     });
   } finally {
@@ -67,11 +67,11 @@ export async function realPathInside({ root, path, where }: Place): Promise<stri
 }
 
 /** Runs one file system call and words its failure. */
-export async function worded<T>(where: string, call: () => Promise<T>): Promise<T> {
+export async function withFileErrors<T>(where: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    throw wordedError(error, where);
+    throw toStoreError(error, where);
   }
 }
 
@@ -89,7 +89,7 @@ function etagOf({ size, mtimeNs }: BigIntStats): string {
   return `"${[size, mtimeNs].map((value) => value.toString(36)).join('-')}"`;
 }
 
-function wordedError(error: unknown, where: string): unknown {
+function toStoreError(error: unknown, where: string): unknown {
   const code = systemCode(error);
   if (code === undefined || error instanceof DatamoverError) return error;
   if (code === 'ENOENT' || code === 'ENOTDIR') return missing(where, 'does not exist', error);
@@ -101,7 +101,7 @@ function wordedError(error: unknown, where: string): unknown {
   }
   if (code === 'ELOOP') return missing(where, 'is a dangling symbolic link', error);
   const exhausted = exhaustion(error);
-  return new TransientError(exhausted?.why ?? code, { unlikely: true, hint: exhausted?.hint, cause: error });
+  return new TransientError(exhausted?.why ?? code, { fewRetries: true, hint: exhausted?.hint, cause: error });
 }
 
 function missing(where: string, why: string, cause?: unknown): DatamoverError {

@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatamoverError, systemCode } from '../../errors.ts';
 import type { ListEntry } from '../store.ts';
-import { type Place, realPathInside, worded } from './file.ts';
+import { type Place, realPathInside, withFileErrors } from './file.ts';
 
 /**
  * The objects and directories directly under `place`, keys starting with `prefix`; by key within each kind, as S3 orders
@@ -31,7 +31,7 @@ async function namesIn(place: Place): Promise<Dirent[]> {
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];
-    return await worded(place.where, () => Promise.reject(error));
+    return await withFileErrors(place.where, () => Promise.reject(error));
   }
 }
 
@@ -47,7 +47,7 @@ async function entryOf(place: Place, entry: Dirent, prefix: string): Promise<Lis
   } catch (error) {
     if (isLink ? leadsNowhere(error) : systemCode(error) === 'ENOENT') return undefined;
     // Passed over, an object would count as missing from the backup.
-    return await worded(join(place.where, entry.name), () => Promise.reject(error));
+    return await withFileErrors(join(place.where, entry.name), () => Promise.reject(error));
   }
 }
 

@@ -66,5 +66,5 @@ export class ChunkedDecoder {
 }
 
 function malformed(): TransientError {
-  return new TransientError('the server sent a malformed chunked body', { unlikely: true });
+  return new TransientError('the server sent a malformed chunked body', { fewRetries: true });
 }

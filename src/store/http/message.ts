@@ -32,15 +32,15 @@ export interface ResponseHead {
 export function parseResponseHead(bytes: Uint8Array): ResponseHead | undefined {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, MAX_HEAD)).toString('latin1');
   // A server that speaks something else must not be waited for.
-  if (!'HTTP/1.'.startsWith(text.slice(0, 7))) throw noHttp();
+  if (!'HTTP/1.'.startsWith(text.slice(0, 7))) throw invalidResponse();
   const end = text.indexOf('\r\n\r\n');
   if (end === -1) {
-    if (bytes.length >= MAX_HEAD) throw noHttp(`a head of more than ${MAX_HEAD} bytes`);
+    if (bytes.length >= MAX_HEAD) throw invalidResponse(`a head of more than ${MAX_HEAD} bytes`);
     return undefined;
   }
   const [statusLine = '', ...lines] = text.slice(0, end).split('\r\n');
   const match = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(statusLine);
-  if (match === null) throw noHttp();
+  if (match === null) throw invalidResponse();
   const status = Number(match[2]);
   const headers = parseFields(lines);
   const framing = framingOf(status, headers);
@@ -86,7 +86,7 @@ function parseFields(lines: readonly string[]): Record<string, string> {
   for (const line of lines) {
     // No space before the colon, no folded lines: RFC 9112, 5.1 and 5.2.
     const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
-    if (match === null) throw noHttp('a malformed header');
+    if (match === null) throw invalidResponse('a malformed header');
     const name = (match[1] ?? '').toLowerCase();
     const value = match[2] ?? '';
     const before = headers[name];
@@ -100,16 +100,16 @@ function framingOf(status: number, headers: Readonly<Record<string, string>>): F
   const coding = headers['transfer-encoding'];
   const length = headers['content-length'];
   if (coding !== undefined) {
-    if (coding.toLowerCase() !== 'chunked' || length !== undefined) throw noHttp('a body of unknown length');
+    if (coding.toLowerCase() !== 'chunked' || length !== undefined) throw invalidResponse('a body of unknown length');
     return { kind: 'chunked' };
   }
   if (length === undefined) return { kind: 'close' };
   const bytes = /^\d{1,18}$/.test(length) ? safeNumber(BigInt(length)) : undefined;
-  if (bytes === undefined) throw noHttp('a body of unknown length');
+  if (bytes === undefined) throw invalidResponse('a body of unknown length');
   return { kind: 'length', length: bytes };
 }
 
-function noHttp(why = 'something other than HTTP'): TransientError {
+function invalidResponse(why = 'something other than HTTP'): TransientError {
   const hint = 'check host and port in --endpoint (source.s3.endpoint), and that an S3 server is running there';
-  return new TransientError(`the server sent ${why}`, { unlikely: true, hint });
+  return new TransientError(`the server sent ${why}`, { fewRetries: true, hint });
 }

@@ -1,13 +1,13 @@
 // One attempt of a request, and the watch over it: given up when no byte comes, but only while bytes are waited for.
 import { AwakeTimer, awakeNow } from '../../awake.ts';
 import { formatDuration } from '../../units.ts';
-import { patienceOf, type RetryPolicy, type SourceState, stallOf, TransientError } from './policy.ts';
+import { type RetryPolicy, retryDeadlineMs, type SourceState, stallTimeout, TransientError } from './policy.ts';
 
 export interface AttemptOptions {
   readonly policy: RetryPolicy;
   readonly source: SourceState;
   /** When the last new byte of the request came, or when it started; as `awakeNow()`. */
-  readonly quietSince: number;
+  readonly lastProgressAt: number;
   /** Attempts before it, in a row, that brought no new byte. */
   readonly failures: number;
   readonly signal: AbortSignal;
@@ -82,15 +82,15 @@ export class Attempt {
   #arm(): void {
     // Told late, by what outlived the attempt: a timer now would be nobody's.
     if (this.#ended) return;
-    const { policy, source, quietSince } = this.#options;
+    const { policy, source, lastProgressAt } = this.#options;
     this.#timer?.clear();
-    const left = (this.#progressedAt ?? quietSince) + patienceOf(policy, source) - awakeNow();
+    const left = (this.#progressedAt ?? lastProgressAt) + retryDeadlineMs(policy, source) - awakeNow();
     const failures = this.#progressedAt === undefined ? this.#options.failures : 0;
-    const stallMs = stallOf(policy, source, { failures, left });
+    const stallMs = stallTimeout(policy, source, { failures, left });
     const ms = Math.max(1, Math.min(stallMs, left));
     this.#timer = new AwakeTimer(ms, () => {
-      const outOfPatience = ms < stallMs;
-      this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`, { outOfPatience }));
+      const pastDeadline = ms < stallMs;
+      this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`, { pastDeadline }));
     });
   }
 }

@@ -5,7 +5,7 @@ import type { Sink } from '../store.ts';
 import { TransientError } from './policy.ts';
 import type { WatchedSink } from './watched-sink.ts';
 
-export class LastByteHeld implements Sink {
+export class HoldbackSink implements Sink {
   readonly #sink: WatchedSink;
   readonly #last = new Uint8Array(1);
   #has = false;
@@ -15,7 +15,7 @@ export class LastByteHeld implements Sink {
   }
 
   room(): Uint8Array {
-    if (this.#has) throw new TransientError('more bytes received than requested', { unlikely: true });
+    if (this.#has) throw new TransientError('more bytes received than requested', { fewRetries: true });
     const { left } = this.#sink;
     if (left === 1) return this.#last;
     const room = this.#sink.room();

@@ -36,16 +36,16 @@ export interface TransientOptions {
   /** What the server asked for. */
   readonly retryAfterMs?: number | undefined;
   /** Another attempt needs no wait: what failed is mended already. */
-  readonly mended?: boolean;
+  readonly retryNow?: boolean;
   /** Unlikely to pass by waiting: given up after `attempts` failures in a row. */
-  readonly unlikely?: boolean;
+  readonly fewRetries?: boolean;
   /** What it is given up with, instead of SOURCE_UNREACHABLE. */
-  readonly finally?: DatamoverError;
+  readonly finalError?: DatamoverError;
   /** What to change, where SOURCE_UNREACHABLE's usual hint does not say it. */
   readonly hint?: string | undefined;
   readonly cause?: unknown;
   /** The request's patience ended during the attempt: what failed before says more. */
-  readonly outOfPatience?: boolean;
+  readonly pastDeadline?: boolean;
 }
 
 /** A failure that may pass. Its message is the reason that people read; it holds no credential. */
@@ -67,7 +67,7 @@ export function withStall(policy: RetryPolicy, stallMs: number): RetryPolicy {
 }
 
 /** The request is given up after so long without a new byte. */
-export function patienceOf(policy: RetryPolicy, { answered }: SourceState): number {
+export function retryDeadlineMs(policy: RetryPolicy, { answered }: SourceState): number {
   return answered ? policy.silentMs : policy.unansweredMs;
 }
 
@@ -82,8 +82,8 @@ export interface Standing {
  * may be slow. After it has waited in vain the source more likely is dead, or this connection: the attempts that are still
  * owed share what is left, two thirds of a share each.
  */
-export function stallOf(policy: RetryPolicy, source: SourceState, { failures, left }: Standing): number {
-  if (failures === 0) return Math.min(policy.stallMs, patienceOf(policy, source) / 2);
+export function stallTimeout(policy: RetryPolicy, source: SourceState, { failures, left }: Standing): number {
+  if (failures === 0) return Math.min(policy.stallMs, retryDeadlineMs(policy, source) / 2);
   const owed = policy.attempts - failures;
   return owed > 1 ? Math.min(policy.stallMs, (left / owed) * (2 / 3)) : policy.stallMs;
 }

@@ -5,7 +5,14 @@ import { DatamoverError } from '../../errors.ts';
 import type { RetryEvent } from '../../progress.ts';
 import { formatDuration } from '../../units.ts';
 import { Attempt } from './attempt.ts';
-import { patienceOf, type RetryPolicy, type SourceState, type Standing, TransientError, waitBound } from './policy.ts';
+import {
+  type RetryPolicy,
+  retryDeadlineMs,
+  type SourceState,
+  type Standing,
+  TransientError,
+  waitBound,
+} from './policy.ts';
 
 export interface RetryContext {
   readonly policy: RetryPolicy;
@@ -34,7 +41,7 @@ export async function withRetries<T>(
 ): Promise<T> {
   const { policy, source, signal } = context;
   const began = performance.now();
-  let quietSince = awakeNow();
+  let lastProgressAt = awakeNow();
   let asleep = asleepMs();
   // In a row, without a new byte.
   let failures = 0;
@@ -42,7 +49,7 @@ export async function withRetries<T>(
   for (let tries = 1; ; tries += 1) {
     signal.throwIfAborted();
     const offset = request.offset?.();
-    const attempt = new Attempt({ policy, source, quietSince, failures, signal });
+    const attempt = new Attempt({ policy, source, lastProgressAt, failures, signal });
     let failure: TransientError;
     try {
       return await work(attempt);
@@ -53,22 +60,22 @@ export async function withRetries<T>(
       attempt.end();
     }
     if (attempt.progressedAt !== undefined) {
-      quietSince = attempt.progressedAt;
+      lastProgressAt = attempt.progressedAt;
       failures = 0;
     }
     failures += 1;
     // This process did not wait while it did not run, and the gap itself may have cost the connection.
-    if (asleep !== asleepMs()) quietSince = awakeNow();
+    if (asleep !== asleepMs()) lastProgressAt = awakeNow();
     asleep = asleepMs();
-    const patience = patienceOf(policy, source);
-    const left = quietSince + patience - awakeNow();
+    const patience = retryDeadlineMs(policy, source);
+    const left = lastProgressAt + patience - awakeNow();
     const waitMs = waitBefore(failure, policy, { failures, left });
     // A wait that the server asked for is no silence of its own, as long as the attempts promised are not used up.
-    if (failure.options.retryAfterMs !== undefined && failures < policy.attempts) quietSince += waitMs;
-    const hopeless = failure.options.unlikely === true && failures >= policy.attempts;
-    if (hopeless || awakeNow() + waitMs - quietSince >= patience) {
-      const told = failure.options.outOfPatience === true ? (before ?? failure) : failure;
-      throw gaveUp(request, told, { tries, seconds: (performance.now() - began) / 1000 });
+    if (failure.options.retryAfterMs !== undefined && failures < policy.attempts) lastProgressAt += waitMs;
+    const hopeless = failure.options.fewRetries === true && failures >= policy.attempts;
+    if (hopeless || awakeNow() + waitMs - lastProgressAt >= patience) {
+      const told = failure.options.pastDeadline === true ? (before ?? failure) : failure;
+      throw retriesExhausted(request, told, { tries, seconds: (performance.now() - began) / 1000 });
     }
     before = failure;
     context.onRetry?.({ key: request.key, offset, attempt: tries, waitMs, reason: failure.message });
@@ -82,17 +89,17 @@ function transientOf(error: unknown): TransientError {
 }
 
 function waitBefore({ options }: TransientError, policy: RetryPolicy, standing: Standing): number {
-  if (options.mended === true) return 0;
+  if (options.retryNow === true) return 0;
   const asked = Math.min(options.retryAfterMs ?? 0, policy.maxRetryAfterMs);
   return Math.round(Math.max(asked, Math.random() * waitBound(policy, standing)));
 }
 
-function gaveUp(
+function retriesExhausted(
   request: RetriedRequest,
   failure: TransientError,
   { tries, seconds }: { readonly tries: number; readonly seconds: number },
 ): DatamoverError {
-  if (failure.options.finally !== undefined) return failure.options.finally;
+  if (failure.options.finalError !== undefined) return failure.options.finalError;
   const times = tries === 1 ? 'once' : `${tries} times`;
   return new DatamoverError(
     'SOURCE_UNREACHABLE',

@@ -30,7 +30,7 @@ export function fromConnection(code: string, error: Error, context: FailureConte
   if (exhausted !== undefined) return new TransientError(exhausted.why, { hint: exhausted.hint, cause: error });
   const likely = /^(E[A-Z]+|EAI_[A-Z]+|ERR_STREAM_PREMATURE_CLOSE)$/.test(code) && code !== 'EPROTO';
   const why = reason === undefined ? reasonOf(code, error) : `TLS failed: ${reason}`;
-  return new TransientError(why, { unlikely: !likely, hint: networkHint(code, error, context), cause: error });
+  return new TransientError(why, { fewRetries: !likely, hint: networkHint(code, error, context), cause: error });
 }
 
 function certificateHint(code: string): string {

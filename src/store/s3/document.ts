@@ -30,7 +30,7 @@ export async function getDocument(session: S3Session, key: string, options: Docu
         if (status < 200 || status > 299) return undefined;
         if (status !== 200 || pinOfHeaders(headers) === undefined) {
           throw new TransientError('the server sent something other than the object', {
-            unlikely: true,
+            fewRetries: true,
             hint: NO_S3_HINT,
           });
         }

@@ -10,16 +10,16 @@ import { ConditionRefused, refusesFeature } from './if-match.ts';
 import { type Refusal, refusalOf } from './refusals.ts';
 
 /** Sorts whatever the SDK or a connection of ours threw. What is none of theirs is given back as it is. */
-export function sortFailure(error: unknown, context: FailureContext): unknown {
+export function classifyError(error: unknown, context: FailureContext): unknown {
   if (error instanceof DatamoverError || error instanceof TransientError) return error;
   const answer = errorAnswerOf(error);
   if (answer !== undefined) return fromAnswer(answer, context);
   if (!(error instanceof Error)) return error;
-  if (/^(CredentialsProvider|TokenProvider)Error$/.test(error.name)) return noKeys(error, context);
+  if (/^(CredentialsProvider|TokenProvider)Error$/.test(error.name)) return missingCredentials(error, context);
   const code = systemCode(error);
   // A token file that the chain was sent to.
-  if (code !== undefined && 'syscall' in error && error.syscall === 'open') return noKeys(error, context);
-  if (code === 'ERR_INVALID_CHAR') return oddKeys(error, context);
+  if (code !== undefined && 'syscall' in error && error.syscall === 'open') return missingCredentials(error, context);
+  if (code === 'ERR_INVALID_CHAR') return malformedCredentials(error, context);
   // A call that cannot be made is a bug of ours.
   if (error instanceof TypeError || error instanceof RangeError) return error;
   if (code !== undefined) return fromConnection(code, error, context);
@@ -57,7 +57,11 @@ function fromAnswer(answer: ErrorAnswer, context: FailureContext): DatamoverErro
   const final = ({ code, why, hint }: Refusal): DatamoverError =>
     new DatamoverError(code, `${context.where}: ${why} (${shown})`, { hint, cause });
   if (name === 'RequestTimeTooSkewed') {
-    return new TransientError(`the clock is off (${shown})`, { mended: true, unlikely: true, finally: final(CLOCK) });
+    return new TransientError(`the clock is off (${shown})`, {
+      retryNow: true,
+      fewRetries: true,
+      finalError: final(CLOCK),
+    });
   }
   if (/^(NoSuchBucket|InvalidBucketName)$/.test(name)) return missingBucket(context, cause, answer);
   // A 404 without S3's own name is a gateway's before it, say, while it restarts. (HEAD's, which names nothing, does not come here.)
@@ -72,7 +76,7 @@ function fromAnswer(answer: ErrorAnswer, context: FailureContext): DatamoverErro
   }
   if (status < 300) {
     return new TransientError('the server sent something other than an S3 answer', {
-      unlikely: true,
+      fewRetries: true,
       hint: NO_S3_HINT,
       cause,
     });
@@ -125,14 +129,14 @@ export function changedObject(where: string, cause?: Error): DatamoverError {
   });
 }
 
-function noKeys(error: unknown, { where }: FailureContext): DatamoverError {
+function missingCredentials(error: unknown, { where }: FailureContext): DatamoverError {
   return new DatamoverError('ACCESS_DENIED', `${where}: no credentials found`, {
     hint: 'name a credentialsFile (and profile), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
     cause: error,
   });
 }
 
-function oddKeys(error: unknown, { where }: FailureContext): DatamoverError {
+function malformedCredentials(error: unknown, { where }: FailureContext): DatamoverError {
   return new DatamoverError('ACCESS_DENIED', `${where}: invalid character in the S3 credentials`, {
     hint: 'check the access key and the session token for a line break (a Secret created with echo ends with one)',
     cause: new Error(systemCode(error)),

@@ -78,5 +78,5 @@ function isGood({ status }: AnswerHead): boolean {
 }
 
 function refuse(reason: string): never {
-  throw new TransientError(reason, { unlikely: true });
+  throw new TransientError(reason, { fewRetries: true });
 }

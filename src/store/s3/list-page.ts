@@ -102,5 +102,5 @@ function decodeKey(key: string): string {
 }
 
 function unusable(reason: string): TransientError {
-  return new TransientError(reason, { unlikely: true });
+  return new TransientError(reason, { fewRetries: true });
 }

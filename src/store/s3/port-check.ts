@@ -40,7 +40,7 @@ export class PortCheck {
     if (spoken === 'http') {
       return final('the server speaks plain http on this port, not TLS', otherScheme(context.endpoint));
     }
-    if (spoken === 'tls') return new TransientError('TLS failed', { unlikely: true, cause: error });
+    if (spoken === 'tls') return new TransientError('TLS failed', { fewRetries: true, cause: error });
     return final('the port speaks neither TLS nor HTTP', `check host and port in ${ENDPOINT}`);
   }
 }

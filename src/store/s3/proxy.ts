@@ -26,11 +26,11 @@ export function readProxyEnvironment(env: Environment): ProxyEnvironment {
  * True when there is no proxy for the URL's protocol, or NO_PROXY excepts its host for sure. The rules are Node's
  * (`proxyEnv` of its agents), but for its rarer ones (address ranges): then this is false, and Node decides.
  */
-export function goesDirectly(proxies: ProxyEnvironment, { protocol, hostname, port }: Destination): boolean {
+export function bypassesProxy(proxies: ProxyEnvironment, { protocol, hostname, port }: Destination): boolean {
   if (proxies[protocol === 'https:' ? 'https_proxy' : 'http_proxy'] === undefined) return true;
   const host = hostname.toLowerCase();
   const exceptions = (proxies.no_proxy ?? '').split(',');
-  return exceptions.some((exception) => excepts(exception.trim().toLowerCase(), host, port));
+  return exceptions.some((exception) => matchesNoProxy(exception.trim().toLowerCase(), host, port));
 }
 
 export interface Destination {
@@ -53,7 +53,7 @@ function proxyOf(env: Environment, name: 'http_proxy' | 'https_proxy'): ProxyEnv
   );
 }
 
-function excepts(exception: string, host: string, port: number): boolean {
+function matchesNoProxy(exception: string, host: string, port: number): boolean {
   if (exception === '') return false;
   if (exception === '*' || exception === host || exception === `${host}:${port}`) return true;
   const suffix = exception.startsWith('*.') ? exception.slice(1) : exception;

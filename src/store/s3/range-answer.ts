@@ -69,5 +69,5 @@ export function isPlain(coding: string | undefined): boolean {
 }
 
 function unusable(reason: string): TransientError {
-  return new TransientError(reason, { unlikely: true });
+  return new TransientError(reason, { fewRetries: true });
 }

@@ -2,7 +2,7 @@
 
 import type { Receiver } from '../http/exchange.ts';
 import type { Attempt } from '../retry/attempt.ts';
-import { LastByteHeld } from '../retry/last-byte.ts';
+import { HoldbackSink } from '../retry/last-byte.ts';
 import { TransientError } from '../retry/policy.ts';
 import { type RetryContext, withRetries } from '../retry/retry.ts';
 import { WatchedSink } from '../retry/watched-sink.ts';
@@ -26,7 +26,7 @@ export async function readObject(
     // The attempt before failed after its last byte.
     if (sink.left === 0) return;
     const first = sink.position;
-    const held = new LastByteHeld(sink);
+    const held = new HoldbackSink(sink);
     await session.ifMatch.send(pin, async (ifMatch) => {
       const receiver: Receiver = {
         onHead: ({ status, headers }) => {
@@ -42,7 +42,7 @@ export async function readObject(
     });
     await held.release();
     if (sink.left > 0)
-      throw new TransientError(`the body ended ${sink.left} bytes early`, { unlikely: sink.position === first });
+      throw new TransientError(`the body ended ${sink.left} bytes early`, { fewRetries: sink.position === first });
   };
   await withRetries(request, context, (attempt) => sink.during(attempt, range.signal, () => once(attempt)));
 }

@@ -9,7 +9,7 @@ import type { Receiver } from '../http/exchange.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { type RetryPolicy, type SourceState, TransientError } from '../retry/policy.ts';
 import { chooseCredentials } from './credentials.ts';
-import { conditionalFailure, nameOf, sortFailure, statusOf } from './errors.ts';
+import { classifyError, conditionalFailure, nameOf, statusOf } from './errors.ts';
 import type { FailureContext } from './failure-context.ts';
 import { readSseKey, readTlsOptions } from './files.ts';
 import { IfMatch, refusesFeature } from './if-match.ts';
@@ -24,7 +24,7 @@ import {
   type S3Options,
 } from './options.ts';
 import { PortCheck } from './port-check.ts';
-import { goesDirectly, readProxyEnvironment } from './proxy.ts';
+import { bypassesProxy, readProxyEnvironment } from './proxy.ts';
 import { GuardedReceiver } from './receiver.ts';
 import { KeyRenewal } from './renewal.ts';
 import { FENCED_S3, fencedConfig } from './sdk-config.ts';
@@ -134,7 +134,7 @@ export class S3Session {
     });
     // It passes a trace id of the environment on (AWS Lambda's).
     client.middlewareStack.remove('recursionDetectionMiddleware');
-    const port = new PortCheck(url !== undefined && goesDirectly(proxies, destinationOf(url)) ? url : undefined);
+    const port = new PortCheck(url !== undefined && bypassesProxy(proxies, destinationOf(url)) ? url : undefined);
     const named = { ...options, ...(endpoint === undefined ? {} : { endpoint }) };
     return new S3Session(sdk, client, named, { sseKey, source, port, pathStyle, region });
   }
@@ -252,11 +252,11 @@ export class S3Session {
     { key, keys, signal }: { readonly key: string; readonly keys: number; readonly signal: AbortSignal },
   ): Promise<unknown> {
     const context = this.context(key);
-    const sorted = sortFailure(error, context);
+    const sorted = classifyError(error, context);
     const failure = await this.#port.refine(error, sorted, { context, answered: this.#source.answered, signal });
     const corrected = failure instanceof DatamoverError ? this.#correction.after(error, keys) : undefined;
     if (failure instanceof DatamoverError && corrected !== undefined) {
-      return new TransientError(corrected, { mended: true, unlikely: true, finally: failure });
+      return new TransientError(corrected, { retryNow: true, fewRetries: true, finalError: failure });
     }
     const name = nameOf(error);
     if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
@@ -266,11 +266,11 @@ export class S3Session {
     } catch (cause) {
       signal.throwIfAborted();
       return new TransientError('the session token expired, and no new one could be obtained', {
-        finally: failure,
+        finalError: failure,
         cause,
       });
     }
-    return new TransientError('the session token expired', { mended: true, unlikely: true, finally: failure });
+    return new TransientError('the session token expired', { retryNow: true, fewRetries: true, finalError: failure });
   }
 
   context(key: string): FailureContext {

@@ -14,7 +14,7 @@ import { TransientError } from '../retry/policy.ts';
 import type { Sink } from '../store.ts';
 import { keepText } from './answer.ts';
 import { NO_S3_HINT } from './hints.ts';
-import { type Destination, goesDirectly, type ProxyEnvironment } from './proxy.ts';
+import { bypassesProxy, type Destination, type ProxyEnvironment } from './proxy.ts';
 import { headersForSdk } from './sdk-headers.ts';
 
 type SdkRequest = Parameters<NodeHttpHandler['handle']>[0];
@@ -75,7 +75,7 @@ export class S3Transport {
     const destination = destinationOf(request);
     if (receiver === undefined || !(abortSignal instanceof AbortSignal))
       return await this.#throughSdk(request, options);
-    if (!goesDirectly(this.#options.proxies, destination)) {
+    if (!bypassesProxy(this.#options.proxies, destination)) {
       return await receiveStream(await this.#throughSdk(request, { abortSignal }), receiver, abortSignal);
     }
     const head = formatRequestHead({
@@ -188,7 +188,7 @@ function isCut(error: unknown): boolean {
 function refusePage({ statusCode, headers }: Pick<SdkResponse['response'], 'statusCode' | 'headers'>): void {
   const isPage = statusCode < 300 && /^text\/html\b/i.test(headers['content-type'] ?? '');
   if (!isPage || headers['x-amz-request-id'] !== undefined) return;
-  throw new TransientError('the server sent a web page', { unlikely: true, hint: NO_S3_HINT });
+  throw new TransientError('the server sent a web page', { fewRetries: true, hint: NO_S3_HINT });
 }
 
 /** The same body, each of whose pieces is told. */

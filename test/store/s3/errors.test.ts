@@ -2,7 +2,7 @@
 import { test } from 'tap';
 import { DatamoverError } from '../../../src/errors.ts';
 import { TransientError } from '../../../src/store/retry/policy.ts';
-import { sortFailure } from '../../../src/store/s3/errors.ts';
+import { classifyError } from '../../../src/store/s3/errors.ts';
 import { openS3Store } from '../../../src/store/s3/s3.ts';
 import { rejectsWith } from '../../contract/store.ts';
 
@@ -37,7 +37,7 @@ test('what may pass', async (t) => {
     // The SDK's name for a 404 that names nothing.
     answer(404, 'NotFound'),
   ];
-  for (const error of cases) t.type(sortFailure(error, context), TransientError, `${error.name} ${error.message}`);
+  for (const error of cases) t.type(classifyError(error, context), TransientError, `${error.name} ${error.message}`);
 });
 
 test('what cannot', async (t) => {
@@ -64,7 +64,7 @@ test('what cannot', async (t) => {
     [failure({ name: 'InvalidBucketName' }), 'PLAN_INVALID'],
   ];
   for (const [error, code] of cases) {
-    const sorted = sortFailure(error, context);
+    const sorted = classifyError(error, context);
     if (!(sorted instanceof DatamoverError)) throw new Error(`${error.name} was not sorted`);
     t.equal(sorted.code, code, `${error.name} ${error.message}: ${sorted.message}`);
     t.not(sorted.hint, '');
@@ -73,7 +73,7 @@ test('what cannot', async (t) => {
 
 test('Retry-After in seconds, as a date, and neither', async (t) => {
   const asked = (value: string): number | undefined => {
-    const sorted = sortFailure(answer(503, 'SlowDown', { 'retry-after': value }), context);
+    const sorted = classifyError(answer(503, 'SlowDown', { 'retry-after': value }), context);
     return sorted instanceof TransientError ? sorted.options.retryAfterMs : undefined;
   };
   t.equal(asked('7'), 7_000);
@@ -86,19 +86,19 @@ test('Retry-After in seconds, as a date, and neither', async (t) => {
 test('a server’s words and the request are not quoted', async (t) => {
   const error = answer(403, 'SignatureDoesNotMatch');
   Object.assign(error, { AWSAccessKeyId: 'AKIA', StringToSign: 'AWS4-HMAC', message: 'AKIA' });
-  const sorted = sortFailure(error, context);
+  const sorted = classifyError(error, context);
   t.notMatch(JSON.stringify(sorted, Object.getOwnPropertyNames(sorted)), /AKIA|AWS4/);
   t.match(sorted, { cause: { message: 'the server answered 403 SignatureDoesNotMatch, request id r1' } });
-  const odd = sortFailure(answer(403, 'AKIA <script>'), context);
+  const odd = classifyError(answer(403, 'AKIA <script>'), context);
   t.match(odd, { message: 's3://b/k: access denied (403)' }, 'a name that is none');
 });
 
 test('what is no failure of S3 stays what it is', async (t) => {
   const bug = new TypeError('x is not a function');
-  t.equal(sortFailure(bug, context), bug);
+  t.equal(classifyError(bug, context), bug);
   const coded = Object.assign(new TypeError('no string'), { code: 'ERR_INVALID_ARG_TYPE' });
-  t.equal(sortFailure(coded, context), coded);
-  t.equal(sortFailure('text', context), 'text');
+  t.equal(classifyError(coded, context), coded);
+  t.equal(classifyError('text', context), 'text');
 });
 
 test('no region, no endpoint', async (t) => {

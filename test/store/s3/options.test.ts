@@ -10,7 +10,7 @@ import {
   normalPrefix,
   readTimeoutMs,
 } from '../../../src/store/s3/options.ts';
-import { goesDirectly, readProxyEnvironment } from '../../../src/store/s3/proxy.ts';
+import { bypassesProxy, readProxyEnvironment } from '../../../src/store/s3/proxy.ts';
 
 test('the region', async (t) => {
   const endpoint = 'http://minio:9000';
@@ -77,8 +77,8 @@ test('proxies', async (t) => {
   const proxies = (no_proxy?: string) =>
     readProxyEnvironment({ HTTPS_PROXY: 'proxy:3128', ...(no_proxy === undefined ? {} : { no_proxy }) });
   t.equal(proxies().https_proxy, 'http://proxy:3128/');
-  t.equal(goesDirectly(proxies(), to('s3')), false);
-  t.equal(goesDirectly(proxies(), { ...to('s3'), protocol: 'http:' }), true);
+  t.equal(bypassesProxy(proxies(), to('s3')), false);
+  t.equal(bypassesProxy(proxies(), { ...to('s3'), protocol: 'http:' }), true);
   t.equal(readProxyEnvironment({ http_proxy: 'http://low', HTTP_PROXY: 'http://up' }).http_proxy, 'http://low/');
   const excepted: [string, string, boolean][] = [
     ['*', 's3', true],
@@ -91,7 +91,7 @@ test('proxies', async (t) => {
     ['', 's3', false],
   ];
   for (const [exceptions, host, direct] of excepted) {
-    t.equal(goesDirectly(proxies(exceptions), to(host)), direct, `${host} under NO_PROXY=${exceptions}`);
+    t.equal(bypassesProxy(proxies(exceptions), to(host)), direct, `${host} under NO_PROXY=${exceptions}`);
   }
 });
 
