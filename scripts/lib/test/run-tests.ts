@@ -1,10 +1,16 @@
 // scripts/test after the set-up: lint, types, tests, leftovers, and the line that sums them up.
+//
+//   run-tests.ts [PATH…]   all of it, or just the test files under these paths
+//   run-tests.ts --unit    the tests that need nothing beyond Node: no root, no tools, no set-up
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { programPath } from '../../../test/helpers/run-cli.ts';
 import { removeLeftovers } from './leftovers.ts';
+import { selectFiles } from './select-files.ts';
 import { TapReport } from './tap-report.ts';
 
 const CHECKS: ReadonlyMap<string, readonly string[]> = new Map([
@@ -16,7 +22,14 @@ const CHECKS: ReadonlyMap<string, readonly string[]> = new Map([
 process.exitCode = await main(process.argv.slice(2));
 
 /** Returns the exit status: 0 when nothing failed, 1 when something did, 128 + signal when stopped by one. */
-async function main(files: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals: paths } = parseArgs({
+    args: [...args],
+    options: { unit: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  const { unit } = values;
+  const files = selectFiles(paths, { unit });
   const folder = mkdtempSync(join(tmpdir(), 'kdmt-'));
   // As /tmp is: some tests run programs as another user.
   chmodSync(folder, 0o1777);
@@ -30,12 +43,17 @@ async function main(files: readonly string[]): Promise<number> {
     else failed += 1;
   };
   try {
-    if (files.length === 0) {
+    if (unit && programPath().endsWith('.ts')) {
+      // The program starts several times as fast when it is built; scripts/setup has done so for all other runs.
+      await run(['npm', 'run', '--silent', 'build'], { env, signal: stopped.signal });
+    }
+    const all = paths.length === 0 && !unit;
+    if (all) {
       for (const [name, command] of CHECKS) {
         count(name, (await run(command, { env, signal: stopped.signal })) === 0);
       }
     }
-    const totals = await runTap(files, { env, signal: stopped.signal });
+    const totals = await runFiles(files, { env, signal: stopped.signal, withServer: all });
     passed += totals.passed;
     failed += totals.failed;
   } finally {
@@ -54,12 +72,15 @@ interface RunOptions {
   readonly signal: AbortSignal;
 }
 
-/** Runs all test files with one S3 server for all of them; a few files start theirs if they need it. */
-async function runTap(files: readonly string[], options: RunOptions): Promise<{ passed: number; failed: number }> {
+/** Runs test files; with one S3 server for all of them, or the few that need one start theirs. */
+async function runFiles(
+  files: readonly string[],
+  { withServer, ...options }: RunOptions & { readonly withServer: boolean },
+): Promise<{ passed: number; failed: number }> {
   const ci = process.env.CI === 'true';
   const report = new TapReport({ skipsFail: ci, print: (line) => console.log(line) });
-  const command = ['tap', '--reporter=tap', ...files];
-  const status = await run(files.length === 0 ? ['scripts/rgw', ...command] : command, {
+  const command = [process.execPath, 'scripts/lib/test/run-files.ts', ...files];
+  const status = await run(withServer ? ['scripts/rgw', ...command] : command, {
     ...options,
     onLine: (line) => report.line(line),
   });

@@ -1,0 +1,13 @@
+// Runs test files in the order in which they are named, several at a time, and prints TAP. tap's own runner orders them by name.
+import { availableParallelism } from 'node:os';
+import { t } from 'tap';
+
+const TIMEOUT_S = 1_800;
+
+// Many tests wait for a limit or a back-off to pass: one file more than there are cores keeps these busy.
+t.setTimeout(0);
+t.jobs = availableParallelism() + 1;
+const env = { ...process.env, TAP_TIMEOUT: String(TIMEOUT_S) };
+for (const file of process.argv.slice(2)) {
+  t.spawn(process.execPath, [file], { name: file, buffered: true, timeout: TIMEOUT_S * 1_000, externalID: file, env });
+}
