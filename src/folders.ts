@@ -1,5 +1,5 @@
-// Folders that are missing: made here, and looked through to the nearest one that exists. Not made by `mkdir(…, { recursive: true })`, which never returns where the kernel answers ENOENT
-// to every mkdir, as /proc does (seen with Node 24).
+// Directories that are missing: created, or resolved as far as they exist. Not by `mkdir(…, { recursive: true })`, which never
+// returns where the kernel answers ENOENT to every mkdir, as /proc does (seen with Node 24).
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { systemCode } from './errors.ts';

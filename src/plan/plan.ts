@@ -1,4 +1,5 @@
 // The plan (design section 6) as the program uses it: read, checked and normalised once, then trusted.
+import type { S3Options } from '../s3-options.ts';
 import type { VmRef } from '../vm-ref.ts';
 
 type LayerType = 'full' | 'incremental';
@@ -31,22 +32,8 @@ export interface PlanPvc {
   readonly chain?: PlanChain;
 }
 
-/** An S3 bucket; file names are absolute. */
-export interface S3Source {
+export interface S3Source extends S3Options {
   readonly kind: 's3';
-  readonly bucket: string;
-  readonly prefix?: string;
-  /** An http or https URL. */
-  readonly endpoint?: string;
-  readonly region?: string;
-  readonly forcePathStyle?: boolean;
-  readonly profile?: string;
-  readonly credentialsFile?: string;
-  readonly caFile?: string;
-  /** PEM text; from the environment of `download` only. */
-  readonly caPem?: string;
-  readonly insecureSkipTLSVerify?: boolean;
-  readonly sseCustomerKeyFile?: string;
 }
 
 /** A folder that holds `checkpoints/` and `manifests/`. */

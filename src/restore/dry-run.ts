@@ -22,8 +22,9 @@ import { describeKept, needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { scratchToCheck } from './plan-space.ts';
-import { type Checked, type CheckedDisk, type CheckRun, checkAll } from './preflight.ts';
+import { type Checked, type CheckedDisk, checkAll } from './preflight.ts';
 import { addTargets } from './preflight-paths.ts';
+import type { CheckRun } from './preflight-targets.ts';
 
 /** As `restore`, up to the first step that would write anything: every PVC is `planned`, or `failed` with its problems. */
 export async function dryRun(options: RestoreOptions): Promise<DryRunResult> {

@@ -10,7 +10,8 @@ import { compareCompleted } from './compare-target.ts';
 import { type RestoredDisk, recordCompleted } from './finished.ts';
 import { describeKept, needsLayers } from './kept.ts';
 import type { Run } from './options.ts';
-import { type CheckedDisk, checkBlank } from './preflight.ts';
+import type { CheckedDisk } from './preflight.ts';
+import { checkBlank } from './preflight-targets.ts';
 import { withGuest } from './with-disk.ts';
 import { writeTarget } from './write-target.ts';
 

@@ -1,8 +1,9 @@
 // An S3 store of the program's own over the real server, with a misbehaving peer between them, and little patience.
 import type { Test } from 'tap';
 import type { RetryEvent } from '../../src/progress.ts';
+import type { S3Options } from '../../src/s3-options.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../../src/store/retry/policy.ts';
-import { openS3Store, type S3Options } from '../../src/store/s3/s3.ts';
+import { openS3Store } from '../../src/store/s3/s3.ts';
 import type { ObjectStore } from '../../src/store/store.ts';
 import { type Peer, type PeerPlan, startPeer } from './peer.ts';
 import { type Rgw, startRgw } from './rgw.ts';

@@ -1,12 +1,9 @@
 // One request's answer as its bytes come: the head is judged, then the body goes into the receiver's sink. No socket here.
-
 import { TransientError } from '../retry/policy.ts';
 import type { Sink } from '../store.ts';
+import { BodyBeginning } from './body-beginning.ts';
 import { ChunkedDecoder } from './chunked.ts';
 import { type Framing, MAX_HEAD, parseResponseHead, type ResponseHead } from './message.ts';
-
-/** Bytes kept of an error's body. */
-const MAX_COLLECTED = 64 * 1024;
 
 /** Bytes read at once when they do not go straight into a sink: heads, chunked bodies, tails, what comes during a pause. */
 export const BUFFER_SIZE = 64 * 1024;
@@ -46,7 +43,7 @@ export class Exchange {
   #partialHead: Uint8Array = new Uint8Array(0);
   #head: ResponseHead | undefined;
   #sink: Sink = { room: () => new Uint8Array(1), filled: () => {} };
-  #collected: Collected | undefined;
+  #collected: BodyBeginning | undefined;
   #chunks: ChunkedDecoder | undefined;
   /** Bytes of the body still to come, where its length is known. */
   #left = 0;
@@ -150,7 +147,7 @@ export class Exchange {
   #prepareBody(framing: Framing): void {
     if (this.#head === undefined) return;
     const sink = this.#receiver.onHead(this.#head);
-    if (sink === undefined) this.#collected = new Collected(MAX_COLLECTED);
+    if (sink === undefined) this.#collected = new BodyBeginning();
     this.#sink = sink ?? this.#collected ?? this.#sink;
     if (framing.kind === 'chunked') this.#chunks = new ChunkedDecoder();
     if (framing.kind !== 'length') return;
@@ -231,30 +228,4 @@ export class Exchange {
     this.#settled = true;
     this.#control.failed(error);
   };
-}
-
-/** A sink that keeps the beginning of a body: an error's, which is small. */
-class Collected implements Sink {
-  readonly #memory: Uint8Array;
-  #used = 0;
-
-  constructor(limit: number) {
-    this.#memory = new Uint8Array(limit);
-  }
-
-  get full(): boolean {
-    return this.#used === this.#memory.length;
-  }
-
-  get bytes(): Uint8Array {
-    return this.#memory.subarray(0, this.#used);
-  }
-
-  room(): Uint8Array {
-    return this.#memory.subarray(this.#used);
-  }
-
-  filled(count: number): void {
-    this.#used += count;
-  }
 }

@@ -2,11 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import { DatamoverError } from '../../errors.ts';
+import type { S3Options } from '../../s3-options.ts';
 import { readNamedFile } from '../aws/named-file.ts';
 import type { Settings } from '../aws/settings.ts';
 import type { TlsOptions } from '../http/connection.ts';
 import { readCertificates } from './certificates.ts';
-import type { S3Options } from './options.ts';
 
 /** Bytes of an SSE-C key: AES-256. */
 const SSE_KEY_BYTES = 32;

@@ -50,7 +50,7 @@ async function completed(
 async function missing(session: S3Session, key: string, attempt: Attempt): Promise<Error> {
   const context = session.context(key);
   try {
-    await session.list('', { limit: 1 }, { attempt, onBytes: () => {} });
+    await session.listing.page('', { limit: 1 }, { attempt, onBytes: () => {} });
   } catch (error) {
     attempt.signal.throwIfAborted();
     if (nameOf(error) === 'NoSuchBucket') return missingBucket(context);

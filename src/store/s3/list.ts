@@ -42,7 +42,7 @@ async function listPage(
   return await withRetries({ key: prefix, what }, context, async (attempt) => {
     const { keys } = session;
     try {
-      const page = await session.list(prefix, { from }, { attempt, onBytes: highWater.over(attempt) });
+      const page = await session.listing.page(prefix, { from }, { attempt, onBytes: highWater.over(attempt) });
       return { page, next: nextPosition(page, from, seen) };
     } catch (error) {
       throw await session.sorted(error, { key: prefix, keys, signal: attempt.signal });

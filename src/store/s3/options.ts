@@ -1,28 +1,10 @@
 // What a plan says of an S3 source, and the parts of it that are refused before anything is asked.
 import { DatamoverError } from '../../errors.ts';
+import type { S3Options } from '../../s3-options.ts';
 import { type Environment, variable } from '../aws/environment.ts';
 import type { Settings } from '../aws/settings.ts';
 
 export type { Environment } from '../aws/environment.ts';
-
-/** The plan's `source.s3`; file names are absolute. */
-export interface S3Options {
-  readonly bucket: string;
-  readonly prefix?: string;
-  /** An http or https URL. */
-  readonly endpoint?: string;
-  readonly region?: string;
-  readonly forcePathStyle?: boolean;
-  readonly profile?: string;
-  /** AWS ini format. */
-  readonly credentialsFile?: string;
-  readonly caFile?: string;
-  /** PEM text. */
-  readonly caPem?: string;
-  readonly insecureSkipTLSVerify?: boolean;
-  /** 32 bytes. */
-  readonly sseCustomerKeyFile?: string;
-}
 
 /** The endpoint as a URL, or undefined for AWS's own. PLAN_INVALID for one that holds a password or is no http(s) URL. */
 export function checkEndpoint(endpoint: string | undefined): URL | undefined {

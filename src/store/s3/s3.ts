@@ -1,6 +1,6 @@
 // A backup in an S3 bucket. The SDK signs and reads XML, our own connections carry the bytes, `retry.ts` is patient.
-
 import type { RetryEvent } from '../../progress.ts';
+import type { S3Options } from '../../s3-options.ts';
 import { checkKey, checkPrefix } from '../key.ts';
 import { checkRange } from '../limits.ts';
 import { HighWater } from '../retry/high-water.ts';
@@ -10,11 +10,9 @@ import type { ObjectStore } from '../store.ts';
 import { getDocument } from './document.ts';
 import { headObject } from './head.ts';
 import { listObjects } from './list.ts';
-import { type Environment, readTimeoutMs, type S3Options } from './options.ts';
+import { openSession } from './open-session.ts';
+import { type Environment, readTimeoutMs } from './options.ts';
 import { readObject } from './read.ts';
-import { S3Session } from './session.ts';
-
-export type { S3Options } from './options.ts';
 
 export interface OpenS3Options {
   /** Connections kept for ranged reads. How many reads run at a time is the caller's affair. */
@@ -38,7 +36,7 @@ export async function openS3Store(options: S3Options, open: OpenS3Options): Prom
   const base = open.policy ?? DEFAULT_RETRY_POLICY;
   const policy = stallMs === undefined ? base : withStall(base, stallMs);
   const source: SourceState = { answered: false };
-  const session = await S3Session.open(options, { concurrency, policy, source, env });
+  const session = await openSession(options, { concurrency, policy, source, env });
   const context = (signal: AbortSignal): RetryContext => ({ policy, source, onRetry, signal });
   return {
     description: session.description,

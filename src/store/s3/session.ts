@@ -2,51 +2,31 @@
 // they end where bodies begin; failures come out sorted.
 import type * as Sdk from '@aws-sdk/client-s3';
 import { abortable } from '../../concurrency.ts';
-import { DatamoverError, type Problem } from '../../errors.ts';
-import { collect } from '../../problems.ts';
-import { readSettings } from '../aws/settings.ts';
+import { DatamoverError } from '../../errors.ts';
+import type { S3Options } from '../../s3-options.ts';
 import type { Receiver } from '../http/exchange.ts';
 import type { Attempt } from '../retry/attempt.ts';
-import { type RetryPolicy, type SourceState, TransientError } from '../retry/policy.ts';
-import { chooseCredentials } from './credentials.ts';
-import { classifyError, conditionalFailure, nameOf, statusOf } from './errors.ts';
+import { type SourceState, TransientError } from '../retry/policy.ts';
+import { classifyError, conditionalFailure, nameOf } from './errors.ts';
 import type { FailureContext } from './failure-context.ts';
-import { readSseKey, readTlsOptions } from './files.ts';
-import { IfMatch, refusesFeature } from './if-match.ts';
-import { type ListPage, type ListPosition, toPage } from './list-page.ts';
-import {
-  checkBucket,
-  checkEndpoint,
-  choosePathStyle,
-  chooseRegion,
-  type Environment,
-  normalPrefix,
-  type S3Options,
-} from './options.ts';
-import { PortCheck } from './port-check.ts';
-import { bypassesProxy, readProxyEnvironment } from './proxy.ts';
+import { IfMatch } from './if-match.ts';
+import { ListRequest } from './list-request.ts';
+import { normalPrefix } from './options.ts';
+import type { PortCheck } from './port-check.ts';
 import { GuardedReceiver } from './receiver.ts';
 import { KeyRenewal } from './renewal.ts';
-import { FENCED_S3, fencedConfig } from './sdk-config.ts';
 import { type Signing, SigningCorrection } from './signing.ts';
-import { destinationOf, S3Transport, type SendOptions } from './transport.ts';
+import type { SendOptions } from './transport.ts';
 
-export interface SessionOptions {
-  readonly concurrency: number;
-  readonly policy: RetryPolicy;
-  readonly source: SourceState;
-  readonly env: Environment;
-}
-
-interface SessionParts {
+export interface SessionParts {
+  readonly sdk: typeof Sdk;
+  readonly client: Sdk.S3Client;
   readonly sseKey: Uint8Array | undefined;
   readonly source: SourceState;
   readonly port: PortCheck;
   readonly pathStyle: boolean;
   readonly region: string;
 }
-
-type Client = Sdk.S3Client;
 
 interface SseHeaders {
   readonly SSECustomerAlgorithm?: string;
@@ -58,12 +38,11 @@ export class S3Session {
   readonly description: string;
   /** What was found out of the store's dialect. */
   readonly ifMatch = new IfMatch();
+  readonly listing: ListRequest;
   readonly #sdk: typeof Sdk;
-  readonly #client: Client;
+  readonly #client: Sdk.S3Client;
   readonly #options: S3Options;
   readonly #sse: SseHeaders;
-  /** Undefined until it was found out. */
-  #listsV2: boolean | undefined;
   readonly #signing: Signing = { version: 0 };
   readonly #renewal: KeyRenewal;
   readonly #correction: SigningCorrection;
@@ -71,8 +50,8 @@ export class S3Session {
   readonly #port: PortCheck;
   readonly #pathStyle: boolean;
 
-  private constructor(sdk: typeof Sdk, client: Client, options: S3Options, parts: SessionParts) {
-    const { sseKey } = parts;
+  constructor(options: S3Options, parts: SessionParts) {
+    const { sdk, client, sseKey } = parts;
     this.#sdk = sdk;
     this.#client = client;
     this.#renewal = new KeyRenewal(client, this.#signing);
@@ -86,57 +65,8 @@ export class S3Session {
         ? {}
         : { SSECustomerAlgorithm: 'AES256', SSECustomerKey: Buffer.from(sseKey).toString('base64') };
     this.prefix = normalPrefix(options);
+    this.listing = new ListRequest({ sdk, client, bucket: options.bucket, prefix: this.prefix });
     this.description = `s3://${options.bucket}/${this.prefix}`.replace(/\/$/, '');
-  }
-
-  static async open(options: S3Options, { concurrency, policy, source, env }: SessionOptions): Promise<S3Session> {
-    const problems: Problem[] = [];
-    await collect(problems, () => checkBucket(options));
-    const settings = await collect(problems, () => readSettings(options, env));
-    const endpoint = settings?.endpoint;
-    const url = await collect(problems, () => checkEndpoint(endpoint));
-    const proxies = await collect(problems, () => readProxyEnvironment(env));
-    const region = settings && (await collect(problems, () => chooseRegion(settings)));
-    const caBundle = url?.protocol === 'http:' ? undefined : settings?.caBundle;
-    const tls = await collect(problems, () => readTlsOptions(options, caBundle));
-    const sseKey = await collect(problems, () => readSseKey(options));
-    if (
-      settings === undefined ||
-      region === undefined ||
-      proxies === undefined ||
-      tls === undefined ||
-      problems.length > 0
-    ) {
-      throw DatamoverError.fromProblems(problems);
-    }
-    const pathStyle = choosePathStyle(options, url);
-    const transport = new S3Transport({
-      tls,
-      proxies,
-      keep: concurrency,
-      connectMs: policy.connectMs,
-      answerMs: policy.stallMs,
-      onAnswer: () => {
-        source.answered = true;
-      },
-    });
-    const credentials = await chooseCredentials(options, env, { ...settings, region, transport });
-    const sdk = await import('@aws-sdk/client-s3');
-    const client = new sdk.S3Client({
-      ...fencedConfig(settings),
-      ...FENCED_S3,
-      region,
-      credentials,
-      requestHandler: transport,
-      maxAttempts: 1,
-      forcePathStyle: pathStyle,
-      ...(endpoint === undefined ? {} : { endpoint }),
-    });
-    // It passes a trace id of the environment on (AWS Lambda's).
-    client.middlewareStack.remove('recursionDetectionMiddleware');
-    const port = new PortCheck(url !== undefined && bypassesProxy(proxies, destinationOf(url)) ? url : undefined);
-    const named = { ...options, ...(endpoint === undefined ? {} : { endpoint }) };
-    return new S3Session(sdk, client, named, { sseKey, source, port, pathStyle, region });
   }
 
   /** What a request that starts now is signed with: grows whenever keys, region or clock were corrected. To be handed to `sorted`. */
@@ -180,47 +110,6 @@ export class S3Session {
       throw guarded.refusal === undefined
         ? await this.sorted(error, { key, keys, conditional: ifMatch !== undefined, signal })
         : guarded.refusal.error;
-    }
-  }
-
-  /**
-   * One page of the entries right under `prefix`, a key with its '/' or ''. Of ListObjects where the server does not know ListObjectsV2,
-   * or where the page before named no token.
-   */
-  async list(
-    prefix: string,
-    { from = {}, limit }: { readonly from?: ListPosition; readonly limit?: number },
-    { attempt, onBytes }: { readonly attempt: Attempt; readonly onBytes: (count: number) => void },
-  ): Promise<ListPage> {
-    const { ListObjectsCommand, ListObjectsV2Command } = this.#sdk;
-    const input = {
-      Bucket: this.#options.bucket,
-      Prefix: `${this.prefix}${prefix}`,
-      Delimiter: '/',
-      ...(limit === undefined ? {} : { MaxKeys: limit }),
-    };
-    const { token, after } = from;
-    const watch = { answered: () => attempt.answered(), onBytes };
-    const options: SendOptions = { abortSignal: attempt.signal, watch };
-    const first = new ListObjectsCommand({ ...input, ...(after === undefined ? {} : { Marker: after }) });
-    const viaFirst = async (): Promise<ListPage> =>
-      toPage(await abortable(this.#client.send(first, options), attempt.signal), input.Prefix);
-    if (this.#listsV2 === false || after !== undefined) return await viaFirst();
-    try {
-      const second = new ListObjectsV2Command({
-        ...input,
-        ...(token === undefined ? {} : { ContinuationToken: token }),
-      });
-      const page = toPage(await abortable(this.#client.send(second, options), attempt.signal), input.Prefix);
-      this.#listsV2 = true;
-      return page;
-    } catch (error) {
-      if (this.#listsV2 === true || !refusesFeature(statusOf(error), nameOf(error))) throw error;
-      const page = await viaFirst().catch(() => undefined);
-      attempt.signal.throwIfAborted();
-      if (page === undefined) throw error;
-      this.#listsV2 = false;
-      return page;
     }
   }
 

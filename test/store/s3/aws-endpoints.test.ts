@@ -1,5 +1,4 @@
 // Which of AWS's own hosts is asked, and where a role is: as a proxy and a token service see it.
-
 import { writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,7 +6,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type Test, test } from 'tap';
 import { DatamoverError } from '../../../src/errors.ts';
-import { openS3Store, type S3Options } from '../../../src/store/s3/s3.ts';
+import type { S3Options } from '../../../src/s3-options.ts';
+import { openS3Store } from '../../../src/store/s3/s3.ts';
 import { startPeer } from '../../helpers/peer.ts';
 import { startProxy } from '../../helpers/proxy.ts';
 import { requires } from '../../helpers/requires.ts';

@@ -2,7 +2,8 @@
 import { createServer, request } from 'node:http';
 import { type Test, test } from 'tap';
 import type { RetryEvent } from '../../../src/progress.ts';
-import { openS3Store, type S3Options } from '../../../src/store/s3/s3.ts';
+import type { S3Options } from '../../../src/s3-options.ts';
+import { openS3Store } from '../../../src/store/s3/s3.ts';
 import type { ObjectStore } from '../../../src/store/store.ts';
 import { listed, readAll, rejectsWith } from '../../contract/store.ts';
 import { requires } from '../../helpers/requires.ts';
