@@ -222,32 +222,32 @@ const REFUSED: readonly (Row & { readonly why: string })[] = [
   {
     name: 'program',
     text: '[default]\ncredential_process = x\n',
-    why: 'PLAN_INVALID FILE:2: credential_process of [default] is not followed',
+    why: 'PLAN_INVALID FILE:2: credential_process of [default] is not supported',
   },
   {
     name: 'program of the source',
     text: `[default]\nrole_arn = ${ROLE}\nsource_profile = x\n[x]\ncredential_process = x\n`,
-    why: 'PLAN_INVALID FILE:5: credential_process of [x] is not followed',
+    why: 'PLAN_INVALID FILE:5: credential_process of [x] is not supported',
   },
   {
     name: 'sso',
     text: '[default]\nsso_session = x\n',
-    why: 'PLAN_INVALID FILE:2: sso_session of [default] is not followed',
+    why: 'PLAN_INVALID FILE:2: sso_session of [default] is not supported',
   },
   {
     name: 'login',
     text: '[default]\nlogin_session = x\n',
-    why: 'PLAN_INVALID FILE:2: login_session of [default] is not followed',
+    why: 'PLAN_INVALID FILE:2: login_session of [default] is not supported',
   },
   {
     name: 'credential_source',
     text: `[default]\nrole_arn = ${ROLE}\ncredential_source = Environment\n`,
-    why: 'PLAN_INVALID FILE:3: credential_source of [default] is not followed',
+    why: 'PLAN_INVALID FILE:3: credential_source of [default] is not supported',
   },
   {
     name: 'mfa',
     text: `[default]\nrole_arn = ${ROLE}\nmfa_serial = x\n${PAIR}`,
-    why: 'PLAN_INVALID FILE:3: mfa_serial of [default] is not followed',
+    why: 'PLAN_INVALID FILE:3: mfa_serial of [default] is not supported',
   },
   {
     name: 'odd duration',

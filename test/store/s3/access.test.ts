@@ -104,7 +104,7 @@ test('a credentials file that cannot be used', async (t) => {
     `[default]\naws_access_key_id=a\naws_secret_access_key=b\n[other]\n Credential_Process=touch ${witness}\n`,
   );
   const other = await rejectsWith(t, 'PLAN_INVALID', () => open({ ...base, profile: 'other' }));
-  t.match(other.message, `${file}:5: credential_process of [other] is not followed`);
+  t.match(other.message, `${file}:5: credential_process of [other] is not supported`);
   const unused = await open(base);
   await t.rejects(
     unused.head('object', { signal }),

@@ -206,7 +206,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     tries: 'once',
   },
   'node-no-tls': NO_TLS,
-  'node-page': { ...PAGE, message: /neither an ETag nor Last-Modified|named no ETag|something else/, hint: /./ },
+  'node-page': { ...PAGE, message: /neither an ETag nor Last-Modified|named no ETag|something other/, hint: /./ },
   'node-tls-port': CLOSED,
   'python-404': NO_S3_404,
   'python-501': NO_S3,

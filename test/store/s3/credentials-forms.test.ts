@@ -105,5 +105,5 @@ test('download with variables as `echo` and CR LF leave them', async (t) => {
   t.equal(run.exitCode, 0, run.stderr);
   const quoted = await runCli(['download', '--dry-run'], { env: { ...env, KUBEVIRT_DM_BSL_BUCKET: `"${bucket}"` } });
   t.equal(quoted.exitCode, 2);
-  t.match(quoted.stderr, 'KUBEVIRT_DM_BSL_BUCKET is in quotes');
+  t.match(quoted.stderr, 'KUBEVIRT_DM_BSL_BUCKET has a value in quotes');
 });
