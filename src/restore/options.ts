@@ -39,6 +39,11 @@ export interface RestoreOptions {
   readonly paths: Paths;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /**
+   * Takes a step that must follow the result: a completed run's work directory is removed then, so that a run that is killed before
+   * its result is known finds its PVCs complete when it is started again. Undefined: removed before `restore` resolves.
+   */
+  readonly afterResult?: (step: () => Promise<void>) => void;
 }
 
 /** What every step of one run shares. */

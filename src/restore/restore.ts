@@ -81,7 +81,10 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   });
 }
 
-/** Gives `work` a place for the targets that it opens; closes them and the folder however it ends, its error first. */
+/**
+ * Gives `work` a place for the targets that it opens; closes them and the work directory however it ends, its error first. The
+ * directory of a run that succeeded is closed after its result, where the caller says when that is.
+ */
 async function endingRun(run: RunContext, work: (targets: Target[]) => Promise<void>): Promise<void> {
   const { folder, options, signal } = run;
   const targets: Target[] = [];
@@ -89,11 +92,17 @@ async function endingRun(run: RunContext, work: (targets: Target[]) => Promise<v
   // A run that has started no PVC proves nothing against the progress that earlier runs saved.
   const keep =
     failure !== undefined && (folder?.started !== true || isResumable(toDatamoverError(failure, signal).code));
-  const ends = [...targets.map((target) => () => target.close()), async () => await folder?.close({ keep })];
+  const closeFolder = async (): Promise<void> => {
+    const error = await outcomeOf(folder?.close({ keep }) ?? Promise.resolve());
+    if (error !== undefined) throw scratchError(error, folder?.path ?? '');
+  };
+  const ends = targets.map((target) => () => target.close());
+  if (failure === undefined && options.afterResult !== undefined) options.afterResult(closeFolder);
+  else ends.push(closeFolder);
   for (const end of ends) {
     const error = await outcomeOf(end());
     if (error === undefined) continue;
-    const { message } = toDatamoverError(scratchError(error, folder?.path ?? ''));
+    const { message } = toDatamoverError(error);
     options.progress.report({ type: 'warning', message: `while cleaning up: ${message}` });
   }
   if (failure !== undefined) throw failure;

@@ -46,7 +46,7 @@ export type Fault =
   | { readonly kind: 'total'; readonly total: number }
   /** All looks right, but one bit of the body's first byte is not. */
   | { readonly kind: 'flip' }
-  /** Another version: other ETag, other bytes. */
+  /** Another version: other ETag and time, other bytes. */
   | { readonly kind: 'swap' }
   | { readonly kind: 'no-etag' }
   /** Right, with these headers besides. */
@@ -138,6 +138,15 @@ export async function faultyBody(passage: {
   }
 }
 
+/** What the server itself would send of another version: before any dialect has its way with it. */
+export function asOtherVersion(response: IncomingMessage): void {
+  const { headers } = response;
+  if ((response.statusCode ?? 0) >= 300) return;
+  headers.etag = '"00000000000000000000000000000000"';
+  const modified = Date.parse(headers['last-modified'] ?? '');
+  if (!Number.isNaN(modified)) headers['last-modified'] = new Date(modified + 60_000).toUTCString();
+}
+
 function spoiltHeaders(
   response: IncomingMessage,
   fault: Fault | undefined,
@@ -171,9 +180,6 @@ function spoiltHeaders(
       break;
     case 'total':
       headers['content-range'] = `bytes ${first}-${last}/${fault.total}`;
-      break;
-    case 'swap':
-      headers.etag = '"00000000000000000000000000000000"';
       break;
     case 'no-etag':
       delete headers.etag;

@@ -11,7 +11,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { type Dialect, spoken, unsigned } from './peer-dialect.ts';
-import { type Fault, faultyBody, faultyHead } from './peer-faults.ts';
+import { asOtherVersion, type Fault, faultyBody, faultyHead } from './peer-faults.ts';
 import { seededRandom } from './random.ts';
 import type { Owner } from './tmp.ts';
 
@@ -174,5 +174,6 @@ async function answer({ incoming, outgoing, record, dialect, upstream, agent }: 
     incoming.pipe(forward);
   });
   outgoing.on('close', () => response.destroy());
+  if (record.fault?.kind === 'swap' && method === 'GET') asOtherVersion(response);
   await faultyBody({ response: await spoken(dialect, asked, response), outgoing, record });
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Phase } from '../../src/progress.ts';
 import { parseDocument, type RestoreDocument } from './restore.ts';
 import { type CliResult, type RunCliOptions, startCli } from './run-cli.ts';
-import { startInTerminal } from './terminal.ts';
+import { startInTerminal, type TerminalOptions } from './terminal.ts';
 import type { Owner } from './tmp.ts';
 
 const lineSchema = z.looseObject({
@@ -61,9 +61,9 @@ export function watchRestoreInTerminal(
   t: Owner,
   plan: string,
   args: readonly string[],
-  env: NodeJS.ProcessEnv,
+  options: Pick<TerminalOptions, 'env' | 'through'>,
 ): WatchedInTerminal {
-  const { child, end, hangUp } = startInTerminal(t, commandLine(plan, args), { on: ['stderr'], env });
+  const { child, end, hangUp } = startInTerminal(t, commandLine(plan, args), { on: ['stderr'], ...options });
   const result = end.then(({ exitCode, stdout, screen }) => ({ exitCode, stdout, stderr: screen }));
   return { ...watch(child, child.stdout, result), hangUp };
 }

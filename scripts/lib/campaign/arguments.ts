@@ -2,25 +2,30 @@
 import { parseArgs } from 'node:util';
 import { STRATEGIES, type Strategy } from '../../../src/strategy.ts';
 
-export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] [--jobs N] [--strategy NAME]… [--output text|json]
+export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] [--jobs N] [--strategy NAME]… [--each]
+                        [--output text|json]
 
-Restores small backups under faults drawn from a seed: a peer that spoils answers, kills and signals at random moments
-and phases, scratch that fills up, targets that fail, output that cannot be written. After each end of the program, and
-after up to five restarts, it checks that the target is identical to the true disk with exit 0 (9 where the result could
-not be written), or that the exit is not 0 with a code and that nothing can boot from the target. Needs root, for loop devices. The exit status is 0 when every promise was kept.
+Restores small backups under faults drawn from a seed: a peer that spoils answers and answers as other stores do, kills,
+signals and stopped time at random moments and phases, scratch that fills up, targets that fail, output that cannot be
+written, limits of the shell. After each end of the program, and after up to five restarts, it checks that the target is
+identical to the true disk with exit 0 (9 where the result could not be written), or that the exit is not 0 with a code
+and that nothing can boot from the target. Needs root, for loop devices.
+The exit status is 0 when every promise was kept.
 
   --runs N         number of runs (default 300)
   --seed S         seed of the first run; later runs count up from it (default 1)
   --one SEED       run only this seed, with its log
   --jobs N         concurrent runs (default 2)
   --strategy NAME  run only this strategy; repeatable (default: all)
+  --each           run every seed with every strategy, instead of one that the seed draws
   --output json    every run as a JSON document on stdout; progress goes to stderr in either case
 `;
 
 export interface Call {
   readonly seeds: readonly number[];
   readonly jobs: number;
-  readonly strategies: readonly Strategy[];
+  /** Each seed draws from one of these lists. */
+  readonly strategies: readonly (readonly Strategy[])[];
   readonly json: boolean;
   /** One run is shown with its log. */
   readonly verbose: boolean;
@@ -36,17 +41,19 @@ export function parseCall(args: readonly string[]): Call | undefined {
       one: { type: 'string' },
       jobs: { type: 'string', default: '2' },
       strategy: { type: 'string', multiple: true, default: [...STRATEGIES] },
+      each: { type: 'boolean', default: false },
       output: { type: 'string', default: 'text' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return undefined;
+  const strategies = values.strategy.map(parseStrategy);
   const first = parseCount('--seed', values.one ?? values.seed);
   const count = values.one === undefined ? parseCount('--runs', values.runs) : 1;
   return {
     seeds: Array.from({ length: count }, (_, index) => first + index),
     jobs: parseCount('--jobs', values.jobs),
-    strategies: values.strategy.map(parseStrategy),
+    strategies: values.each ? strategies.map((strategy) => [strategy]) : [strategies],
     json: parseOutput(values.output) === 'json',
     verbose: values.one !== undefined,
   };

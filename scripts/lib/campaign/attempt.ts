@@ -3,9 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Phase } from '../../../src/progress.ts';
 import { processesWith, survivorsOf } from '../../../test/helpers/processes.ts';
 import type { Owner } from '../../../test/helpers/tmp.ts';
-import type { WatchedEnd, WatchedRestore } from '../../../test/helpers/watched-restore.ts';
+import type { WatchedRestore } from '../../../test/helpers/watched-restore.ts';
 import type { Blow, Drawn } from './draw.ts';
-import { startWith } from './output.ts';
+import type { Limit } from './limit.ts';
+import { type StartedEnd, startWith } from './output.ts';
+import { type Pause, pauseFor } from './pause.ts';
 
 /** No attempt may take longer: a stall of the source costs 30 s, a source that is gone 60 s. */
 export const ATTEMPT_LIMIT_MS = 120_000;
@@ -18,15 +20,17 @@ export interface AttemptOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly blow: Blow | undefined;
   readonly output: Drawn['output'];
+  readonly limit: Limit | undefined;
+  readonly pause: Pause | undefined;
   /** Done once when a phase begins. */
   readonly onPhase: { readonly phase: Phase; readonly act: () => unknown } | undefined;
 }
 
-export interface AttemptEnd extends WatchedEnd {
-  /** Whether stdout took nothing: the document is the report's then. */
-  readonly resultLost: boolean;
+export interface AttemptEnd extends StartedEnd {
   /** The signal that it was sent while it ran. */
   readonly struck: Blow['kind'] | undefined;
+  /** Whether it was stopped for a while. */
+  readonly paused: boolean;
   /** What broke a promise already. */
   readonly broken: readonly string[];
   /** Last phase that was begun. */
@@ -35,18 +39,22 @@ export interface AttemptEnd extends WatchedEnd {
 
 export async function attempt(
   owner: Owner,
-  { plan, args, env, blow, output, onPhase }: AttemptOptions,
+  { plan, args, env, blow, output, limit, pause, onPhase }: AttemptOptions,
 ): Promise<AttemptEnd> {
   const mark = { KDM_TEST_MARK: crypto.randomUUID() };
   const hangsUp = blow?.kind === 'hang-up';
-  const { run, endOf, hangUp } = startWith(owner, { plan, args, env: { ...env, ...mark }, output, hangsUp });
+  const { run, endOf, hangUp } = startWith(owner, { plan, args, env: { ...env, ...mark }, output, hangsUp, limit });
   const done = new AbortController();
   const broken: string[] = [];
   if (onPhase !== undefined) void run.untilPhase(onPhase.phase).then(onPhase.act, () => {});
   const striking = blow === undefined ? Promise.resolve(undefined) : strike(run, blow, { done: done.signal, hangUp });
-  const limit = delay(ATTEMPT_LIMIT_MS, undefined, { signal: done.signal }).then(
+  // A terminal's helper is the child there, not the program.
+  const pausing =
+    pause === undefined || hangsUp ? Promise.resolve(false) : stopFor(run, pause, { mark, done: done.signal });
+  const limitMs = ATTEMPT_LIMIT_MS + (pause?.forMs ?? 0);
+  const ending = delay(limitMs, undefined, { signal: done.signal }).then(
     () => {
-      broken.push(`hang: still running after ${ATTEMPT_LIMIT_MS} ms`);
+      broken.push(`hang: still running after ${limitMs} ms`);
       for (const { pid } of processesWith(mark)) process.kill(pid, 'SIGKILL');
     },
     () => {},
@@ -54,9 +62,9 @@ export async function attempt(
   const end = endOf(await run.end);
   const ended = performance.now();
   done.abort();
-  await limit;
-  const struck = await striking;
-  if (struck !== undefined && ended - struck.at > CANCEL_LIMIT_MS) {
+  await ending;
+  const [struck, paused] = await Promise.all([striking, pausing]);
+  if (struck !== undefined && ended - struck.at > CANCEL_LIMIT_MS + (pause?.forMs ?? 0)) {
     broken.push(`slow to stop: ${Math.round(ended - struck.at)} ms after ${blow?.kind}`);
   }
   const left = await survivorsOf(mark);
@@ -65,7 +73,36 @@ export async function attempt(
     process.kill(pid, 'SIGKILL');
   }
   const phase = run.lines.findLast(({ event }) => event === 'phase-started')?.phase;
-  return { ...end, struck: struck === undefined ? undefined : blow?.kind, broken, phase };
+  const kind = struck === undefined ? undefined : blow?.kind;
+  return { ...end, block: paused ? undefined : end.block, struck: kind, paused, broken, phase };
+}
+
+/** Whether it was stopped. */
+async function stopFor(
+  run: WatchedRestore,
+  pause: Pause,
+  { mark, done }: { readonly mark: { readonly KDM_TEST_MARK: string }; readonly done: AbortSignal },
+): Promise<boolean> {
+  const { pid } = run.child;
+  if (pid === undefined || !(await comesTo(run, pause, done))) return false;
+  return await pauseFor(pause, { pid, mark, done });
+}
+
+/** Waits for a moment of the run; false when the run ended before. */
+async function comesTo(
+  run: WatchedRestore,
+  { phase, afterMs }: Pick<Blow, 'phase' | 'afterMs'>,
+  done: AbortSignal,
+): Promise<boolean> {
+  try {
+    if (phase !== undefined) await run.untilPhase(phase);
+    if (afterMs > 0) await delay(afterMs, undefined, { signal: done });
+  } catch {
+    // That end is the run's own.
+    return false;
+  }
+  const { exitCode, signalCode } = run.child;
+  return exitCode === null && signalCode === null;
 }
 
 /** When it was struck; undefined when it had ended before. */
@@ -74,16 +111,8 @@ async function strike(
   blow: Blow,
   { done, hangUp }: { readonly done: AbortSignal; readonly hangUp: () => Promise<void> },
 ): Promise<{ at: number } | undefined> {
-  const { phase } = blow;
-  try {
-    if (phase !== undefined) await run.untilPhase(phase);
-    if (blow.afterMs > 0) await delay(blow.afterMs, undefined, { signal: done });
-  } catch {
-    // It ended before the blow fell: that is its end.
-    return undefined;
-  }
-  const { pid, exitCode, signalCode } = run.child;
-  if (pid === undefined || exitCode !== null || signalCode !== null) return undefined;
+  const { pid } = run.child;
+  if (pid === undefined || !(await comesTo(run, blow, done))) return undefined;
   if (blow.kind === 'hang-up') await hangUp();
   else if (blow.kind === 'interrupt') process.kill(-pid, 'SIGINT');
   else run.child.kill(blow.kind === 'kill' ? 'SIGKILL' : 'SIGTERM');

@@ -3,6 +3,9 @@
 import type { Phase } from '../../../src/progress.ts';
 import { STRATEGIES, type Strategy } from '../../../src/strategy.ts';
 import { seededRandom } from '../../../test/helpers/random.ts';
+import { DIALECT_NAMES } from './dialect.ts';
+import { drawLimit, type Limit } from './limit.ts';
+import { drawPause, type Pause } from './pause.ts';
 
 /** What is between the program and the store, in the attempts before things are mended. */
 export const SOURCE_FAULTS = [
@@ -61,6 +64,13 @@ export interface Drawn {
   /** From this attempt on (counted from 0) source and scratch behave. */
   readonly mendedAt: number;
   readonly output: (typeof OUTPUTS)[number];
+  /** How the store speaks, in every attempt; `none` is RGW's own. */
+  readonly dialect: string;
+  /** Until source and scratch behave. */
+  readonly limit: Limit | undefined;
+  readonly pause: Pause | undefined;
+  /** KUBEVIRT_DM_READ_TIMEOUT_SECONDS; undefined for the program's own. */
+  readonly readTimeout: number | undefined;
 }
 
 export function drawRun(
@@ -72,26 +82,34 @@ export function drawRun(
   const blows = Array.from({ length: random() < 0.3 ? 0 : 1 + Math.floor(random() * 3) }, () =>
     drawBlow(random, strategy),
   );
-  const drawn: Omit<Drawn, 'output'> = {
+  const pause = random() < 0.2 ? drawPause(random, PHASES[strategy]) : undefined;
+  const source = drawSource(random, strategy);
+  const drawn: Drawn = {
     seed,
     backup: Math.floor(random() * backups),
     strategy,
     verify: random() < 0.5 ? 'none' : 'compare',
     sha256: random() < 0.3 && strategy !== 'stream',
-    source: drawSource(random, strategy),
+    source,
     scratch: strategy === 'stream' ? 'none' : weighted(random, SCRATCH_FAULTS, [8, 1, 2]),
     fillPhase: pick(random, ['download', 'rebase', 'check-image', 'flatten', 'convert', 'finalize'] as const),
     target: weighted(random, TARGETS, [5, 5, 3, 3, 2, 2, 1, 1, 1, 0.5, 0.5]),
     place: random(),
     blows,
     mendedAt: 1 + Math.floor(random() * 3),
+    output: weighted(random, OUTPUTS, [12, 1, 1, 1, 1, 2]),
+    dialect: random() < 0.5 ? 'none' : pick(random, DIALECT_NAMES),
+    limit: random() < 0.2 ? drawLimit(random) : undefined,
+    pause,
+    // Below the longest pause: a stop must not count as silence.
+    readTimeout: (pause !== undefined || source === 'stalling') && random() < 0.7 ? READ_TIMEOUT_SECONDS : undefined,
   };
-  // Drawn last: what a seed drew before outputs could fail, it draws still.
-  const output = weighted(random, OUTPUTS, [12, 1, 1, 1, 1, 2]);
-  if (output !== 'terminal hung up') return { ...drawn, output };
+  if (drawn.output !== 'terminal hung up') return drawn;
   const hangUp: Blow = { ...drawBlow(random, strategy), kind: 'hang-up' };
-  return { ...drawn, output, blows: [hangUp, ...blows.slice(1)] };
+  return { ...drawn, blows: [hangUp, ...blows.slice(1)] };
 }
+
+const READ_TIMEOUT_SECONDS = 4;
 
 /** `stream` cannot check a whole object: what TLS would have noticed is not for it. */
 function drawSource(random: () => number, strategy: Strategy): Drawn['source'] {

@@ -27,8 +27,9 @@ async function campaign({ seeds, jobs, strategies, json, verbose }: Call): Promi
   const began = performance.now();
   const results = await withOwner(async (owner) => {
     const backups = await shareBackups(owner);
-    return await mapBounded(seeds, { limit: jobs, signal: stop.signal }, async (seed) => {
-      const drawn = drawRun(seed, { backups: backups.length, strategies });
+    const runs = seeds.flatMap((seed) => strategies.map((from) => ({ seed, from })));
+    return await mapBounded(runs, { limit: jobs, signal: stop.signal }, async ({ seed, from }) => {
+      const drawn = drawRun(seed, { backups: backups.length, strategies: from });
       const result = await runOnce(drawn, backupOf(backups, drawn));
       process.stderr.write(describe(result));
       if (verbose && result.log !== undefined) process.stderr.write(result.log);
@@ -41,8 +42,13 @@ async function campaign({ seeds, jobs, strategies, json, verbose }: Call): Promi
     json ? `${JSON.stringify({ seconds, broken: broken.length, runs: results })}\n` : `${campaignTable(results)}\n`,
   );
   process.stderr.write(`${results.length} runs in ${seconds} s, ${broken.length} broke a promise\n`);
-  const flags = strategies.length === STRATEGIES.length ? '' : strategies.map((name) => ` --strategy ${name}`).join('');
-  for (const { drawn } of broken) process.stderr.write(`again: scripts/campaign --one ${drawn.seed}${flags}\n`);
+  // A strategy that was drawn is part of what the seed drew; one that was named alone is not.
+  const isDrawn = strategies.some(({ length }) => length > 1);
+  for (const { drawn } of broken) {
+    const from = isDrawn ? strategies.flat() : [drawn.strategy];
+    const flags = from.length === STRATEGIES.length ? '' : from.map((name) => ` --strategy ${name}`).join('');
+    process.stderr.write(`again: scripts/campaign --one ${drawn.seed}${flags}\n`);
+  }
   return broken.length === 0 ? 0 : 1;
 }
 

@@ -1,6 +1,7 @@
 // One start of the program with its output as drawn: on a full device, closed, never read, on a terminal.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { parseDocument } from '../../../test/helpers/restore.ts';
 import { type Owner, tempFolder } from '../../../test/helpers/tmp.ts';
 import {
@@ -10,13 +11,26 @@ import {
   watchRestoreInTerminal,
 } from '../../../test/helpers/watched-restore.ts';
 import type { Drawn } from './draw.ts';
+import { type Limit, limitCommand } from './limit.ts';
 
 export interface Started {
   readonly run: WatchedRestore;
   /** The end, with the document from where it can be read. */
-  endOf(end: WatchedEnd): WatchedEnd & { readonly resultLost: boolean };
+  endOf(end: WatchedEnd): StartedEnd;
   hangUp(): Promise<void>;
 }
+
+export interface StartedEnd extends WatchedEnd {
+  /** Whether stdout took nothing: the document is the report's then. */
+  readonly resultLost: boolean;
+  /** Of the main thread; undefined where the program did not come to its own end, or ran on a terminal. */
+  readonly block: LongestBlock | undefined;
+}
+
+export type LongestBlock = z.infer<typeof blockSchema>;
+
+/** By the clock, which a busy machine prolongs, and the processor's time within. */
+const blockSchema = z.object({ delayMs: z.number(), cpuMs: z.number() });
 
 export interface StartOptions {
   readonly plan: string;
@@ -25,28 +39,36 @@ export interface StartOptions {
   readonly output: Drawn['output'];
   /** Whether this start is on a terminal that will be hung up. */
   readonly hangsUp: boolean;
+  readonly limit: Limit | undefined;
 }
 
-export function startWith(owner: Owner, { plan, args, env, output, hangsUp }: StartOptions): Started {
-  const resultLost = output === 'result full';
-  const endOf: Started['endOf'] = (end) => ({ ...end, resultLost });
+export function startWith(owner: Owner, { plan, args, env, output, hangsUp, limit }: StartOptions): Started {
+  const set = limit === undefined ? '' : limitCommand(limit);
   if (hangsUp) {
-    const { hangUp, ...run } = watchRestoreInTerminal(owner, plan, args, env);
-    return { run, endOf, hangUp };
+    const through = ['sh', '-c', `${set}exec "$@"`, 'sh'];
+    const { hangUp, ...run } = watchRestoreInTerminal(owner, plan, args, { env, through });
+    return { run, endOf: (end) => ({ ...end, resultLost: false, block: undefined }), hangUp };
   }
+  const resultLost = output === 'result full';
   const folder = tempFolder(owner);
-  const script = SCRIPTS[output];
-  const through = script === undefined ? [] : ['sh', '-c', script, 'sh'];
-  const report = join(folder, 'report.json');
+  const [report, block] = [join(folder, 'report.json'), join(folder, 'block.json')];
   const more = resultLost ? ['--report', report] : [];
   const run = watchRestore(owner, plan, [...args, ...more], {
     env: { ...env, PIPE: join(folder, 'pipe') },
     detached: true,
-    through,
+    through: ['sh', '-c', `${set}${SCRIPTS[output] ?? 'exec "$@"'}`, 'sh'],
+    nodeArgs: ['--import', `${PRELOAD}?file=${encodeURIComponent(block)}`],
   });
-  const withReport: Started['endOf'] = (end) => ({ ...end, resultLost, document: readReport(report) });
-  return { run, endOf: resultLost ? withReport : endOf, hangUp: async () => {} };
+  const endOf = (end: WatchedEnd): StartedEnd => ({
+    ...end,
+    resultLost,
+    ...(resultLost ? { document: readJson(report, parseDocument) } : {}),
+    block: readJson(block, (text) => blockSchema.parse(JSON.parse(text))),
+  });
+  return { run, endOf, hangUp: async () => {} };
 }
+
+const PRELOAD = new URL('../../../test/helpers/longest-block.ts', import.meta.url).href;
 
 /** A pipe that is full, and that the shell's own descriptor keeps open without reading. */
 const UNREAD = 'mkfifo "$PIPE"; exec 9<>"$PIPE"; head -c 65536 /dev/zero >"$PIPE"; exec "$@" 2>"$PIPE"';
@@ -59,9 +81,9 @@ const SCRIPTS: Readonly<Partial<Record<Drawn['output'], string>>> = {
 };
 
 /** Undefined when it was killed before it could write one. */
-function readReport(path: string): WatchedEnd['document'] {
+function readJson<T>(path: string, parse: (text: string) => T): T | undefined {
   try {
-    return parseDocument(readFileSync(path, 'utf8'));
+    return parse(readFileSync(path, 'utf8'));
   } catch {
     // Whether there ought to be one is for the judge to say.
     return undefined;

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { ERROR_CODES, type ErrorCode } from '../../../src/errors.ts';
 import { exitStatus } from '../../../src/exit-status.ts';
 import type { AttemptEnd } from './attempt.ts';
+import { type Limit, namesLimit } from './limit.ts';
 import { type CampaignTarget, partialsOf, type TargetState } from './target.ts';
 
 export interface Judged {
@@ -22,6 +23,10 @@ export interface JudgeOptions {
   readonly before: TargetStates;
   /** Whether an earlier attempt was killed: what it left beside a file is only taken away when that is begun again. */
   readonly killedBefore: boolean;
+  /** The limit that this attempt ran under. */
+  readonly limit: Limit | undefined;
+  /** Whether nothing was wrong with the source. */
+  readonly sourceBehaves: boolean;
 }
 
 export interface RestoredDisk {
@@ -41,12 +46,15 @@ const NEVER: readonly ErrorCode[] = [
   'SCRATCH_BUSY',
 ];
 
-export async function judge(end: AttemptEnd, { disks, scratch, before, killedBefore }: JudgeOptions): Promise<Judged> {
+const BY_THE_SOURCE: readonly ErrorCode[] = ['ACCESS_DENIED', 'OBJECT_CHANGED', 'OBJECT_MISSING', 'SOURCE_UNREACHABLE'];
+
+export async function judge(end: AttemptEnd, options: JudgeOptions): Promise<Judged> {
+  const { disks, scratch, before, killedBefore } = options;
   const broken = [...end.broken];
   const states = new Map<string, TargetState>();
   for (const { name, target, truth } of disks) states.set(name, await target.state(truth));
   for (const [name, state] of states) if (state === 'wrong') broken.push(`${name}: its target has other content`);
-  const outcome = outcomeOf(end, broken);
+  const outcome = outcomeOf(end, broken, options);
   if (outcome === 'killed') return { broken, outcome, states };
   for (const { name, target } of disks) {
     const told = end.document?.pvcs.find((pvc) => pvc.name === name)?.state;
@@ -68,7 +76,7 @@ export async function judge(end: AttemptEnd, { disks, scratch, before, killedBef
 
 const SIGNALS = { kill: undefined, terminate: 'SIGTERM', interrupt: 'SIGINT', 'hang-up': 'SIGHUP' } as const;
 
-function outcomeOf(end: AttemptEnd, broken: string[]): string {
+function outcomeOf(end: AttemptEnd, broken: string[], { limit, sourceBehaves }: JudgeOptions): string {
   if (/^\s+at .*:\d+:\d+/m.test(end.stderr)) broken.push('a stack trace on stderr');
   if (end.exitCode === null) {
     // A signal that comes while Node itself still starts ends it before our program has begun.
@@ -85,6 +93,7 @@ function outcomeOf(end: AttemptEnd, broken: string[]): string {
     if (end.resultLost && !end.stderr.includes('OUTPUT_FAILED')) broken.push('the lost result is not reported');
     return 'ok';
   }
+  if (end.document === undefined && limit !== undefined && isUnloadable(end, limit)) return 'TOOL_FAILED';
   // Node itself had not begun to handle signals.
   if (end.document === undefined && end.exitCode > 128 && end.struck !== undefined) return 'killed';
   const code = ERROR_CODES.find((known) => known === end.document?.error?.code);
@@ -92,8 +101,17 @@ function outcomeOf(end: AttemptEnd, broken: string[]): string {
     broken.push(`exit ${end.exitCode} without a code`);
     return `exit ${end.exitCode}`;
   }
-  if (NEVER.includes(code)) broken.push(`${code}: ${end.document?.error?.message}`);
+  const message = end.document?.error?.message ?? '';
+  const isLimit = code === 'TOOL_FAILED' && limit !== undefined && namesLimit(limit, message);
+  if (NEVER.includes(code) && !isLimit) broken.push(`${code}: ${message}`);
+  if (BY_THE_SOURCE.includes(code) && sourceBehaves)
+    broken.push(`${code}, and nothing is wrong with the source: ${message}`);
   const expected = exitStatus(code, end.struck === undefined ? undefined : SIGNALS[end.struck]);
   if (end.exitCode !== expected) broken.push(`exit ${end.exitCode} with ${code}, whose status is ${expected}`);
   return code;
+}
+
+/** The program could not be loaded: there is no document then, and an error on stderr. */
+function isUnloadable({ exitCode, stderr }: AttemptEnd, limit: Limit): boolean {
+  return exitCode === exitStatus('TOOL_FAILED') && stderr.includes('TOOL_FAILED') && namesLimit(limit, stderr);
 }

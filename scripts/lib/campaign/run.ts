@@ -5,7 +5,9 @@ import { startPeer } from '../../../test/helpers/peer.ts';
 import { tempFolder } from '../../../test/helpers/tmp.ts';
 import { attempt } from './attempt.ts';
 import type { SharedBackup } from './backups.ts';
+import { dialectNamed } from './dialect.ts';
 import type { Drawn } from './draw.ts';
+import type { LongestBlock } from './output.ts';
 import { withOwner } from './owner.ts';
 import { withPatience } from './patience.ts';
 import { judge, type RestoredDisk, type TargetStates } from './promise.ts';
@@ -22,6 +24,8 @@ export interface RunResult {
   /** Promises that were broken; none in a good run. */
   readonly broken: readonly string[];
   readonly seconds: number;
+  /** Of all attempts of which it is known. */
+  readonly block: LongestBlock | undefined;
   /** The last attempt's stderr, of a run that broke a promise. */
   readonly log?: string;
 }
@@ -40,7 +44,10 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
       disks.push({ name, target, truth: truthOf(made, backup, name) });
     }
     const scratch = await withPatience(() => makeScratch(owner, drawn, needOf(drawn, shared)));
-    const peer = await startPeer({ upstream: rgw.endpoint, seed: drawn.seed }, owner);
+    const peer = await startPeer(
+      { upstream: rgw.endpoint, seed: drawn.seed, dialect: dialectNamed(drawn.dialect) },
+      owner,
+    );
     const runtime = tempFolder(owner);
     const paths = Object.fromEntries(disks.map(({ name, target }) => [name, target.path]));
     const plan = await planFor(made, backup, paths, {
@@ -52,16 +59,21 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
     if (disks.some(({ target }) => target.dirty)) args.push('--force');
     const attempts: string[] = [];
     let states: TargetStates = new Map();
+    let block: LongestBlock | undefined;
+    const timeout = drawn.readTimeout === undefined ? {} : { KUBEVIRT_DM_READ_TIMEOUT_SECONDS: `${drawn.readTimeout}` };
     for (let index = 0; index <= RESTARTS; index += 1) {
       const mended = index >= drawn.mendedAt;
+      const limit = mended ? undefined : drawn.limit;
       peer.plan = mended ? BEHAVES : sourcePlan(drawn);
       if (mended) scratch.free();
       const end = await attempt(owner, {
         plan,
         args,
-        env: { ...rgw.env, XDG_RUNTIME_DIR: runtime },
+        env: { ...rgw.env, ...timeout, XDG_RUNTIME_DIR: runtime },
         blow: drawn.blows[index],
         output: drawn.output,
+        limit,
+        pause: drawn.pause?.attempt === index ? drawn.pause : undefined,
         onPhase: onPhaseOf(drawn, { mended, scratch, disks }),
       });
       const judged = await judge(end, {
@@ -69,15 +81,18 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
         scratch: scratch.path,
         before: states,
         killedBefore: attempts.includes('killed'),
+        limit,
+        sourceBehaves: mended || drawn.source === 'none',
       });
+      block = longer(block, end.block);
       states = judged.states;
       attempts.push(judged.outcome);
-      const result = { drawn, outcome: outcomeOf(judged.outcome), attempts, seconds: secondsSince(began) };
+      const result = { drawn, outcome: outcomeOf(judged.outcome), attempts, seconds: secondsSince(began), block };
       if (judged.broken.length > 0) return { ...result, broken: judged.broken, log: end.stderr };
-      // Killed between the removal of scratch and its exit, it was complete, and nothing is left that would say so: the bytes do.
-      const complete = disks.every(({ name }) => judged.states.get(name) === 'restored');
-      if (complete && judged.outcome === 'TARGET_NOT_BLANK' && attempts.includes('killed')) {
-        return { ...result, outcome: 'restored', broken: [] };
+      if (judged.outcome === 'killed' && end.document?.result === 'ok') {
+        // Between its result and its exit: what it printed counts, and no later run has to find it again.
+        const wrong = disks.filter(({ name }) => judged.states.get(name) !== 'restored');
+        return { ...result, outcome: 'restored', broken: wrong.map(({ name }) => `${name}: said ok, is not restored`) };
       }
       const hopeless = disks.some(({ target }) => !target.sound) && index >= drawn.blows.length && mended;
       if (judged.outcome === 'ok')
@@ -85,7 +100,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
       if (hopeless) return { ...result, broken: [] };
     }
     const broken = [`not restored after ${RESTARTS} restarts`];
-    return { drawn, outcome: attempts.at(-1) ?? '', attempts, broken, seconds: secondsSince(began) };
+    return { drawn, outcome: attempts.at(-1) ?? '', attempts, broken, seconds: secondsSince(began), block };
   });
 }
 
@@ -102,6 +117,11 @@ function onPhaseOf(
   const die = disks[0]?.target.die;
   if (target === 'dying device' && die !== undefined) return { phase: place < 0.7 ? 'convert' : 'finalize', act: die };
   return undefined;
+}
+
+function longer(a: LongestBlock | undefined, b: LongestBlock | undefined): LongestBlock | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return { delayMs: Math.max(a.delayMs, b.delayMs), cpuMs: Math.max(a.cpuMs, b.cpuMs) };
 }
 
 function outcomeOf(last: string): string {

@@ -38,6 +38,7 @@ export async function runRestore(
       paths: session.paths,
       progress,
       signal: session.signal,
+      afterResult: session.afterResult,
       ...omitUndefined({ scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
     };
     if (flags.dryRun) {

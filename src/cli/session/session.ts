@@ -1,6 +1,6 @@
 // One run of one command: does its work, prints what came of it, gives the exit status.
 import type { Command } from 'commander';
-import { type Problem, toDatamoverError } from '../../errors.ts';
+import { messageOf, type Problem, toDatamoverError } from '../../errors.ts';
 import { exitStatus } from '../../exit-status.ts';
 import { Paths } from '../../paths/paths.ts';
 import { type Context, cancelSignalOf, type LostLines } from './context.ts';
@@ -18,6 +18,8 @@ export interface Session extends Context {
   readonly startedAt: number;
   /** What the run reads and writes. */
   readonly paths: Paths;
+  /** Does `step` after the result is printed: until then, what `step` removes proves to the next run what this one completed. */
+  afterResult(step: () => Promise<void>): void;
 }
 
 /** How a command's action hands its work over; the program makes the exit status of it. */
@@ -34,15 +36,24 @@ export async function runSession(
   work: (session: Session) => Promise<Outcome>,
   { toDocument = failureDocument }: SessionOptions = {},
 ): Promise<number> {
+  const steps: (() => Promise<void>)[] = [];
   const session: Session = {
     ...context,
     flags,
     logFormat: chooseLogFormat(flags, context),
     startedAt: context.now(),
     paths: new Paths(),
+    afterResult: (step) => void steps.push(step),
   };
   session.paths.writes(...outputPaths(context), ...terminationPaths(context.env));
-  return await conclude(session, await settle(session, work, toDocument));
+  const status = await conclude(session, await settle(session, work, toDocument));
+  for (const step of steps)
+    await step().catch((error: unknown) => warn(session, `while cleaning up: ${messageOf(error)}`));
+  return status;
+}
+
+function warn({ stderr, logFormat, now }: Session, message: string): void {
+  stderr.write(describeWarning(message, logFormat, now()));
 }
 
 /** `work`'s outcome; an error that it throws is one too. */
@@ -79,7 +90,7 @@ async function conclude(session: Session, outcome: Outcome): Promise<number> {
   ];
   if (problems.length > 0) stderr.write(describeProblems(problems, logFormat, now()));
   if (isLogged('debug', flags.logLevel)) stderr.write(describeCause(outcome.cause ?? failure, logFormat, now()));
-  if (stderr.lost !== undefined) stderr.write(describeWarning(lostText(stderr.lost), logFormat, now()));
+  if (stderr.lost !== undefined) warn(session, lostText(stderr.lost));
   if ((await session.paths.problems('termination log')).length === 0) {
     await writeTerminationMessage(problems, session.env);
   }
