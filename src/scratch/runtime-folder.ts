@@ -18,7 +18,7 @@ export interface RuntimeFolderOptions {
 
 /**
  * The folder that the run's own folder lies in: scratch for the strategies that need it (USAGE when none is named),
- * else the first of `$XDG_RUNTIME_DIR`, `$TMPDIR`, `/run/kubevirt-datamover` and scratch that can be written to and is
+ * else the first of `$XDG_RUNTIME_DIR`, `$TMPDIR`, `/run/kubevirt-datamover`, scratch and `/tmp` that can be written to and is
  * short enough for a socket (SCRATCH_UNUSABLE when none is).
  */
 export async function chooseRoot(options: RuntimeFolderOptions & { readonly strategy: Strategy }): Promise<string> {
@@ -29,9 +29,12 @@ export async function chooseRoot(options: RuntimeFolderOptions & { readonly stra
   });
 }
 
+/** Where every user may write, and nobody may rename what is another's: the run's directory in it is its own, 0700. */
+const SHARED = '/tmp';
+
 /** As `chooseRoot` for `stream`. */
 export async function chooseRuntimeFolder({ scratch, env }: RuntimeFolderOptions): Promise<string> {
-  const candidates = [env.XDG_RUNTIME_DIR, env.TMPDIR, '/run/kubevirt-datamover', scratch].filter(
+  const candidates = [env.XDG_RUNTIME_DIR, env.TMPDIR, '/run/kubevirt-datamover', scratch, SHARED].filter(
     (path): path is string => path !== undefined && path !== '',
   );
   for (const candidate of candidates.map((path) => resolve(path))) {

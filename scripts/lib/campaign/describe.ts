@@ -3,9 +3,10 @@ import type { RunResult } from './run.ts';
 
 /** Seed, faults, how each start ended, seconds. */
 export function describeRun({ drawn, attempts, seconds }: RunResult): string {
-  const { seed, strategy, source, scratch, target, output, blows, dialect, limit, pause, readTimeout } = drawn;
+  const { seed, strategy, chains, source, scratch, target, output, blows, dialect, limit, pause, readTimeout } = drawn;
   const struck = blows.map(({ kind, phase, afterMs }) => `${kind}@${phase ?? ''}+${afterMs}`).join(',') || 'left alone';
   const faults = [strategy, `source ${source}`, struck, `scratch ${scratch}`, target, output];
+  if (chains === 'looked-up') faults.push('chains looked up');
   if (dialect !== 'none') faults.push(dialect);
   if (limit !== undefined) faults.push(`${limit.kind} ${limit.value}`);
   if (pause !== undefined)

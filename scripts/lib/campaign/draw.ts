@@ -52,6 +52,8 @@ export interface Drawn {
   readonly strategy: Strategy;
   readonly verify: 'none' | 'compare';
   readonly sha256: boolean;
+  /** Whether the plan names layers, or the run looks for them in the bucket. */
+  readonly chains: 'written' | 'looked-up';
   readonly source: (typeof SOURCE_FAULTS)[number];
   readonly scratch: (typeof SCRATCH_FAULTS)[number];
   /** When scratch fills up. */
@@ -84,12 +86,15 @@ export function drawRun(
   );
   const pause = random() < 0.2 ? drawPause(random, PHASES[strategy]) : undefined;
   const source = drawSource(random, strategy);
+  const sha256 = strategy !== 'stream' && (random() < 0.3 || source === 'corrupted');
   const drawn: Drawn = {
     seed,
     backup: Math.floor(random() * backups),
     strategy,
     verify: random() < 0.5 ? 'none' : 'compare',
-    sha256: random() < 0.3 && strategy !== 'stream',
+    sha256,
+    // Checksums of layers are part of a written chain.
+    chains: !sha256 && random() < 0.5 ? 'looked-up' : 'written',
     source,
     scratch: strategy === 'stream' ? 'none' : weighted(random, SCRATCH_FAULTS, [8, 1, 2]),
     fillPhase: pick(random, ['download', 'rebase', 'check-image', 'flatten', 'convert', 'finalize'] as const),

@@ -25,16 +25,20 @@ try {
 
 async function campaign({ seeds, jobs, strategies, json, verbose }: Call): Promise<number> {
   const began = performance.now();
-  const results = await withOwner(async (owner) => {
+  const results: RunResult[] = [];
+  // What was done until a signal is printed too.
+  await withOwner(async (owner) => {
     const backups = await shareBackups(owner);
     const runs = seeds.flatMap((seed) => strategies.map((from) => ({ seed, from })));
-    return await mapBounded(runs, { limit: jobs, signal: stop.signal }, async ({ seed, from }) => {
+    await mapBounded(runs, { limit: jobs, signal: stop.signal }, async ({ seed, from }) => {
       const drawn = drawRun(seed, { backups: backups.length, strategies: from });
       const result = await runOnce(drawn, backupOf(backups, drawn));
       process.stderr.write(describe(result));
       if (verbose && result.log !== undefined) process.stderr.write(result.log);
-      return result;
+      results.push(result);
     });
+  }).catch((error: unknown) => {
+    if (!stop.signal.aborted) throw error;
   });
   const broken = results.filter((result) => result.broken.length > 0);
   const seconds = Math.round((performance.now() - began) / 1000);
@@ -49,6 +53,7 @@ async function campaign({ seeds, jobs, strategies, json, verbose }: Call): Promi
     const flags = from.length === STRATEGIES.length ? '' : from.map((name) => ` --strategy ${name}`).join('');
     process.stderr.write(`again: scripts/campaign --one ${drawn.seed}${flags}\n`);
   }
+  stop.signal.throwIfAborted();
   return broken.length === 0 ? 0 : 1;
 }
 

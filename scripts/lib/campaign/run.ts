@@ -53,7 +53,8 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
     const plan = await planFor(made, backup, paths, {
       s3: { rgw: { ...rgw, endpoint: peer.endpoint }, bucket },
       scratch: scratch.path,
-      sha256: drawn.sha256 || drawn.source === 'corrupted',
+      sha256: drawn.sha256,
+      chains: drawn.chains,
     });
     const args = ['--part-size', '1Mi', '--strategy', drawn.strategy, '--verify', drawn.verify];
     if (disks.some(({ target }) => target.dirty)) args.push('--force');
