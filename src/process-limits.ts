@@ -76,6 +76,7 @@ export interface Exhaustion {
 
 /** Of a system error; undefined when it is not about a limit. */
 export function exhaustion(error: unknown): Exhaustion | undefined {
+  if (error instanceof RangeError && error.message === 'Array buffer allocation failed') return memory();
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   switch (error.code) {
     case 'EMFILE':

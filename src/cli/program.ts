@@ -1,6 +1,7 @@
 // The command tree, and one run of it: words in, exit status out. Nothing heavy is imported before a command acts.
 import { Command, CommanderError } from 'commander';
 import { type DatamoverError, toDatamoverError } from '../errors.ts';
+import { requireMemory } from '../memory-limits.ts';
 import { completionCommand } from './commands/completion.ts';
 import { downloadCommand } from './commands/download.ts';
 import { listCommand, listFailureDocument } from './commands/list.ts';
@@ -29,7 +30,11 @@ export async function runProgram(context: Context): Promise<number> {
     answer += text;
   };
   const program = buildProgram({ ...context, writeOut }, async (command, work) => {
-    status = await runSession(context, command.optsWithGlobals<GlobalFlags>(), work, documentOf(command));
+    const checked: typeof work = async (session) => {
+      requireMemory();
+      return await work(session);
+    };
+    status = await runSession(context, command.optsWithGlobals<GlobalFlags>(), checked, documentOf(command));
   });
   for (const command of [program, ...program.commands]) {
     command.exitOverride((error) => {

@@ -4,9 +4,11 @@ import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { checkOpenFiles, checkProcesses } from '../chain/handles.ts';
 import type { Problem } from '../errors.ts';
+import { checkMemory } from '../memory-limits.ts';
 import { collect, throwProblems } from '../problems.ts';
 import { checkQemu } from '../qemu/check-qemu.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
+import { DEFAULT_WINDOW } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
 import { formatBytes } from '../units.ts';
 import { needsLayers } from './kept.ts';
@@ -70,7 +72,8 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   await collect(problems, () => checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal }));
   const chains = checked.filter((one) => needsLayers(run.options, one)).map(({ chain }) => chain);
   const reading = run.options.strategy === 'stream' ? 'streamed' : 'staged';
-  problems.push(...checkOpenFiles(chains, reading), ...checkProcesses());
+  const window = chains.length === 0 || reading === 'staged' ? 0 : (run.options.window ?? DEFAULT_WINDOW);
+  problems.push(...checkOpenFiles(chains, reading), ...checkProcesses(), ...checkMemory(window));
   throwProblems(problems, run.options.plan);
   return { disks: checked, space };
 }

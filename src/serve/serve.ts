@@ -5,6 +5,7 @@ import type { CheckedChain } from '../chain/check-layers.ts';
 import { imageWarning } from '../chain/examine.ts';
 import { checkOpenFiles } from '../chain/handles.ts';
 import type { Problem } from '../errors.ts';
+import { checkMemory } from '../memory-limits.ts';
 import type { Paths } from '../paths/paths.ts';
 import type { Plan } from '../plan/plan.ts';
 import { collect, throwProblems } from '../problems.ts';
@@ -132,7 +133,7 @@ async function checkAll(
   const [chain] = chains;
   if (store === undefined || chain === undefined || listen === undefined)
     throw new TypeError('nothing, and no problem');
-  throwProblems(checkOpenFiles([chain], 'streamed'), plan);
+  throwProblems([...checkOpenFiles([chain], 'streamed'), ...checkMemory(options.window ?? DEFAULT_WINDOW)], plan);
   for (const message of chain.warnings) progress.report({ type: 'warning', pvc: chain.disk.name, message });
   progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(options.startedAt) });
   return { store, chain, listen };

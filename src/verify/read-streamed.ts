@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import { compareChecksums, hashesToTake } from '../chain/checksums.ts';
 import { affordableTasks } from '../chain/handles.ts';
+import { requireMemory } from '../memory-limits.ts';
 import { runPhase } from '../progress.ts';
 import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import { DEFAULT_CONCURRENCY } from '../staged/download.ts';
@@ -22,6 +23,7 @@ const BUFFERS = 64 * MiB;
 export async function verifyInPlace({ options, store, chain, onLayer }: DataOptions): Promise<void> {
   const { signal, concurrency = DEFAULT_CONCURRENCY } = options;
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
+  requireMemory(BUFFERS);
   const arena = new Arena(BUFFERS);
   await withRuntimeFolder(options, async (folder) => {
     const serving = { store, chain, folder, concurrency, onFetched: () => {}, signal };

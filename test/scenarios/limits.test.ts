@@ -117,3 +117,30 @@ test('a limit of file sizes below the target’s, and below scratch’s', async 
     }
   }
 });
+
+test('a limit of memory: refused with both numbers, or done, never aborted', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io')) return;
+  const { args, target, truth } = longChain(t, 4);
+  const outcomes = new Set<string>();
+  // In KiB. With less Node itself does not start.
+  for (const limit of [645_000, 660_000, 700_000, 740_000, 1_000_000]) {
+    for (const strategy of ['staged', 'stream']) {
+      const { status, stdout, stderr } = await runLimited(args(strategy), { ulimit: [`-d ${limit}`] });
+      const about = `${strategy}, ${limit}: ${stderr}`;
+      outcomes.add(`${strategy} ${status}`);
+      if (status === 0) await mustRun('cmp', [target, truth]);
+      else
+        t.match(
+          { status, ...JSON.parse(stdout).error },
+          {
+            status: 7,
+            code: 'TOOL_FAILED',
+            message: /ulimit -d is \d+ MiB, \d+ MiB are needed$/,
+            hint: /^raise the limit \(`ulimit -d unlimited`\)/,
+          },
+          about,
+        );
+    }
+  }
+  t.strictSame([...outcomes].sort(), ['staged 0', 'staged 7', 'stream 0', 'stream 7'], 'both happen');
+});
