@@ -1,27 +1,51 @@
-// Loaded before the program (`--import`): how long its main thread was blocked, after it had started. Written at exit to the file that the
-// module's own URL names; a process that is killed writes none.
+// Loaded before the program (`--import`): how long its main thread was blocked after it had started, the loading of modules apart, which
+// some commands do late. Written at exit to the file that this module's own URL names; a process that is killed writes none.
 import { writeFileSync } from 'node:fs';
+import { registerHooks } from 'node:module';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 const RESOLUTION_MS = 5;
+/** Modules are loaded, then linked and run. */
+const AFTER_LOAD_MS = 500;
 
 const file = new URL(import.meta.url).searchParams.get('file');
 const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-let [cpu, longestCpu] = [0, 0];
+const longest = { delayMs: 0, cpuMs: 0 };
+let loadedAt = performance.now();
+let cpu = cpuMs();
 
+registerHooks({
+  load: (url, context, next) => {
+    if (!isLoading()) keep();
+    loadedAt = performance.now();
+    delays.reset();
+    return next(url, context);
+  },
+});
+delays.enable();
 const timer = setInterval(() => {
-  // The program handles signals as soon as all of it is loaded.
-  if (cpu === 0 && process.listenerCount('SIGTERM') === 0) return;
-  if (cpu === 0) delays.enable();
-  const { user, system } = process.threadCpuUsage();
-  if (cpu > 0) longestCpu = Math.max(longestCpu, user + system - cpu);
-  cpu = user + system;
+  const used = cpuMs();
+  if (isLoading()) delays.reset();
+  else longest.cpuMs = Math.max(longest.cpuMs, Math.round(used - cpu));
+  cpu = used;
 }, RESOLUTION_MS).unref();
+
+function isLoading(): boolean {
+  return performance.now() < loadedAt + AFTER_LOAD_MS;
+}
+
+function keep(): void {
+  if (delays.count > 0) longest.delayMs = Math.max(longest.delayMs, Math.round(delays.max / 1e6) - RESOLUTION_MS);
+}
+
+/** Processor time of this thread. */
+function cpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
 
 process.on('exit', () => {
   clearInterval(timer);
-  delays.disable();
-  if (file === null || delays.count === 0) return;
-  const delayMs = Math.max(0, delays.max / 1e6 - RESOLUTION_MS);
-  writeFileSync(file, JSON.stringify({ delayMs: Math.round(delayMs), cpuMs: Math.round(longestCpu / 1000) }));
+  keep();
+  if (file !== null) writeFileSync(file, JSON.stringify(longest));
 });
