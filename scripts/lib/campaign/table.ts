@@ -1,11 +1,13 @@
 // The table of a campaign: each fault that was drawn × how the runs under it ended. A run counts once in each group.
+import { STRATEGIES } from '../../../src/strategy.ts';
+import { dialectGroup } from './dialect.ts';
 import type { Drawn } from './draw.ts';
 import type { RunResult } from './run.ts';
 
-/** Markdown. */
+/** Markdown: the table, and the longest block of the main thread by strategy. */
 export function campaignTable(results: readonly RunResult[]): string {
   const lines = [
-    '| fault | runs | restored at once | restored after restarts | refused, with a code | promises broken |',
+    '| fault | runs | restored at once | restored after restarts | refused with a code | promises broken |',
     '| --- | ---: | ---: | ---: | --- | ---: |',
   ];
   for (const [group, nameOf] of GROUPS) {
@@ -15,21 +17,28 @@ export function campaignTable(results: readonly RunResult[]): string {
       lines.push(`| ${group}: ${value} | ${row(own)} |`);
     }
   }
-  lines.push(`| **all** | ${row(results)} |`);
+  lines.push(`| **all** | ${row(results)} |`, '', longestBlocks(results));
   return lines.join('\n');
 }
 
 const GROUPS: readonly (readonly [string, (drawn: Drawn) => string])[] = [
   ['strategy', ({ strategy }) => strategy],
   ['source', ({ source }) => source],
-  [
-    'process',
-    ({ blows }) => (blows.length === 0 ? 'left alone' : [...new Set(blows.map(({ kind }) => kind))].sort().join(' + ')),
-  ],
+  ['store', ({ dialect }) => dialectGroup(dialect)],
+  ['process', ({ blows }) => blowsOf(blows.map(({ kind }) => kind))],
+  ['stopped time', ({ pause }) => pause?.of ?? 'none'],
+  ['limit', ({ limit }) => limit?.kind ?? 'none'],
   ['scratch', ({ scratch }) => scratch],
   ['target', ({ target }) => target],
   ['output', ({ output }) => output],
 ];
+
+function blowsOf(kinds: readonly Drawn['blows'][number]['kind'][]): string {
+  const [killed, asked] = [kinds.includes('kill'), kinds.some((kind) => kind !== 'kill')];
+  if (killed && asked) return 'SIGKILL and other signals';
+  if (killed) return 'SIGKILL';
+  return asked ? 'SIGTERM, SIGINT or SIGHUP' : 'left alone';
+}
 
 function row(results: readonly RunResult[]): string {
   const good = results.filter(({ broken }) => broken.length === 0);
@@ -46,4 +55,25 @@ function row(results: readonly RunResult[]): string {
     results.length - good.length,
   ];
   return cells.join(' | ');
+}
+
+/** Where none is known, as after kills alone, a strategy is left out. */
+function longestBlocks(results: readonly RunResult[]): string {
+  const lines = STRATEGIES.flatMap((strategy) => {
+    const blocks = results.flatMap(({ drawn, block }) => (drawn.strategy === strategy && block ? [block] : []));
+    if (blocks.length === 0) return [];
+    const [delay, cpu] = [blocks.map(({ delayMs }) => delayMs), blocks.map(({ cpuMs }) => cpuMs)];
+    return [
+      `| ${strategy} | ${blocks.length} | ${Math.max(...delay)} ms | ${Math.max(...cpu)} ms | ${median(cpu)} ms |`,
+    ];
+  });
+  return [
+    '| strategy | runs measured | longest block | of processor time | median of the runs |',
+    '| --- | ---: | ---: | ---: | ---: |',
+    ...lines,
+  ].join('\n');
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
