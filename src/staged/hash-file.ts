@@ -24,7 +24,13 @@ export async function hashFile(
   { onBytes, signal }: HashFileOptions,
 ): Promise<ReadonlyMap<string, string>> {
   signal.throwIfAborted();
-  const worker = new Worker(THREAD, { eval: true, workerData: { path, algorithms }, execArgv: [], env: {} });
+  const worker = new Worker(THREAD, {
+    eval: true,
+    workerData: { path, algorithms },
+    execArgv: [],
+    env: {},
+    resourceLimits: { codeRangeSizeMb: CODE_MB },
+  });
   const { promise, resolve, reject } = Promise.withResolvers<ReadonlyMap<string, string>>();
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener('abort', onAbort);
@@ -44,6 +50,9 @@ export async function hashFile(
     await worker.terminate();
   }
 }
+
+/** V8 reserves 512 MiB for the code of each thread, and aborts the process where a limit of memory is in the way. */
+const CODE_MB = 16;
 
 /**
  * A string, so that it is there in every form that the program takes: sources, dist/, one bundled file. It waits for

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { hashFile } from '../../src/staged/hash-file.ts';
 import { mustRun } from '../helpers/command.ts';
+import { evaluateLimited } from '../helpers/limited.ts';
+import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 for (const size of [0, 1, 1024 * 1024, 5 * 1024 * 1024 + 17]) {
@@ -35,4 +37,18 @@ test('an abort ends the thread and rejects with its reason', async (t) => {
   const reason = new Error('enough');
   await t.rejects(hashFile(path, ['sha256'], { onBytes: () => stop.abort(reason), signal: stop.signal }), reason);
   await t.rejects(hashFile(path, ['sha256'], { onBytes: () => {}, signal: stop.signal }), reason);
+});
+
+test('a limit of memory that the program itself can live with suffices for the thread', async (t) => {
+  if (!requires(t, 'bash')) return;
+  const path = join(tempFolder(t), 'file');
+  writeFileSync(path, Buffer.alloc(1024 * 1024, 'some bytes'));
+  const module = new URL('../../src/staged/hash-file.ts', import.meta.url).href;
+  const text = `
+    import { hashFile } from ${JSON.stringify(module)};
+    const options = { onBytes: () => {}, signal: new AbortController().signal };
+    console.log((await hashFile(${JSON.stringify(path)}, ['sha256'], options)).get('sha256'));`;
+  // KiB. Without a limit of its own the thread's code alone takes 512 MiB.
+  const run = await evaluateLimited(text, { ulimit: ['-d 800000'] });
+  t.equal(run.stdout.trim(), (await mustRun('sha256sum', [path])).split(' ')[0], run.stderr);
 });
