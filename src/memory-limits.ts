@@ -13,14 +13,14 @@ interface Kind {
   readonly used: string;
   /**
    * What heap and threads grow by after the start. Measured with Node 24: restores of 16 requests at a time took 50 MiB of data and
-   * 300 MiB of address space, most of that reserved by malloc for threads; a thread that hashes takes 35 and 100 MiB more.
+   * 300 MiB of address space, most of that reserved by malloc for threads; each of the two threads that hash takes 35 and 100 MiB more.
    */
   readonly growth: number;
 }
 
 const KINDS: readonly Kind[] = [
-  { limit: 'data', letter: 'd', used: 'VmData', growth: 96 * MiB },
-  { limit: 'addressSpace', letter: 'v', used: 'VmSize', growth: 448 * MiB },
+  { limit: 'data', letter: 'd', used: 'VmData', growth: 128 * MiB },
+  { limit: 'addressSpace', letter: 'v', used: 'VmSize', growth: 512 * MiB },
 ];
 
 /**
