@@ -27,7 +27,7 @@ let table: string | undefined;
  * one when it started.
  */
 export function readLimit(name: LimitName): Limit | undefined {
-  table ??= readText('/proc/self/limits');
+  table ??= readProcText('/proc/self/limits');
   const row = (table ?? '').split('\n').find((line) => line.startsWith(NAMES[name]));
   const match = /^(\d+|unlimited)\s+(\d+|unlimited)/.exec(row?.slice(NAMES[name].length).trim() ?? '');
   if (match === null) return undefined;
@@ -43,13 +43,13 @@ export interface PidsLimit {
 
 /** The limit of processes and threads of this container (cgroup `pids`); undefined when there is none or it cannot be read. */
 export function readPidsLimit(): PidsLimit | undefined {
-  for (const line of (readText('/proc/self/cgroup') ?? '').split('\n')) {
+  for (const line of (readProcText('/proc/self/cgroup') ?? '').split('\n')) {
     const [, controllers = '', path = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (controllers !== '' && !controllers.split(',').includes('pids')) continue;
     const root = controllers === '' ? '/sys/fs/cgroup' : '/sys/fs/cgroup/pids';
     // In a container the path is the host's, and the container's own group is mounted at the root.
     for (const group of [`${root}${path}`, root]) {
-      const [max, current] = ['max', 'current'].map((name) => Number(readText(`${group}/pids.${name}`)?.trim()));
+      const [max, current] = ['max', 'current'].map((name) => Number(readProcText(`${group}/pids.${name}`)?.trim()));
       if (Number.isInteger(max) && Number.isInteger(current)) return { max: max ?? 0, current: current ?? 0 };
     }
   }
@@ -171,7 +171,7 @@ function fileSize(): Exhaustion | undefined {
   };
 }
 
-function readText(path: string): string | undefined {
+function readProcText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {

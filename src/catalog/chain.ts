@@ -32,9 +32,10 @@ export function chainFromManifest(index: VmIndex, ids: readonly string[], name: 
     checkpoints.map(({ id, type, parent }) => ({ checkpoint: id, type, parent })),
     { parents: 'required' },
   );
-  if (flaw !== undefined) throw broken(index, flaw.message, flaw.hint);
+  if (flaw !== undefined) throw brokenChainError(index, flaw.message, flaw.hint);
   const tip = checkpoints.at(-1);
-  if (tip === undefined) throw broken(index, 'the chain lists no checkpoint', 'choose a checkpoint with --checkpoint');
+  if (tip === undefined)
+    throw brokenChainError(index, 'the chain lists no checkpoint', 'choose a checkpoint with --checkpoint');
   const { disk } = findFile(index, tip, name);
   const [first, ...rest] = checkpoints.map((checkpoint) => toLayer(index, checkpoint, disk));
   if (first === undefined) throw new TypeError('a chain has a tip but no layers');
@@ -52,7 +53,7 @@ export function walkToFull(index: VmIndex, checkpoint: string): string[] {
   const seen = new Set<string>();
   for (let id: string | undefined = checkpoint, child = ''; id !== undefined; ) {
     if (seen.has(id)) {
-      throw broken(
+      throw brokenChainError(
         index,
         `the parents of checkpoint ${checkpoint} form a cycle: ${child} leads back to ${id}`,
         'compare the index with another copy of the bucket; it was edited or damaged',
@@ -78,7 +79,7 @@ export function findFile(index: VmIndex, { id, files }: Checkpoint, name: string
   const [file, second] = ways.find((found) => found.length > 0) ?? [];
   if (file === undefined) throw diskNotFound(index, { id, files }, name);
   if (second !== undefined) {
-    throw broken(
+    throw brokenChainError(
       index,
       `checkpoint ${id} holds ${name} more than once: ${file.object} and ${second.object}`,
       AMBIGUOUS,
@@ -93,11 +94,11 @@ function toLayer(index: VmIndex, checkpoint: Checkpoint, disk: string): CatalogL
   const { id, type, parent, timestamp, files } = checkpoint;
   const [file, second] = files.filter((candidate) => candidate.disk === disk);
   if (second !== undefined) {
-    throw broken(index, `checkpoint ${id} holds more than one layer of disk ${disk}`, AMBIGUOUS);
+    throw brokenChainError(index, `checkpoint ${id} holds more than one layer of disk ${disk}`, AMBIGUOUS);
   }
   if (file !== undefined) return { checkpoint: id, type, parent, timestamp, file };
-  const fulls = soundCheckpoints(index).filter((other) => other.type === 'full' && holds(other, disk));
-  throw broken(
+  const fulls = soundCheckpoints(index).filter((other) => other.type === 'full' && hasFileOf(other, disk));
+  throw brokenChainError(
     index,
     `checkpoint ${id}, which is in the chain of disk ${disk}, holds no layer of it`,
     fulls.length === 0
@@ -106,7 +107,7 @@ function toLayer(index: VmIndex, checkpoint: Checkpoint, disk: string): CatalogL
   );
 }
 
-function holds({ files }: Checkpoint, disk: string): boolean {
+function hasFileOf({ files }: Checkpoint, disk: string): boolean {
   return files.some((file) => file.disk === disk);
 }
 
@@ -117,14 +118,14 @@ export const LISTED = "the backup's manifest lists it";
 export function knownCheckpoint(index: VmIndex, id: string, why: string): Checkpoint {
   const [entry, second] = index.byId.get(id) ?? [];
   if (entry === undefined) {
-    throw broken(
+    throw brokenChainError(
       index,
       `checkpoint ${id} not found in the index ${index.key}, but ${why}`,
       'choose a backup that does not need it; `kubevirt-datamover list` shows those that can be restored',
     );
   }
   if (second !== undefined) {
-    throw broken(
+    throw brokenChainError(
       index,
       `checkpoint ${id} is in the index ${index.key} ${index.byId.get(id)?.length} times`,
       'compare the index with another copy of the bucket; it was edited or damaged',
@@ -136,7 +137,7 @@ export function knownCheckpoint(index: VmIndex, id: string, why: string): Checkp
   });
 }
 
-function broken({ vm }: VmIndex, message: string, hint: string): DatamoverError {
+function brokenChainError({ vm }: VmIndex, message: string, hint: string): DatamoverError {
   return new DatamoverError('CHAIN_BROKEN', `VM ${vmText(vm)}: ${message}`, { hint });
 }
 

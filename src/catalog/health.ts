@@ -129,7 +129,8 @@ function walk(context: Walk, id: string): void {
   let settled = states.get(at);
   while (settled === undefined) {
     const own = ownState(context, at);
-    if (onWay.has(at)) settled = broken(at, 'CHAIN_BROKEN', `the parents of checkpoint ${id} form a cycle at ${at}`);
+    if (onWay.has(at))
+      settled = brokenState(at, 'CHAIN_BROKEN', `the parents of checkpoint ${id} form a cycle at ${at}`);
     else if ('settled' in own) {
       settled = own.settled;
       if (index.byId.has(at)) states.set(at, settled);
@@ -150,7 +151,7 @@ type Own =
 
 function ownState({ index, disk, flawOf }: Walk, id: string): Own {
   const [entry, second] = index.byId.get(id) ?? [];
-  const fault = (code: ErrorCode, problem: string): Own => ({ settled: broken(id, code, problem) });
+  const fault = (code: ErrorCode, problem: string): Own => ({ settled: brokenState(id, code, problem) });
   if (entry === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} not found in the index`);
   if (second !== undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is in the index more than once`);
   if (isFlawed(entry)) return fault('METADATA_INVALID', entry.flaw);
@@ -172,6 +173,6 @@ function isFlawed(entry: IndexEntry): entry is Extract<IndexEntry, { readonly fl
   return entry.flaw !== undefined;
 }
 
-function broken(root: string, code: ErrorCode, problem: string): CheckpointState {
+function brokenState(root: string, code: ErrorCode, problem: string): CheckpointState {
   return { state: 'broken', root, code, problem };
 }

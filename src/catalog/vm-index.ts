@@ -101,18 +101,18 @@ function toFile(document: CheckpointDocument, position: number, vm: VmRef): Cata
   // PVCs are told apart by position alone: lists of different lengths tell nothing.
   const pvc = pvcs.length === files.length ? pvcs[position] || undefined : undefined;
   const pvcSize = pvcSizes.length === files.length ? pvcSizes[position] : undefined;
-  const disk = diskOf(filename, vmBackup) ?? diskName ?? pvc ?? stemOf(filename);
+  const disk = diskOfFilename(filename, vmBackup) ?? diskName ?? pvc ?? withoutExtension(filename);
   return { disk, pvc, pvcSize, recordedName: diskName, object: layerKey(vm, id, filename), size };
 }
 
 /** `<vmBackup>-<disk>.qcow2` → disk; undefined for a file that is not named so. */
-function diskOf(filename: string, vmBackup: string | undefined): string | undefined {
-  const stem = stemOf(filename);
+function diskOfFilename(filename: string, vmBackup: string | undefined): string | undefined {
+  const stem = withoutExtension(filename);
   if (vmBackup === undefined || !stem.startsWith(`${vmBackup}-`)) return undefined;
   return stem.slice(vmBackup.length + 1) || undefined;
 }
 
-function stemOf(filename: string): string {
+function withoutExtension(filename: string): string {
   return filename.replace(/\.qcow2$/i, '');
 }
 

@@ -20,7 +20,7 @@ export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComme
   const headroomPercent = headroomPercentOf(plan);
   const need = (strategy: Strategy): number => planScratchNeed(chains, { strategy, headroomPercent });
   const layers = chains.reduce((sum, chain) => sum + chain.layers.length, 0);
-  const bytes = chains.reduce((sum, chain) => sum + bytesOf(chain), 0);
+  const bytes = chains.reduce((sum, chain) => sum + downloadSize(chain), 0);
   const scratch = plan.scratch?.path === undefined ? ' --scratch DIR' : '';
   const open = plan.pvcs.some(({ target }) => isPlaceholder(target));
   return {
@@ -79,12 +79,12 @@ function describeDisk(chain: CheckedChain, { index, ids }: VmBackup): string[] {
   ];
   const known = also.length === 0 ? '' : ` (${also.join(', ')})`;
   return [
-    `${disk.name}${known}: a disk of ${formatBytes(virtualSize)}, ${formatBytes(bytesOf(chain))} in ${count(layers.length, 'layer')}`,
+    `${disk.name}${known}: a disk of ${formatBytes(virtualSize)}, ${formatBytes(downloadSize(chain))} in ${count(layers.length, 'layer')}`,
     ...warnings.map((warning) => `warning: ${warning}`),
   ];
 }
 
-function bytesOf({ layers }: CheckedChain): number {
+function downloadSize({ layers }: CheckedChain): number {
   return layers.reduce((sum, { info }) => sum + info.size, 0);
 }
 

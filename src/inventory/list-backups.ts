@@ -80,7 +80,7 @@ export function toBackups(
   const flaws = new Map(read.map((one) => [vmText(one.vm), one.flaws]));
   const listings: BackupListing[] = [];
   for (const draft of drafts.values()) {
-    const listing = toListing(draft, { vm, flaws });
+    const listing = toBackupListing(draft, { vm, flaws });
     if (listing.vms.length > 0) listings.push(listing);
     else if (vm !== undefined || backup !== undefined) continue;
     else if (draft.documented) listings.push(listing);
@@ -89,7 +89,7 @@ export function toBackups(
   return listings.sort((a, b) => (a.timestamp ?? '').localeCompare(b.timestamp ?? '') || a.name.localeCompare(b.name));
 }
 
-function toListing(
+function toBackupListing(
   { name, timestamps, vms }: BackupDraft,
   { vm, flaws }: { readonly vm: VmRef | undefined; readonly flaws: ReadonlyMap<string, ReadVm['flaws']> },
 ): BackupListing {

@@ -65,7 +65,7 @@ export function evaluateDisks(index: VmIndex, { sizes, tips, backup }: EvaluateO
       .filter(
         ({ id, referencedBy }) => backup === undefined || referencedBy.includes(backup) || needed?.has(id) === true,
       )
-      .flatMap((checkpoint) => toListing(checkpoint, disk, { sizes, states }));
+      .flatMap((checkpoint) => toCheckpointListing(checkpoint, disk, { sizes, states }));
     if (checkpoints.length === 0) continue;
     disks.push({ name: disk, checkpoints });
     const shown = new Set(checkpoints.map(({ id }) => id));
@@ -97,7 +97,7 @@ function rootsOf(states: ReadonlyMap<string, CheckpointState>, shown: ReadonlySe
   return roots;
 }
 
-function toListing(
+function toCheckpointListing(
   { id, type, parent, timestamp, files }: Checkpoint,
   disk: string,
   { sizes, states }: { sizes: ReadonlyMap<string, number>; states: ReadonlyMap<string, CheckpointState> },

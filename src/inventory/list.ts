@@ -49,7 +49,7 @@ export async function listBucket(store: ObjectStore, options: ListOptions): Prom
   const read = await readVms(store, { ...common, referenced: referencedVms(drafts, vm) });
   sortUnreadable(drafts, read, common);
   const backups = toBackups(drafts, read, common);
-  if (backup !== undefined && backups.length === 0) throw backupNotFound(store, backup, read);
+  if (backup !== undefined && backups.length === 0) throw missingBackupError(store, backup, read);
   const vms = read.flatMap(({ listing }) => (listing === undefined ? [] : [listing]));
   if (vms.length === 0 && backups.length === 0 && problems.length === 0) {
     problems.push(...(await emptySource(store, { signal })).problems);
@@ -59,7 +59,7 @@ export async function listBucket(store: ObjectStore, options: ListOptions): Prom
   return { version: 1, result: problems.length === 0 ? 'ok' : 'failed', backups, vms, problems };
 }
 
-function backupNotFound(store: ObjectStore, backup: string, read: readonly ReadVm[]): DatamoverError {
+function missingBackupError(store: ObjectStore, backup: string, read: readonly ReadVm[]): DatamoverError {
   const known = [...new Set(read.flatMap(({ tips }) => [...tips.keys()]))];
   const near = closestMatch(backup, known);
   const found = known.length === 0 ? 'no other backups found' : `found: ${listNames(known)}`;

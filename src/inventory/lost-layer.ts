@@ -47,11 +47,11 @@ async function explainLostLayer(
   object: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  const place = placeOf(object);
+  const place = parseLayerKey(object);
   if (place === undefined) return undefined;
   try {
     const index = await loadVmIndex(store, place.vm, { signal });
-    const disk = diskOf(index, object);
+    const disk = diskOfObject(index, object);
     if (disk === undefined) return undefined;
     const sizes = await sizesOf(store, index, { disk, signal });
     const { tips } = await loadTips(store, index, { signal });
@@ -65,14 +65,14 @@ async function explainLostLayer(
 }
 
 /** `checkpoints/<namespace>/<vm>/<checkpoint>/<file>` */
-function placeOf(object: string): { readonly vm: VmRef; readonly checkpoint: string } | undefined {
+function parseLayerKey(object: string): { readonly vm: VmRef; readonly checkpoint: string } | undefined {
   const [top, namespace = '', name = '', checkpoint = '', file, ...rest] = object.split('/');
   if (top !== 'checkpoints' || file === undefined || rest.length > 0) return undefined;
   if ([namespace, name, checkpoint].some((segment) => invalidNameReason(segment) !== undefined)) return undefined;
   return { vm: { namespace, name }, checkpoint };
 }
 
-function diskOf(index: VmIndex, object: string): string | undefined {
+function diskOfObject(index: VmIndex, object: string): string | undefined {
   const holds = (file: CatalogFile): boolean => file.object === object;
   return disksOf(index).find((disk) =>
     soundCheckpoints(index).some(({ files }) => files.some((file) => file.disk === disk && holds(file))),

@@ -101,7 +101,7 @@ async function manifestKeys(
   const keys: string[] = [];
   for await (const { kind, key } of store.list(backupPrefix(backup), { signal })) {
     if (kind !== 'object' || !key.endsWith('.json')) continue;
-    const stem = stemOf(key, backup);
+    const stem = manifestName(key, backup);
     if (wanted !== undefined ? wanted.includes(key) : MANIFEST.test(stem)) keys.push(key);
     else if (wanted === undefined && !stem.startsWith('.')) ignored.place(key);
   }
@@ -111,7 +111,7 @@ async function manifestKeys(
 /** `<namespace>-<vm>` or `<vm>`; not `demo-web (1)`, `copy of demo-web`, or `._demo-web`. */
 const MANIFEST = /^[a-z0-9][-a-z0-9.]*$/;
 
-function stemOf(key: string, backup: string): string {
+function manifestName(key: string, backup: string): string {
   return key.slice(backupPrefix(backup).length, -'.json'.length);
 }
 
@@ -130,7 +130,7 @@ async function readOne(
     return manifest === undefined ? undefined : { key, manifest };
   } catch (error) {
     if (!isDocumentError(error)) throw error;
-    draft.unreadable.push({ key, stem: stemOf(key, draft.name), expected, problems: error.problems });
+    draft.unreadable.push({ key, stem: manifestName(key, draft.name), expected, problems: error.problems });
     return undefined;
   }
 }
@@ -145,7 +145,7 @@ function addManifests(
   for (const one of found) {
     if (one === undefined) continue;
     const { key, manifest } = one;
-    const rank = [`${manifest.namespace}-${manifest.name}`, manifest.name].indexOf(stemOf(key, backup));
+    const rank = [`${manifest.namespace}-${manifest.name}`, manifest.name].indexOf(manifestName(key, backup));
     if (rank === -1) ignored.place(key);
     else ranked.push({ rank, manifest });
   }

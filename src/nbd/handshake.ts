@@ -92,10 +92,10 @@ async function answerOption(channel: Channel, state: Negotiation, option: number
       await reply.acknowledge();
       return 'left';
     case OPTION.LIST:
-      return await list(reply, state, data);
+      return await listExports(reply, state, data);
     case OPTION.INFO:
     case OPTION.GO:
-      return await describe(reply, state, data, option);
+      return await describeExport(reply, state, data, option);
     case OPTION.STRUCTURED_REPLY:
       if (data.length > 0) return await reply.refuse(REPLY.ERR_INVALID, 'this option has no data');
       state.structured = true;
@@ -118,7 +118,7 @@ async function handleExportName(channel: Channel, state: Negotiation, length: nu
   return sessionOf(state, found);
 }
 
-async function list(reply: OptionReply, state: Negotiation, data: Buffer): Promise<Outcome> {
+async function listExports(reply: OptionReply, state: Negotiation, data: Buffer): Promise<Outcome> {
   if (data.length > 0) return await reply.refuse(REPLY.ERR_INVALID, 'this option has no data');
   for (const { name, description } of state.exports.values()) {
     reply.add(REPLY.SERVER, wire.encodeListEntry(name, description ?? ''));
@@ -127,7 +127,7 @@ async function list(reply: OptionReply, state: Negotiation, data: Buffer): Promi
 }
 
 /** INFO and GO: the same answer, but GO enters the transmission phase. */
-async function describe(reply: OptionReply, state: Negotiation, data: Buffer, option: number): Promise<Outcome> {
+async function describeExport(reply: OptionReply, state: Negotiation, data: Buffer, option: number): Promise<Outcome> {
   const choice = wire.decodeExportChoice(data);
   if (choice === undefined) return await reply.refuse(REPLY.ERR_INVALID, 'malformed choice of an export');
   const found = state.exports.get(choice.name);

@@ -24,27 +24,28 @@ export function validateRequest(request: Request, session: Session, maxRequest: 
       return { error: NBD_ERROR.EPERM, message: 'the export is read-only' };
     case COMMAND.READ:
       // FUA is none of its flags: SEND_FUA is not offered.
-      if ((request.flags & ~(session.structured ? COMMAND_FLAG.DF : 0)) !== 0) return invalid('flags', request.flags);
-      if (request.length > maxRequest) return invalid('length', request.length);
+      if ((request.flags & ~(session.structured ? COMMAND_FLAG.DF : 0)) !== 0)
+        return invalidRefusal('flags', request.flags);
+      if (request.length > maxRequest) return invalidRefusal('length', request.length);
       return validateRange(request, session.export.size);
     case COMMAND.BLOCK_STATUS:
       if (!session.allocation) return { error: NBD_ERROR.EINVAL, message: 'no metadata context was negotiated' };
-      if ((request.flags & ~COMMAND_FLAG.REQ_ONE) !== 0) return invalid('flags', request.flags);
+      if ((request.flags & ~COMMAND_FLAG.REQ_ONE) !== 0) return invalidRefusal('flags', request.flags);
       return validateRange(request, session.export.size);
     default: // FLUSH and CACHE too, which are not offered
-      return invalid('command', request.type);
+      return invalidRefusal('command', request.type);
   }
 }
 
 function validateRange(request: Request, size: number): ValidRequest | Refusal {
   const { offset, length } = request;
-  if (length === 0) return invalid('length', length);
+  if (length === 0) return invalidRefusal('length', length);
   if (offset === undefined || offset > size - length) {
     return { error: NBD_ERROR.EINVAL, message: `the range ends beyond the export's ${size} bytes` };
   }
   return { ...request, offset };
 }
 
-function invalid(what: string, value: number): Refusal {
+function invalidRefusal(what: string, value: number): Refusal {
   return { error: NBD_ERROR.EINVAL, message: `invalid ${what} ${value}` };
 }

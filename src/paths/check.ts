@@ -2,7 +2,7 @@
 import { mapBounded } from '../concurrency.ts';
 import type { Problem } from '../errors.ts';
 import { holds, isInside, isSame, sharesDevice } from './compare.ts';
-import { type Place, PlaceReader, readIdentity } from './place.ts';
+import { type Place, PlaceReader, readPlaceIdentity } from './place.ts';
 import { type ReadPath, WRITTEN_KINDS, type WrittenKind, type WrittenPath } from './uses.ts';
 import { describeConflict, describeRefusal, type Relation } from './words.ts';
 
@@ -41,7 +41,7 @@ interface LookedAt<P extends ReadPath | WrittenPath = ReadPath | WrittenPath> {
 }
 
 async function lookAtRead(path: ReadPath, reader: PlaceReader): Promise<LookedAt<ReadPath>> {
-  const place = path.object === true ? await readIdentity(path.path) : await reader.read(path.path);
+  const place = path.object === true ? await readPlaceIdentity(path.path) : await reader.read(path.path);
   return { path, places: [place], behind: [] };
 }
 

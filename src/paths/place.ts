@@ -88,7 +88,7 @@ export class PlaceReader {
 }
 
 /** A place of which the identity alone counts, as for an object of a source, whose directory is a place by itself. */
-export async function readIdentity(path: string): Promise<Place> {
+export async function readPlaceIdentity(path: string): Promise<Place> {
   const found = await statOf(path);
   const nowhere = { block: undefined, missing: [], directory: '', directories: [], mounted: undefined };
   return { ...nowhere, kind: kindOf(found), id: idOf(found), storage: NO_STORAGE };
@@ -99,7 +99,7 @@ export async function readIdentity(path: string): Promise<Place> {
  * directory its own name is asked, in the directory above; of a file system's empty root, its type tells.
  */
 export async function ignoresCase(directory: string): Promise<boolean> {
-  for (const name of await namesIn(directory)) {
+  for (const name of await namesInDirectory(directory)) {
     const other = swapCase(name);
     if (other === name) continue;
     const [one, two] = await Promise.all([lstatId(join(directory, name)), lstatId(join(directory, other))]);
@@ -132,7 +132,7 @@ function swapCase(name: string): string {
   return name === name.toUpperCase() ? name.toLowerCase() : name.toUpperCase();
 }
 
-async function namesIn(directory: string): Promise<string[]> {
+async function namesInDirectory(directory: string): Promise<string[]> {
   return (await readdir(directory).catch(ignoreSystem)) ?? [];
 }
 

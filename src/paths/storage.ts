@@ -24,7 +24,7 @@ interface Found {
 /** Of a block device, all the way down: through file systems, too, that a file behind a loop device is in. */
 export async function storageOfDevice(device: string, mounts: readonly Mount[]): Promise<Storage> {
   const found: Found = { devices: new Set(), files: new Map(), shown: new Set() };
-  await spread(device, mounts, found, true);
+  await addRelated(device, mounts, found, true);
   return found;
 }
 
@@ -34,7 +34,7 @@ export async function storageOfFileSystem(dev: bigint, mounts: readonly Mount[])
   return device === undefined ? NO_STORAGE : await storageOfDevice(device, mounts);
 }
 
-async function spread(device: string, mounts: readonly Mount[], found: Found, shown: boolean): Promise<void> {
+async function addRelated(device: string, mounts: readonly Mount[], found: Found, shown: boolean): Promise<void> {
   for (const related of await relatedDevices(device)) {
     if (found.devices.has(related)) continue;
     found.devices.add(related);
@@ -52,12 +52,12 @@ async function spreadBehind(device: string, mounts: readonly Mount[], found: Fou
     return undefined;
   });
   if (behind === undefined) return;
-  if (behind.isBlockDevice()) return await spread(deviceNumber(behind.rdev), mounts, found, shown);
+  if (behind.isBlockDevice()) return await addRelated(deviceNumber(behind.rdev), mounts, found, shown);
   const id = `${behind.dev}:${behind.ino}`;
   found.files.set(id, path);
   if (shown) found.shown.add(id);
   const below = await deviceOfFileSystem(behind.dev, mounts);
-  if (below !== undefined && !found.devices.has(below)) await spread(below, mounts, found, false);
+  if (below !== undefined && !found.devices.has(below)) await addRelated(below, mounts, found, false);
 }
 
 /** A file system with a device number of its own (btrfs, overlay) names its device, if it has one, in the mount table. */

@@ -9,18 +9,18 @@ export type Relation =
 
 /** `one` is the path to change. */
 export function describeConflict(one: WrittenPath, other: ReadPath | WrittenPath, relation: Relation): Problem {
-  const [ours, theirs] = [nameOf(one), nameOf(other)];
+  const [ours, theirs] = [pathName(one), pathName(other)];
   const code = relation.kind === 'holds' && one.kind === 'target' ? 'TARGET_BUSY' : CODES[one.kind];
   const message = MESSAGES[relation.kind](ours, theirs, relation.kind === 'stored' ? relation.file : '');
-  return problemOf(one, code, message);
+  return pathProblem(one, code, message);
 }
 
 /** `why` is what is wrong with the file that would be replaced. */
 export function describeRefusal(one: WrittenPath, why: string): Problem {
-  return problemOf(one, CODES[one.kind], `${nameOf(one)} ${why}`);
+  return pathProblem(one, CODES[one.kind], `${pathName(one)} ${why}`);
 }
 
-function problemOf(one: WrittenPath, code: ErrorCode, message: string): Problem {
+function pathProblem(one: WrittenPath, code: ErrorCode, message: string): Problem {
   return { ...(one.pvc === undefined ? {} : { pvc: one.pvc }), code, message, hint: one.hint ?? HINTS[one.kind](one) };
 }
 
@@ -51,7 +51,7 @@ const HINTS: Readonly<Record<WrittenKind, (path: WrittenPath) => string>> = {
   output: () => 'redirect it to another file',
 };
 
-function nameOf(path: ReadPath | WrittenPath): string {
+function pathName(path: ReadPath | WrittenPath): string {
   if (path.label !== undefined) return path.label;
   return `${'kind' in path ? path.kind : path.what} ${path.path}`;
 }

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { invalidNameReason } from '../object-key.ts';
+import { omitUndefined } from '../omit-undefined.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type S3Source } from './plan.ts';
 
 export interface DownloadRequest {
@@ -24,25 +25,25 @@ export function planFromEnvironment(env: Readonly<Record<string, string | undefi
   const reader: Reader = { env, problems };
   checkProvider(reader);
   const source = readSource(reader);
-  const vm = { namespace: nameOf(reader, 'VM_NAMESPACE'), name: nameOf(reader, 'VM_NAME') };
-  const backup = nameOf(reader, 'VELERO_BACKUP_NAME');
-  const disk = nameOf(reader, 'TARGET_VOLUME');
-  const target = pathOf(reader, 'TARGET_PATH', DEFAULT_TARGET);
+  const vm = { namespace: variableName(reader, 'VM_NAMESPACE'), name: variableName(reader, 'VM_NAME') };
+  const backup = variableName(reader, 'VELERO_BACKUP_NAME');
+  const disk = variableName(reader, 'TARGET_VOLUME');
+  const target = readPath(reader, 'TARGET_PATH', DEFAULT_TARGET);
   if (target !== undefined && dirname(target) === '/') {
-    refuse(
+    addProblem(
       reader,
       'TARGET_PATH',
       `is ${target}: the target must not be in the root directory`,
       `set it to a path such as ${DEFAULT_TARGET}`,
     );
   }
-  const scratch = pathOf(reader, 'SCRATCH_PATH', DEFAULT_SCRATCH);
+  const scratch = readPath(reader, 'SCRATCH_PATH', DEFAULT_SCRATCH);
   if (scratch === '/')
-    refuse(reader, 'SCRATCH_PATH', 'is the root directory', `set it to a path such as ${DEFAULT_SCRATCH}`);
+    addProblem(reader, 'SCRATCH_PATH', 'is the root directory', `set it to a path such as ${DEFAULT_SCRATCH}`);
   const requireBlockDevice = booleanOf(reader, 'TARGET_IS_BLOCK_DEVICE') ?? false;
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
-  const name = variable(reader, 'DATADOWNLOAD_NAME');
-  const uid = variable(reader, 'DATADOWNLOAD_UID');
+  const name = readVariable(reader, 'DATADOWNLOAD_NAME');
+  const uid = readVariable(reader, 'DATADOWNLOAD_UID');
   return {
     plan: {
       version: 1,
@@ -73,7 +74,7 @@ const PREFIX = 'KUBEVIRT_DM_';
  * A Secret made with `echo` and a file of variables with CR LF leave a line break at the end, which no value has. Quotes and
  * spaces around a value are refused rather than taken away: what kept them (`docker --env-file`) may have changed more.
  */
-function variable(reader: Reader, name: string): string | undefined {
+function readVariable(reader: Reader, name: string): string | undefined {
   const given = reader.env[PREFIX + name] ?? '';
   const value = name === 'BSL_CA_CERT' ? given : given.replace(/[\r\n]+$/, '');
   if (value.trim() === '') return undefined;
@@ -83,14 +84,14 @@ function variable(reader: Reader, name: string): string | undefined {
       ? undefined
       : 'starts or ends with a space';
   if (why === undefined) return value;
-  refuse(reader, name, why, 'set it without quotes and spaces around the value');
+  addProblem(reader, name, why, 'set it without quotes and spaces around the value');
   return undefined;
 }
 
 /** The prefix is used as it is; text that is logged or certificates may have space around them. */
 const AS_IT_IS: ReadonlySet<string> = new Set(['BSL_PREFIX', 'BSL_CA_CERT', 'DATADOWNLOAD_NAME', 'DATADOWNLOAD_UID']);
 
-function refuse({ problems }: Reader, name: string, why: string, hint: string): void {
+function addProblem({ problems }: Reader, name: string, why: string, hint: string): void {
   problems.push({ code: 'USAGE', message: `${PREFIX}${name} ${why}`, hint });
 }
 
@@ -100,19 +101,19 @@ function checkProvider(reader: Reader): void {
   if (provider !== 'azure' && provider !== 'gcp') return;
   const hint =
     'copy the bucket to S3-compatible storage, or into a directory and use `restore` with `source.directory`';
-  refuse(reader, 'BSL_PROVIDER', `is ${provider}, which is not supported`, hint);
+  addProblem(reader, 'BSL_PROVIDER', `is ${provider}, which is not supported`, hint);
 }
 
 /** `BSL_SERVER_SIDE_ENCRYPTION`, `_KMS_KEY_ID` and `_CHECKSUM_ALGORITHM` concern uploads: accepted, unused. */
 function readSource(reader: Reader): S3Source {
   const bucket = required(reader, 'BSL_BUCKET', 'the bucket of the backup storage location');
-  const endpoint = variable(reader, 'BSL_S3_URL');
+  const endpoint = readVariable(reader, 'BSL_S3_URL');
   if (endpoint !== undefined && !(/^https?:\/\/[^/]/i.test(endpoint) && URL.canParse(endpoint))) {
-    refuse(reader, 'BSL_S3_URL', 'is not an http or https URL', 'set it to a URL such as https://s3.example.com');
+    addProblem(reader, 'BSL_S3_URL', 'is not an http or https URL', 'set it to a URL such as https://s3.example.com');
   }
-  const caPem = variable(reader, 'BSL_CA_CERT');
+  const caPem = readVariable(reader, 'BSL_CA_CERT');
   if (caPem !== undefined && !/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----/.test(caPem)) {
-    refuse(
+    addProblem(
       reader,
       'BSL_CA_CERT',
       'is not a PEM certificate',
@@ -122,37 +123,38 @@ function readSource(reader: Reader): S3Source {
   return {
     kind: 's3',
     bucket,
-    ...present('credentialsFile', credentialsFile(reader)),
-    ...present('prefix', variable(reader, 'BSL_PREFIX')),
-    ...present('region', variable(reader, 'BSL_REGION')),
-    ...present('endpoint', endpoint),
-    ...present('forcePathStyle', booleanOf(reader, 'BSL_S3_FORCE_PATH_STYLE')),
-    ...present('insecureSkipTLSVerify', booleanOf(reader, 'BSL_INSECURE_SKIP_TLS_VERIFY')),
-    ...present('caPem', caPem),
-    ...present('profile', variable(reader, 'BSL_PROFILE')),
-    ...present('sseCustomerKeyFile', pathOf(reader, 'BSL_CUSTOMER_KEY_ENCRYPTION_FILE')),
+    ...omitUndefined({ credentialsFile: credentialsFile(reader) }),
+    ...omitUndefined({ prefix: readVariable(reader, 'BSL_PREFIX') }),
+    ...omitUndefined({ region: readVariable(reader, 'BSL_REGION') }),
+    ...omitUndefined({ endpoint }),
+    ...omitUndefined({ forcePathStyle: booleanOf(reader, 'BSL_S3_FORCE_PATH_STYLE') }),
+    ...omitUndefined({ insecureSkipTLSVerify: booleanOf(reader, 'BSL_INSECURE_SKIP_TLS_VERIFY') }),
+    ...omitUndefined({ caPem }),
+    ...omitUndefined({ profile: readVariable(reader, 'BSL_PROFILE') }),
+    ...omitUndefined({ sseCustomerKeyFile: readPath(reader, 'BSL_CUSTOMER_KEY_ENCRYPTION_FILE') }),
   };
 }
 
 /** Where no secret is mounted, S3's default chain finds the keys (a service account, an instance's role). */
 function credentialsFile(reader: Reader): string | undefined {
-  const path = pathOf(reader, 'CREDENTIALS_FILE', DEFAULT_CREDENTIALS_FILE);
+  const path = readPath(reader, 'CREDENTIALS_FILE', DEFAULT_CREDENTIALS_FILE);
   // The operator sets the variable to the default, secret or not; any other path was meant, and the store says if it is missing.
   return path === DEFAULT_CREDENTIALS_FILE && !existsSync(path) ? undefined : path;
 }
 
 function required(reader: Reader, name: string, what: string): string {
   const before = reader.problems.length;
-  const value = variable(reader, name);
-  if (value === undefined && reader.problems.length === before) refuse(reader, name, 'is not set', `set it to ${what}`);
+  const value = readVariable(reader, name);
+  if (value === undefined && reader.problems.length === before)
+    addProblem(reader, name, 'is not set', `set it to ${what}`);
   return value ?? '';
 }
 
 /** A name that becomes part of an object key. */
-function nameOf(reader: Reader, name: string): string {
+function variableName(reader: Reader, name: string): string {
   const value = required(reader, name, WHAT.get(name) ?? 'a name');
   const why = value === '' ? undefined : invalidNameReason(value);
-  if (why !== undefined) refuse(reader, name, `${why}: ${JSON.stringify(value)}`, `set it to ${WHAT.get(name)}`);
+  if (why !== undefined) addProblem(reader, name, `${why}: ${JSON.stringify(value)}`, `set it to ${WHAT.get(name)}`);
   return value;
 }
 
@@ -163,25 +165,25 @@ const WHAT: ReadonlyMap<string, string> = new Map([
   ['TARGET_VOLUME', 'the disk to restore, by its name or its PVC'],
 ]);
 
-function pathOf(reader: Reader, name: string, fallback?: string): string | undefined {
-  const value = variable(reader, name) ?? fallback;
+function readPath(reader: Reader, name: string, fallback?: string): string | undefined {
+  const value = readVariable(reader, name) ?? fallback;
   if (value === undefined) return undefined;
   if (isAbsolute(value) && !value.includes('\0')) return resolve(value);
-  refuse(reader, name, `is not an absolute path: ${JSON.stringify(value)}`, 'start it with /');
+  addProblem(reader, name, `is not an absolute path: ${JSON.stringify(value)}`, 'start it with /');
   return undefined;
 }
 
 /** What Go's strconv.ParseBool takes, which the operator reads them with; anything else would be silently false there. */
 function booleanOf(reader: Reader, name: string): boolean | undefined {
-  const value = variable(reader, name);
+  const value = readVariable(reader, name);
   if (value === undefined) return undefined;
   if (/^(?:1|t|true)$/i.test(value)) return true;
   if (/^(?:0|f|false)$/i.test(value)) return false;
-  refuse(reader, name, `is neither true nor false: ${JSON.stringify(value)}`, 'set it to true or false, or unset it');
+  addProblem(
+    reader,
+    name,
+    `is neither true nor false: ${JSON.stringify(value)}`,
+    'set it to true or false, or unset it',
+  );
   return undefined;
-}
-
-function present<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>>;
-function present(key: string, value: unknown): object {
-  return value === undefined ? {} : { [key]: value };
 }

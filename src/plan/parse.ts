@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource } from './plan.ts';
-import { formatIssue, placeOf, problemAt, problemOf } from './problems.ts';
+import { formatIssue, issuePlace, issueProblem, problemAt } from './problems.ts';
 import { type PlanDocument, planDocument } from './schema.ts';
 import { type ReadText, readText, type TextFlaw } from './yaml-text.ts';
 
@@ -26,7 +26,7 @@ export function parsePlan(text: string, { where, folder }: ParseOptions): Plan {
   if (read.data === undefined || read.data === null) throw empty(where);
   const { data: document, error } = planDocument.safeParse(read.data, { error: formatIssue });
   const problems = [
-    ...inTextOrder(error?.issues ?? [], read).map((issue) => problemOf(issue, read, where)),
+    ...inTextOrder(error?.issues ?? [], read).map((issue) => issueProblem(issue, read, where)),
     ...duplicateProblems(read, { where, folder }),
     ...(document === undefined ? [] : lookUpProblems(document, read, where)),
   ];
@@ -35,7 +35,7 @@ export function parsePlan(text: string, { where, folder }: ParseOptions): Plan {
 }
 
 function inTextOrder(issues: readonly z.core.$ZodIssue[], text: ReadText): readonly z.core.$ZodIssue[] {
-  const placed = issues.map((issue) => ({ issue, ...text.locate(placeOf(issue)) }));
+  const placed = issues.map((issue) => ({ issue, ...text.locate(issuePlace(issue)) }));
   return placed.sort((a, b) => a.line - b.line || a.column - b.column).map(({ issue }) => issue);
 }
 

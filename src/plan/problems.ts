@@ -14,27 +14,27 @@ export function formatIssue(issue: z.core.$ZodRawIssue): string | undefined {
   }
   if (issue.code === 'invalid_value') {
     if (issue.input === undefined) return 'is missing';
-    return `expected ${issue.values.map(String).join(' or ')}, got ${show(issue.input)}`;
+    return `expected ${issue.values.map(String).join(' or ')}, got ${showValue(issue.input)}`;
   }
   if (issue.code === 'too_small' && issue.origin === 'array') return 'is empty';
   return undefined;
 }
 
 /** One problem for an issue; `where` names the plan. */
-export function problemOf(issue: z.core.$ZodIssue, text: ReadText, where: string): Problem {
+export function issueProblem(issue: z.core.$ZodIssue, text: ReadText, where: string): Problem {
   const params: IssueParams = issue.code === 'custom' ? (issue.params ?? {}) : {};
-  const path = pathOf(issue);
+  const path = issuePath(issue);
   const named = path.length === 0 ? '' : `${showPlace(path)}: `;
-  return problemAt(`${named}${issue.message}`, { ...params, place: placeOf(issue), text, where });
+  return problemAt(`${named}${issue.message}`, { ...params, place: issuePlace(issue), text, where });
 }
 
 /** Where an issue is in the text: an unknown key is at its own place, not at the map that holds it. */
-export function placeOf(issue: z.core.$ZodIssue): Place {
+export function issuePlace(issue: z.core.$ZodIssue): Place {
   const [key] = issue.code === 'unrecognized_keys' ? issue.keys : [];
-  return key === undefined ? pathOf(issue) : [...pathOf(issue), key];
+  return key === undefined ? issuePath(issue) : [...issuePath(issue), key];
 }
 
-function pathOf(issue: z.core.$ZodIssue): Place {
+function issuePath(issue: z.core.$ZodIssue): Place {
   return issue.path.filter((step) => typeof step !== 'symbol');
 }
 
@@ -74,11 +74,11 @@ const TYPES: ReadonlyMap<string, string> = new Map([
 function typeOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a map of keys';
-  if (typeof value === 'string') return `the text ${show(value)}`;
-  return `the ${typeof value} ${show(value)}`;
+  if (typeof value === 'string') return `the text ${showValue(value)}`;
+  return `the ${typeof value} ${showValue(value)}`;
 }
 
-function show(value: unknown): string {
+function showValue(value: unknown): string {
   const shown = JSON.stringify(value) ?? String(value);
   return shown.length <= 60 ? shown : `${shown.slice(0, 57)}…`;
 }

@@ -53,7 +53,7 @@ async function fromFile({ path, cwd }: { readonly path: string; readonly cwd: st
   const absolute = resolve(cwd, path);
   const { bytes, isFile } = await readBounded(absolute, path);
   if (bytes.length > MAX_PLAN_BYTES) throw tooLong(path);
-  return { text: decode(bytes, path), where: path, folder: isFile ? dirname(absolute) : cwd };
+  return { text: decodeUtf8(bytes, path), where: path, folder: isFile ? dirname(absolute) : cwd };
 }
 
 /** Reads no further than one byte past the limit, from a pipe too, whose size nobody knows. */
@@ -83,7 +83,7 @@ function unreadable(path: string, error: unknown): DatamoverError {
   });
 }
 
-function decode(bytes: Uint8Array, where: string): string {
+function decodeUtf8(bytes: Uint8Array, where: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {

@@ -14,10 +14,10 @@ export interface IssueParams {
 const text = z.string().min(1, 'is empty');
 const path = text.refine((value) => !value.includes('\0'), 'holds a NUL');
 
-const name = z.string().superRefine((value, context) => refuse(context, invalidNameReason(value)));
+const name = z.string().superRefine((value, context) => addIssue(context, invalidNameReason(value)));
 
 const objectKey = z.string().superRefine((value, context) =>
-  refuse(context, invalidKeyReason(value), {
+  addIssue(context, invalidKeyReason(value), {
     hint: 'object keys are relative to the source, as in checkpoints/<namespace>/<vm>/<checkpoint>/<file>.qcow2',
   }),
 );
@@ -99,7 +99,7 @@ const s3 = object({
 
 const source = object({ s3: s3.exactOptional(), directory: path.exactOptional() }).superRefine((value, context) => {
   if ((value.s3 === undefined) !== (value.directory === undefined)) return;
-  refuse(context, value.s3 === undefined ? 'names neither `s3` nor `directory`' : 'names both `s3` and `directory`', {
+  addIssue(context, value.s3 === undefined ? 'names neither `s3` nor `directory`' : 'names both `s3` and `directory`', {
     hint: 'give one source: `s3` with a bucket, or `directory` with a path',
   });
 });
@@ -109,7 +109,7 @@ const vm = z.string().transform((value, context) => {
   if (namespace && vmName && rest.length === 0 && !invalidNameReason(namespace) && !invalidNameReason(vmName)) {
     return { namespace, name: vmName };
   }
-  refuse(context, `expected namespace/name, got ${JSON.stringify(value)}`, { hint: 'for example `vm: demo/web`' });
+  addIssue(context, `expected namespace/name, got ${JSON.stringify(value)}`, { hint: 'for example `vm: demo/web`' });
   return z.NEVER;
 });
 
@@ -148,7 +148,7 @@ function unknownKeys(keys: readonly string[], known: readonly string[]): string 
     .join('; ');
 }
 
-function refuse(
+function addIssue(
   context: { addIssue: (issue: { code: 'custom'; message: string; params: IssueParams }) => void },
   why: string | undefined,
   params: IssueParams = {},

@@ -84,7 +84,7 @@ function toData(reader: Reader, node: Node | null, place: Place): unknown {
   if (isMap<Node, Node | null>(node)) {
     const entries = new Map<string, unknown>();
     for (const { key, value } of node.items) {
-      const name = keyOf(reader, key, entries);
+      const name = readKey(reader, key, entries);
       if (name !== undefined) entries.set(name, toData(reader, value, [...place, name]));
     }
     return Object.fromEntries(entries);
@@ -101,7 +101,7 @@ function aliased(reader: Reader, alias: Alias, place: Place): unknown {
   return toData(reader, alias.resolve(reader.document) ?? null, place);
 }
 
-function keyOf(reader: Reader, key: Node, before: ReadonlyMap<string, unknown>): string | undefined {
+function readKey(reader: Reader, key: Node, before: ReadonlyMap<string, unknown>): string | undefined {
   const place = reader.at(key.range?.[0] ?? 0);
   if (!isScalar(key)) {
     reader.flaws.push({ message: 'a key is not text', hint: 'keys are words, as in `pvcs:`', ...place });

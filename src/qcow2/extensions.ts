@@ -1,6 +1,6 @@
 // The header extensions of a qcow2 image: type (u32), length (u32), data padded to 8 bytes, until type 0
 // (docs/interop/qcow2.txt, "Header extensions"). They end where the backing name starts, else with the first cluster.
-import { DatamoverError } from '../errors.ts';
+import { corruptImage } from './corrupt-image.ts';
 
 export interface HeaderExtensions {
   readonly backingFormat: string | undefined;
@@ -41,27 +41,21 @@ export function parseExtensions(
     if (type === TYPE.end) break;
     offset += 8;
     if (length > end - offset) {
-      throw new DatamoverError(
-        'IMAGE_CORRUPT',
-        `${where}: invalid qcow2 image: a header extension of ${length} bytes ends past the end of the header`,
-        {
-          hint: 'the layer is damaged: get another copy of it',
-        },
-      );
+      throw corruptImage(where, `a header extension of ${length} bytes ends past the end of the header`);
     }
     found.set(type, bytes.subarray(offset, offset + length));
     offset += Math.ceil(length / 8) * 8;
   }
   return {
-    backingFormat: decode(found.get(TYPE.backingFormat)),
-    dataFileName: decode(found.get(TYPE.dataFileName)),
+    backingFormat: decodeName(found.get(TYPE.backingFormat)),
+    dataFileName: decodeName(found.get(TYPE.dataFileName)),
     featureNames: parseFeatureNames(found.get(TYPE.featureNames)),
     hasBitmaps: found.has(TYPE.bitmaps),
     hasEncryptionHeader: found.has(TYPE.encryptionHeader),
   };
 }
 
-function decode(bytes: Uint8Array | undefined): string | undefined {
+function decodeName(bytes: Uint8Array | undefined): string | undefined {
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }
 

@@ -1,7 +1,7 @@
 // Parses the qcow2 header; judge.ts validates it. Field offsets, feature bits and extensions are those of QEMU's
 // docs/interop/qcow2.txt; all integers are big-endian. Pure: reads no file.
-import { DatamoverError } from '../errors.ts';
 import { safeNumber } from '../units.ts';
+import { corruptImage } from './corrupt-image.ts';
 import { type HeaderExtensions, parseExtensions } from './extensions.ts';
 
 /**
@@ -142,12 +142,4 @@ function parseFeatures(bits: bigint): Qcow2Features {
     extendedL2: has(4),
     unknown: Array.from({ length: 64 - KNOWN_BITS }, (_, index) => index + KNOWN_BITS).filter(has),
   };
-}
-
-function corruptImage(
-  where: string,
-  why: string,
-  hint = 'the layer is damaged: get another copy of it',
-): DatamoverError {
-  return new DatamoverError('IMAGE_CORRUPT', `${where}: invalid qcow2 image: ${why}`, { hint });
 }

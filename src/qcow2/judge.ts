@@ -2,6 +2,7 @@
 // has (block/qcow2.h: L1 table 32 MiB, refcount table 8 MiB, 65536 snapshots, backing name 1023 bytes). Pure.
 import { DatamoverError } from '../errors.ts';
 import { formatBytes, MiB } from '../units.ts';
+import { corruptImage } from './corrupt-image.ts';
 import type { Qcow2Header } from './header.ts';
 import { quoteUntrusted } from './quote.ts';
 
@@ -177,10 +178,4 @@ function warningsOf(header: Qcow2Header, { where }: ValidateOptions): string[] {
 
 function unsafeImage(where: string, why: string, hint: string): DatamoverError {
   return new DatamoverError('IMAGE_UNSAFE', `${where}: unsafe image: ${why}`, { hint });
-}
-
-function corruptImage(where: string, why: string): DatamoverError {
-  return new DatamoverError('IMAGE_CORRUPT', `${where}: invalid qcow2 image: ${why}`, {
-    hint: 'the layer is damaged: get another copy of it, or restore an earlier checkpoint',
-  });
 }

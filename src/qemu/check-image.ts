@@ -1,6 +1,7 @@
 // `qemu-img check`: are a layer's tables consistent? It is no integrity check: docs/format.md says what it misses.
 import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
+import { parseJson } from '../parse-json.ts';
 import { type BlockGraph, fileNode, loneLayer, toFilename } from './graph.ts';
 import { lastErrorLine, runTool } from './run.ts';
 
@@ -77,14 +78,4 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
     allocatedClusters: report.data['allocated-clusters'],
     compressedClusters: report.data['compressed-clusters'],
   };
-}
-
-/** Undefined for what is no JSON; the schema then refuses it. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Nothing is lost: the caller reports the tool's status and stderr.
-    return undefined;
-  }
 }

@@ -32,7 +32,7 @@ export async function makeMask(mask: MaskOptions): Promise<Qcow2Node> {
   const options = { signal, timeoutMs: TIME_LIMIT_MS, cwd: dirname(path) };
   const create = ['create', '-q', '-f', 'qcow2', '-o', `cluster_size=${CLUSTER},compat=1.1`, path, String(size)];
   const created = await runTool('qemu-img', create, options);
-  if (created.exitCode !== 0) throw failure(path, created);
+  if (created.exitCode !== 0) throw maskError(path, created);
   // qemu-io takes no quotes in its commands, so the head is named relative to its folder.
   const commands = [
     `write -q -s ${head.name} 0 ${head.length}`,
@@ -42,7 +42,7 @@ export async function makeMask(mask: MaskOptions): Promise<Qcow2Node> {
   const written = await runTool('qemu-io', args, options);
   if (written.exitCode === 0) return node;
   const unread = await findUnreadable(mask);
-  throw unread === undefined || isFull(written) ? failure(path, written) : unread;
+  throw unread === undefined || isFull(written) ? maskError(path, written) : unread;
 }
 
 const CLUSTER = 64 * KiB;
@@ -66,7 +66,7 @@ async function findUnreadable({ below, size, head, zeros, signal }: MaskOptions)
   );
 }
 
-function failure(path: string, result: RunResult): DatamoverError {
+function maskError(path: string, result: RunResult): DatamoverError {
   const full = isFull(result);
   return new DatamoverError(full ? 'SCRATCH_FULL' : 'TOOL_FAILED', `cannot create ${path}${output(result)}`, {
     hint: full ? 'free some space there, then run the same command again' : 'run again with --log-level debug',

@@ -41,14 +41,14 @@ export async function withQemuNbd<T>(
   child.stdout.resume();
   const died = new AbortController();
   const ended = child.ended.then(
-    ({ exitCode, stderr }) => died.abort(checkExit(listen, exitCode, stderr)),
+    ({ exitCode, stderr }) => died.abort(toServerError(listen, exitCode, stderr)),
     // The signal's reason, or ours when we stop it; for `work` it is the end in either case.
     (error: unknown) => died.abort(error),
   );
   let shown: string | undefined;
   try {
     await waitUntilReady(hidden, died.signal);
-    shown = await show(hidden, listen);
+    shown = await publishSocket(hidden, listen);
     const result = await work(uriOf(listen), died.signal);
     died.signal.throwIfAborted();
     return result;
@@ -71,7 +71,7 @@ export async function checkListen(listen: Listen): Promise<void> {
   temporaryAddress(listen);
   if ((await lstat(listen.path).catch(() => undefined)) !== undefined) throw taken(listen.path);
   await access(dirname(listen.path), constants.W_OK | constants.X_OK).catch((error: unknown) => {
-    throw listenError(listen, messageOf(error), error);
+    throw qemuListenError(listen, messageOf(error), error);
   });
 }
 
@@ -81,13 +81,13 @@ async function checkPort(listen: Listen & { readonly kind: 'tcp' }): Promise<voi
     await once(server, 'listening');
   } catch (error) {
     const inUse = systemCode(error) === 'EADDRINUSE';
-    throw listenError(listen, inUse ? 'Address already in use' : messageOf(error), error);
+    throw qemuListenError(listen, inUse ? 'Address already in use' : messageOf(error), error);
   } finally {
     server.close();
   }
 }
 
-function listenError(listen: Listen, why: string, cause?: unknown): DatamoverError {
+function qemuListenError(listen: Listen, why: string, cause?: unknown): DatamoverError {
   const place = listen.kind === 'unix' ? listen.path : `port ${listen.port}`;
   return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}: ${why}`, { hint: LISTEN_HINT, cause });
 }
@@ -107,17 +107,17 @@ function temporaryAddress(listen: Listen): Listen {
   if (listen.kind === 'tcp') return listen;
   const path = join(dirname(listen.path), `.${randomBytes(3).toString('hex')}`);
   if (fitsSocketPath(path) && fitsSocketPath(listen.path)) return { kind: 'unix', path };
-  throw listenError(listen, `a socket's path has at most ${MAX_SOCKET_PATH} bytes`);
+  throw qemuListenError(listen, `a socket's path has at most ${MAX_SOCKET_PATH} bytes`);
 }
 
 /** Returns the path to remove at the end. */
-async function show(hidden: Listen, listen: Listen): Promise<string | undefined> {
+async function publishSocket(hidden: Listen, listen: Listen): Promise<string | undefined> {
   if (hidden.kind === 'tcp' || listen.kind === 'tcp') return undefined;
   try {
     await link(hidden.path, listen.path);
   } catch (error) {
     if (systemCode(error) === 'EEXIST') throw taken(listen.path, error);
-    throw listenError(listen, messageOf(error), error);
+    throw qemuListenError(listen, messageOf(error), error);
   } finally {
     await rm(hidden.path, { force: true });
   }
@@ -132,7 +132,7 @@ function uriOf(listen: Listen): string {
 
 const LISTEN_HINT = 'choose another address with --socket or --port';
 
-function checkExit(listen: Listen, exitCode: number, stderr: string): DatamoverError {
+function toServerError(listen: Listen, exitCode: number, stderr: string): DatamoverError {
   const place = listen.kind === 'unix' ? listen.path : `port ${listen.port}`;
   if (/Failed to bind|Failed to listen|Address already in use|too long/.test(stderr)) {
     return new DatamoverError('LISTEN_FAILED', `cannot listen on ${place}${lastErrorLine(stderr)}`, {

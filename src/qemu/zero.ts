@@ -40,13 +40,13 @@ export async function zeroRange(options: ZeroRangeOptions): Promise<void> {
     const { exitCode, stdout, stderr } = await runTool('qemu-io', ['-f', 'raw', '-t', cache, '-c', command, node], {
       signal,
     });
-    if (exitCode !== 0) throw failure(`zeroing ${path} at offset ${offset + done} failed`, stderr || stdout);
+    if (exitCode !== 0) throw zeroError(`zeroing ${path} at offset ${offset + done} failed`, stderr || stdout);
     done += step;
     onProgress?.(done);
   }
 }
 
-function failure(what: string, said: string): DatamoverError {
+function zeroError(what: string, said: string): DatamoverError {
   const message = `${what}${lastErrorLine(said)}`;
   if (isOutOfSpace(said)) {
     return new DatamoverError('TARGET_FULL', message, {

@@ -91,7 +91,7 @@ export async function findCompleted(journal: Recorded, { chain, target }: DiskOn
   // A new target shows nothing but zeros too.
   if (zero && !sameFile) return undefined;
   if (length === disk.virtualSize && crc === disk.crc) {
-    return { state: disk.chain === identityOf(chain) ? 'same' : 'outdated', disk };
+    return { state: disk.chain === chainDigest(chain) ? 'same' : 'outdated', disk };
   }
   const wasWritten = disk.restoredBy !== undefined && !disk.expected;
   return wasWritten ? { state: 'changed', disk } : undefined;
@@ -110,12 +110,12 @@ async function record(
 ): Promise<void> {
   const { disk, virtualSize } = chain;
   const restoredBy = { runId, finishedAt: new Date().toISOString() };
-  const what = { disk: disk.name, chain: identityOf(chain), virtualSize, restoredBy };
+  const what = { disk: disk.name, chain: chainDigest(chain), virtualSize, restoredBy };
   await journal.complete({ ...what, target: { ...target.identity }, ...found });
 }
 
 /** The plan may name no chain at all, and no version ever: an object that was replaced makes another disk. */
-function identityOf({ layers }: CheckedChain): string {
+function chainDigest({ layers }: CheckedChain): string {
   const versions = layers.map(({ info: { key, size, etag } }) => [key, size, etag]);
   return createHash('sha256').update(JSON.stringify(versions)).digest('hex');
 }

@@ -1,10 +1,9 @@
 // Is there enough space, before anything is downloaded? Scratch, and the file systems of raw-file targets. What cannot fit is
 // refused, what may be tight is warned of, what a file system does not report is noted (design section 8).
-
 import type { Problem } from '../errors.ts';
 import { freeSpaceAt } from '../free-space.ts';
 import { hasSpace, type SpaceNeed, type SpaceNote, worstNeeds } from '../scratch/space.ts';
-import { noteOf, problemOf } from '../scratch/space-words.ts';
+import { noteOf, spaceProblem } from '../scratch/space-words.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Target } from '../target/target.ts';
 import { type DiskSpace, spaceNeeds } from './space-needs.ts';
@@ -54,7 +53,7 @@ export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
   const { strategy, headroomPercent, scratch, freed } = options;
   const space = scratch === undefined ? undefined : await freeSpaceAt(scratch);
   const place = scratch === undefined || space === undefined ? undefined : { path: scratch, space, freed };
-  const disks = await Promise.all(options.disks.map((disk) => measure(options, disk)));
+  const disks = await Promise.all(options.disks.map((disk) => measureDisk(options, disk)));
   const evaluate = (some: readonly DiskSpace[], other = strategy): SpaceNeed[] =>
     spaceNeeds({ disks: some, strategy: other, headroomPercent, scratch: other === 'stream' ? undefined : place });
   let known = disks;
@@ -72,7 +71,7 @@ export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
     scratchNeeded: Math.max(0, ...inScratch.map(({ wanted }) => wanted)),
     scratchFree: inScratch.length === 0 ? space?.bytes : inScratch.at(-1)?.available,
     needs,
-    problems: worst.flatMap((need) => problemOf(need, words) ?? []),
+    problems: worst.flatMap((need) => spaceProblem(need, words) ?? []),
     notes: worst.flatMap((need) => noteOf(need, words) ?? []),
   };
 }
@@ -83,7 +82,7 @@ function cheaper({ strategy, streamable }: SpaceOptions): Strategy[] {
   return others.filter((other) => other !== strategy && (other !== 'stream' || streamable));
 }
 
-async function measure({ leftOf }: SpaceOptions, disk: DiskToFit): Promise<DiskSpace> {
+async function measureDisk({ leftOf }: SpaceOptions, disk: DiskToFit): Promise<DiskSpace> {
   const { name, layerSizes, virtualSize = 0, target } = disk;
   const room = await target?.freeSpace();
   const file = target === undefined || room === undefined ? undefined : { path: target.path, ...room };

@@ -88,7 +88,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
 async function endingRun(run: RunContext, work: (targets: Target[]) => Promise<void>): Promise<void> {
   const { folder, options, signal } = run;
   const targets: Target[] = [];
-  const failure = await outcomeOf(work(targets));
+  const failure = await rejectionOf(work(targets));
   // A run that has started no PVC proves nothing against the progress that earlier runs saved.
   const keep =
     failure !== undefined && (folder?.started !== true || isResumable(toDatamoverError(failure, signal).code));
@@ -100,7 +100,7 @@ async function endingRun(run: RunContext, work: (targets: Target[]) => Promise<v
   if (failure === undefined && options.afterResult !== undefined) options.afterResult(closeFolder);
   else ends.push(closeFolder);
   for (const end of ends) {
-    const error = await outcomeOf(end());
+    const error = await rejectionOf(end());
     if (error === undefined) continue;
     const { message } = toDatamoverError(error);
     options.progress.report({ type: 'warning', message: `while cleaning up: ${message}` });
@@ -111,7 +111,7 @@ async function endingRun(run: RunContext, work: (targets: Target[]) => Promise<v
 type RunContext = Pick<Run, 'options' | 'signal'> & { readonly folder: WorkFolder | undefined };
 
 /** What a promise rejects with; undefined when it does not. */
-async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
+async function rejectionOf(work: Promise<unknown>): Promise<unknown> {
   try {
     await work;
     return undefined;
@@ -129,7 +129,7 @@ async function restoreChecked(run: Run, { disks, space }: Checked, outcomes: Out
     progress.report({ type: 'pvc-started', ...place, target, layers: layers.length, virtualSize });
     const outcome = await restorePvc(run, checked);
     outcomes.ended(outcome);
-    progress.report({ type: 'pvc-finished', ...place, ...endOf(outcome) });
+    progress.report({ type: 'pvc-finished', ...place, ...finishedFields(outcome) });
     if (outcome.error === undefined) continue;
     const needs = space.needs.filter(({ pvc }) => pvc === disk.name);
     throw await withSpaceDetails(outcome.error, { needs, folder: run.folder.path });
@@ -137,7 +137,7 @@ async function restoreChecked(run: Run, { disks, space }: Checked, outcomes: Out
 }
 
 /** As the result has it. */
-function endOf(outcome: PvcOutcome) {
+function finishedFields(outcome: PvcOutcome) {
   const { state, verified, keptFrom, seconds } = pvcResult(outcome);
   return { state, verified, ...(keptFrom === undefined ? {} : { keptFrom }), seconds: seconds.total };
 }

@@ -136,7 +136,7 @@ async function finish(
   await runPhase(run.options.progress, { pvc: chain.disk.name, phase: 'finalize', seconds }, async () => {
     const edges: Uint8Array[] = [];
     for (const edge of session.edges) {
-      edges.push(await guest.reading(edge, (signal) => readRange(guest, edge, { folder, signal })));
+      edges.push(await guest.reading(edge, (signal) => readDiskRange(guest, edge, { folder, signal })));
     }
     run.signal.throwIfAborted();
     const { journal, path } = run.folder;
@@ -150,7 +150,7 @@ async function finish(
   tally.verified = run.options.verify === 'compare';
 }
 
-async function readRange(
+async function readDiskRange(
   guest: VirtualDisk,
   range: GuestRange,
   { folder, signal }: { readonly folder: string; readonly signal: AbortSignal },

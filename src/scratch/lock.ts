@@ -27,7 +27,7 @@ export async function takeLock(path: string): Promise<Lock> {
   for (;;) {
     const before = await touch(path);
     const lock = await holdLock(path);
-    const after = await identityOf(path);
+    const after = await lockFileId(path);
     // A run that ended in between may have deleted the file that was just locked: then the lock excludes nobody.
     if (after === before) return lock;
     await lock.release();
@@ -39,7 +39,9 @@ export async function isLocked(path: string): Promise<boolean> {
   const handle = await undefinedIfMissing(open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
   try {
     const asked = handle === undefined ? ['--version'] : ['-n', '-s', '-E', String(BUSY_STATUS), '3'];
-    const end = await endOf(spawn('flock', asked, { stdio: ['ignore', 'ignore', 'pipe', handle?.fd ?? 'ignore'] }));
+    const end = await waitForEnd(
+      spawn('flock', asked, { stdio: ['ignore', 'ignore', 'pipe', handle?.fd ?? 'ignore'] }),
+    );
     if (end.status === 0 || end.status === BUSY_STATUS) return end.status !== 0;
     throw lockError(path, end);
   } finally {
@@ -51,10 +53,10 @@ async function touch(path: string): Promise<string | undefined> {
   const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
   const handle = await open(path, flags, 0o600);
   await handle.close();
-  return await identityOf(path);
+  return await lockFileId(path);
 }
 
-async function identityOf(path: string): Promise<string | undefined> {
+async function lockFileId(path: string): Promise<string | undefined> {
   const found = await undefinedIfMissing(lstat(path));
   return found && `${found.dev}:${found.ino}:${found.birthtimeMs}`;
 }
@@ -65,7 +67,7 @@ async function holdLock(path: string): Promise<Lock> {
     // Out of the terminal's process group: after a Ctrl-C the lock is needed until everything is put in order.
     detached: true,
   });
-  const ended = endOf(child);
+  const ended = waitForEnd(child);
   // Without a descriptor for them, a child that was not started has no pipes, whatever its type says.
   if ((child.stdin as unknown) === undefined) throw lockError(path, await ended);
   // A child that ended closes the pipe; what ended it is told below.
@@ -90,7 +92,7 @@ interface End {
   readonly error?: Error;
 }
 
-async function endOf(child: ChildProcess): Promise<End> {
+async function waitForEnd(child: ChildProcess): Promise<End> {
   let said = '';
   child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
     if (said.length < MAX_SAID) said += piece;

@@ -10,7 +10,7 @@ export interface SpaceWords {
 }
 
 /** SCRATCH_FULL or TARGET_FULL for what cannot fit, with both numbers. */
-export function problemOf(need: SpaceNeed, { alternatives }: SpaceWords): Problem | undefined {
+export function spaceProblem(need: SpaceNeed, { alternatives }: SpaceWords): Problem | undefined {
   if (fitOf(need) !== 'too-small') return undefined;
   const why = need.missingFiles > 0 ? withoutInodes(need) : withoutBytes(need);
   if (need.where === 'target') {

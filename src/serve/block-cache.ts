@@ -1,6 +1,5 @@
 // For readers that nobody can foresee: aligned blocks of the layers, kept as long as there is room, the least recently used
 // let go first; whoever reads one block after the other finds the next ones there.
-
 import { abortable, Gate } from '../concurrency.ts';
 import { DatamoverError } from '../errors.ts';
 import type { Arena, Memory } from '../stream/fetch/arena.ts';
@@ -76,7 +75,7 @@ export class BlockCache implements DataReader {
   }
 
   #use(layer: RemoteLayer, index: number): Piece | undefined {
-    const key = keyOf(layer, index);
+    const key = blockKey(layer, index);
     const block = this.#blocks.get(key);
     if (block === undefined) return undefined;
     this.#blocks.delete(key);
@@ -90,7 +89,7 @@ export class BlockCache implements DataReader {
     const end = Math.min(start + BLOCK, layer.size);
     const memory = this.#room(end - start);
     if (memory === undefined) return undefined;
-    const key = keyOf(layer, index);
+    const key = blockKey(layer, index);
     const range = { layer, start, end, visible: Number.POSITIVE_INFINITY, first: 0, last: 0 };
     const block = new Piece(range, () => {});
     this.#blocks.set(key, block);
@@ -122,6 +121,6 @@ export class BlockCache implements DataReader {
   }
 }
 
-function keyOf({ index }: RemoteLayer, block: number): number {
+function blockKey({ index }: RemoteLayer, block: number): number {
   return index * 2 ** 40 + block;
 }

@@ -1,5 +1,4 @@
 // `serve`: the restored disk as a read-only NBD export, straight from the source; no target is looked at.
-
 import { type SourceAnswer, withSourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import { imageWarning } from '../chain/examine.ts';
@@ -72,7 +71,7 @@ export async function serve(options: ServeOptions): Promise<Served | undefined> 
   try {
     const { pvcs, problems } = choosePvc(options);
     return await withSourceAnswer({ ...options, pvcs }, async (answer) => {
-      const checked = await checkAll(answer, { ...options, problems, startedAt });
+      const checked = await checkServable(answer, { ...options, problems, startedAt });
       return await serveFrom(checked, { ...options, onReady: noteReady });
     });
   } catch (error) {
@@ -91,7 +90,7 @@ async function serveFrom({ store, chain, listen }: Servable, options: ServeOptio
   return await withRuntimeFolder(options, async (folder) => {
     const serving = { store, chain, folder, concurrency, onFetched: () => {}, onError, signal };
     return await withServedChain(serving, async (served) => {
-      await examine(options, chain, served);
+      await examineServed(options, chain, served);
       const cache = new BlockCache({ arena, slots: served.slots, signal: served.signal });
       try {
         return await served.withReader(cache, () =>
@@ -118,7 +117,7 @@ interface Servable {
 }
 
 /** Rejects with one DatamoverError for all that keeps the disk from being served. */
-async function checkAll(
+async function checkServable(
   { store, chains, problems: ofSource }: SourceAnswer,
   options: ServeOptions & { readonly problems: readonly Problem[]; readonly startedAt: number },
 ): Promise<Servable> {
@@ -151,7 +150,7 @@ function choosePvc({ plan, pvc, problems = [] }: ServeOptions): { pvcs: readonly
   };
 }
 
-async function examine(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {
+async function examineServed(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {
   const pvc = chain.disk.name;
   const value = await runPhase(options.progress, { pvc, phase: 'check-image' }, () => examineChain(served));
   for (const [index, outcome] of value.entries()) {

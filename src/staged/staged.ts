@@ -48,7 +48,7 @@ export async function withStagedGuest<T>(
 
 async function prepare(run: StagedRun, options: StageOptions): Promise<VirtualDisk> {
   const { chain } = options;
-  const layers = await download(run, options);
+  const layers = await downloadLayers(run, options);
   await rebase(run, layers, options);
   await examineRepaired(run, layers, options);
   await noteUsage(options);
@@ -67,7 +67,7 @@ async function prepare(run: StagedRun, options: StageOptions): Promise<VirtualDi
 const IN_SCRATCH: CacheMode = 'writeback';
 
 /** Fetches the layers; each is checked as soon as it is whole. What is left of that then is the phase `checksum`. */
-async function download(run: StagedRun, options: StageOptions): Promise<readonly StagedLayer[]> {
+async function downloadLayers(run: StagedRun, options: StageOptions): Promise<readonly StagedLayer[]> {
   const { chain, tally } = options;
   const pvc = chain.disk.name;
   const fetched = Promise.withResolvers<void>();

@@ -1,6 +1,5 @@
 // The strategy without scratch: the layers stay at the source, are examined there, and are shown to qemu as one disk through
 // a window that is filled in the order in which it will be read.
-
 import type { CheckedChain } from '../chain/check-layers.ts';
 import { imageWarning } from '../chain/examine.ts';
 import { fetchedCounter, type PvcStats } from '../chain/tally.ts';
@@ -54,7 +53,7 @@ export async function withStreamedGuest<T>(
   const concurrency = options.concurrency ?? STREAM_CONCURRENCY;
   try {
     return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {
-      await examine(run, served, { chain, tally });
+      await examineStreamed(run, served, { chain, tally });
       return await work({
         node: served.node,
         chain: served.node,
@@ -67,7 +66,7 @@ export async function withStreamedGuest<T>(
   }
 }
 
-async function examine(
+async function examineStreamed(
   run: StreamedRun,
   served: ServedChain,
   { chain, tally }: Pick<StreamOptions, 'chain' | 'tally'>,

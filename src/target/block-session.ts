@@ -3,7 +3,7 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf } from '../errors.ts';
 import { type Claim, encodeClaim, parseClaim } from './claim.ts';
 import type { DeviceIo } from './device-io.ts';
-import { withProblem } from './failure.ts';
+import { withDetail } from './failure.ts';
 import { type DeviceLayout, planLayout } from './layout.ts';
 import type { BeginOptions, FinishedTarget, TargetSession } from './target.ts';
 
@@ -29,7 +29,7 @@ export async function beginBlockSession(options: BlockSessionOptions): Promise<T
     return session;
   } catch (error) {
     const { problem } = await session.abandon();
-    throw withProblem(error, problem);
+    throw withDetail(error, problem);
   }
 }
 

@@ -102,12 +102,12 @@ async function mediumOf(device: string): Promise<string | null> {
   for (const name of ['wwid', 'device/wwid', 'serial', 'device/serial', 'dm/uuid', 'loop/backing_file']) {
     const value = (await readUncertain(device, name)) ?? (await readUncertain(device, `../${name}`));
     if (value === undefined || value === '') continue;
-    return `${name}=${value}${name === 'loop/backing_file' ? await inodeOf(value) : ''}`;
+    return `${name}=${value}${name === 'loop/backing_file' ? await formatInode(value) : ''}`;
   }
   return null;
 }
 
-async function inodeOf(path: string): Promise<string> {
+async function formatInode(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   return found === undefined ? '' : ` (${found.dev}:${found.ino})`;
 }

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
+import { parseJson } from '../parse-json.ts';
 import { KiB } from '../units.ts';
 
 export const CLAIM_SIZE = 4 * KiB;
@@ -70,15 +71,6 @@ function shortName(pvc: string): string {
 
 function toAscii(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Not a payload of ours, although the CRC fits: no claim.
-    return undefined;
-  }
 }
 
 const MAGIC = 'kubevirt-datamover claim\n\0\0\0\0\0\0\0';

@@ -18,7 +18,7 @@ export function targetFailure(what: string, error: unknown, options: { readonly 
 }
 
 /** The error, and what could not be taken back after it; what is none of ours comes back as it is. */
-export function withProblem(error: unknown, problem: string | undefined): unknown {
+export function withDetail(error: unknown, problem: string | undefined): unknown {
   if (problem === undefined || !(error instanceof DatamoverError)) return error;
   const { code, message, hint } = error;
   return new DatamoverError(code, `${message}; ${problem}`, { hint, cause: error });

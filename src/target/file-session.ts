@@ -7,7 +7,7 @@ import { undefinedIfMissing } from '../missing.ts';
 import { keepOwnership } from '../ownership.ts';
 import type { ByteRange } from '../units.ts';
 import { targetFailure } from './failure.ts';
-import { identityOf } from './partial-file.ts';
+import { fileId } from './partial-file.ts';
 import type { FinishedTarget, TargetSession } from './target.ts';
 
 export interface FileParts {
@@ -78,7 +78,7 @@ export class FileSession implements TargetSession {
   async #isOurs(): Promise<boolean> {
     const { handle, partial } = this.#parts;
     const { dev, ino } = await handle.stat({ bigint: true });
-    return (await identityOf(partial)) === `${dev}:${ino}`;
+    return (await fileId(partial)) === `${dev}:${ino}`;
   }
 
   /** The virtual machine that opened the file that is replaced opens this one as the same user. */
@@ -114,7 +114,7 @@ async function linked(partial: string, { path, realPath }: Pick<FileParts, 'path
     const code = systemCode(error) ?? '';
     if (code === 'EEXIST') throw createdMeanwhile(path, error);
     if (!WITHOUT_LINKS.has(code)) throw error;
-    if ((await identityOf(realPath)) !== undefined) throw createdMeanwhile(path, error);
+    if ((await fileId(realPath)) !== undefined) throw createdMeanwhile(path, error);
     return false;
   }
 }

@@ -9,7 +9,7 @@ import { type FreeSpace, freeSpaceAt } from '../free-space.ts';
 import { undefinedIfMissing } from '../missing.ts';
 import { type ByteRange, MiB } from '../units.ts';
 import { type Checksum, ChecksumOfPieces } from './checksum.ts';
-import { targetFailure, withProblem } from './failure.ts';
+import { targetFailure, withDetail } from './failure.ts';
 import { type FileParts, FileSession, syncFile, syncFolder } from './file-session.ts';
 import { describeOpener, findOpeners } from './linux/openers.ts';
 import { isSameFile, partialPathOf } from './partial-file.ts';
@@ -142,7 +142,7 @@ class FileTarget implements Target {
       return new FileSession({ ...parts, cache });
     } catch (error) {
       const { problem } = await new FileSession({ ...parts, cache: 'writeback' }).abandon();
-      throw withProblem(targetFailure(`cannot create ${partial}`, error), problem);
+      throw withDetail(targetFailure(`cannot create ${partial}`, error), problem);
     }
   }
 

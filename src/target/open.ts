@@ -28,10 +28,10 @@ export async function openTarget(options: OpenTargetOptions): Promise<Target> {
   if (found === undefined) return await openMissing(options);
   if (found.isBlockDevice()) return await openBlockTarget({ ...options, realPath: await realpath(path), stats: found });
   if (options.requireBlockDevice)
-    throw missing(path, 'is not a block device', 'attach the PVC as a block device (volumeDevices)');
+    throw targetMissing(path, 'is not a block device', 'attach the PVC as a block device (volumeDevices)');
   if (found.isFile()) return await openFileTarget({ ...options, realPath: await realpath(path), exists: true });
   const kind = found.isDirectory() ? 'a directory' : found.isCharacterDevice() ? 'a character device' : 'neither';
-  throw missing(
+  throw targetMissing(
     path,
     kind === 'neither'
       ? 'is neither a block device nor a regular file'
@@ -49,7 +49,7 @@ async function find(path: string) {
     const code = systemCode(error) ?? '';
     if (code === 'ENOENT') return undefined;
     const why = UNREACHABLE.get(code);
-    if (why !== undefined) throw missing(path, why, 'correct the path');
+    if (why !== undefined) throw targetMissing(path, why, 'correct the path');
     throw targetFailure(`cannot inspect target ${path}`, error);
   }
 }
@@ -65,15 +65,15 @@ const UNREACHABLE: ReadonlyMap<string, string> = new Map([
 async function openMissing(options: OpenTargetOptions): Promise<Target> {
   const { path, makeParents = false, requireBlockDevice = false } = options;
   const absolute = resolve(path);
-  if (requireBlockDevice) throw missing(path, 'not found', 'attach the PVC as a block device (volumeDevices)');
-  if (await isLink(path)) throw missing(path, 'is a dangling symbolic link', 'correct or remove the link');
+  if (requireBlockDevice) throw targetMissing(path, 'not found', 'attach the PVC as a block device (volumeDevices)');
+  if (await isLink(path)) throw targetMissing(path, 'is a dangling symbolic link', 'correct or remove the link');
   const parent = await realParent(dirname(absolute), path, makeParents);
   const realPath = join(parent, basename(absolute));
   if (isUnder(realPath, '/dev') && !isUnder(realPath, '/dev/shm')) {
-    throw missing(path, 'not found', 'check the name: `lsblk` shows the block devices');
+    throw targetMissing(path, 'not found', 'check the name: `lsblk` shows the block devices');
   }
   if (!isRawFileName(realPath)) {
-    throw missing(path, 'not found', 'name an existing block device, or a raw file that ends in .raw or .img');
+    throw targetMissing(path, 'not found', 'name an existing block device, or a raw file that ends in .raw or .img');
   }
   return await openFileTarget({ ...options, realPath, exists: false });
 }
@@ -87,7 +87,7 @@ async function realParent(folder: string, path: string, makeParents: boolean): P
   try {
     const real = await realpath(folder);
     if (!(await stat(real)).isDirectory())
-      throw missing(path, `cannot be created: ${folder} is not a directory`, 'correct the path');
+      throw targetMissing(path, `cannot be created: ${folder} is not a directory`, 'correct the path');
     await access(real, FOLDER_RIGHTS);
     return real;
   } catch (error) {
@@ -96,7 +96,7 @@ async function realParent(folder: string, path: string, makeParents: boolean): P
       return join(await realParent(dirname(folder), path, makeParents), basename(folder));
     }
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw missing(
+      throw targetMissing(
         path,
         `not found, and its directory ${folder} does not exist`,
         `create the directory (\`mkdir -p ${folder}\`), or correct the path`,
@@ -110,6 +110,6 @@ function isUnder(path: string, folder: string): boolean {
   return path === folder || path.startsWith(`${folder}/`);
 }
 
-function missing(path: string, why: string, hint: string): DatamoverError {
+function targetMissing(path: string, why: string, hint: string): DatamoverError {
   return new DatamoverError('TARGET_MISSING', `target ${path} ${why}`, { hint });
 }

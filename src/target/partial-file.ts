@@ -21,12 +21,12 @@ const NAME_MAX = 255;
 
 /** Whether both names are there and are links to one file. */
 export async function isSameFile(one: string, other: string): Promise<boolean> {
-  const [a, b] = await Promise.all([identityOf(one), identityOf(other)]);
+  const [a, b] = await Promise.all([fileId(one), fileId(other)]);
   return a !== undefined && a === b;
 }
 
 /** Device and inode of a name, not of what a link leads to; undefined where there is none. */
-export async function identityOf(path: string): Promise<string | undefined> {
+export async function fileId(path: string): Promise<string | undefined> {
   const found = await undefinedIfMissing(lstat(path, { bigint: true }));
   return found && `${found.dev}:${found.ino}`;
 }

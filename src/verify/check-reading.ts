@@ -9,7 +9,7 @@ import { checkQemu } from '../qemu/check-qemu.ts';
 import { inspectWorkFolder } from '../scratch/inspect.ts';
 import { scratchNeed } from '../scratch/need.ts';
 import type { SpaceNeed } from '../scratch/space.ts';
-import { noteOf, problemOf } from '../scratch/space-words.ts';
+import { noteOf, spaceProblem } from '../scratch/space-words.ts';
 import { verifyId } from './verify-paths.ts';
 
 export interface ReadingOptions {
@@ -48,7 +48,7 @@ async function checkScratch(
   const words = { headroomPercent, alternatives: [] };
   const note = noteOf(need, words);
   if (note !== undefined) progress.report(note);
-  const problem = problemOf(need, words);
+  const problem = spaceProblem(need, words);
   if (problem !== undefined) throwProblems([problem], plan);
   return need;
 }

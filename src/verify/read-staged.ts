@@ -27,7 +27,7 @@ export async function verifyData({ options, store, chain, onLayer }: DataOptions
       let before = 0;
       for (const [index, layer] of chain.layers.entries()) {
         const task = { options, store, folder, chain, layer };
-        onLayer(index, await verifyLayer(task, (done) => onBytes(before + done, total)));
+        onLayer(index, await verifyStagedLayer(task, (done) => onBytes(before + done, total)));
         before += layer.info.size;
       }
     });
@@ -44,7 +44,7 @@ interface LayerTask {
   readonly layer: CheckedLayer;
 }
 
-async function verifyLayer(task: LayerTask, onBytes: (done: number) => void): Promise<LayerFindings> {
+async function verifyStagedLayer(task: LayerTask, onBytes: (done: number) => void): Promise<LayerFindings> {
   const path = await task.folder.diskFolder(0);
   const checked: string[] = [];
   try {

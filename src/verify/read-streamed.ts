@@ -31,7 +31,7 @@ export async function verifyInPlace({ options, store, chain, onLayer }: DataOpti
       await runPhase(options.progress, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
         let done = 0;
         for (const layer of served.layers) {
-          const findings = await verifyLayer({ options, served, chain, layer, arena }, (count) => {
+          const findings = await verifyStreamedLayer({ options, served, chain, layer, arena }, (count) => {
             done += count;
             onBytes(done, total);
           });
@@ -50,7 +50,7 @@ interface LayerTask {
   readonly arena: Arena;
 }
 
-async function verifyLayer(task: LayerTask, onBytes: (count: number) => void): Promise<LayerFindings> {
+async function verifyStreamedLayer(task: LayerTask, onBytes: (count: number) => void): Promise<LayerFindings> {
   const { options, served, chain, layer } = task;
   const checked: string[] = [];
   try {

@@ -3,7 +3,7 @@ import { test } from 'tap';
 import type { FreeSpace } from '../../src/free-space.ts';
 import { type DiskSpace, spaceNeeds } from '../../src/restore/space-needs.ts';
 import { fitOf, hasSpace, worstNeeds } from '../../src/scratch/space.ts';
-import { noteOf, problemOf } from '../../src/scratch/space-words.ts';
+import { noteOf, spaceProblem } from '../../src/scratch/space-words.ts';
 import type { Strategy } from '../../src/strategy.ts';
 
 const SPACE: FreeSpace = { pool: 'a', bytes: 1000, files: undefined, sparse: true, compresses: false };
@@ -134,7 +134,7 @@ test('what is said', (t) => {
   const one = (space: Partial<FreeSpace>, file?: DiskSpace['file']) => {
     const [need] = needs([disk({ file })], { space });
     if (need === undefined) throw new TypeError('no need');
-    return { problem: problemOf(need, words), note: noteOf(need, words) };
+    return { problem: spaceProblem(need, words), note: noteOf(need, words) };
   };
   t.strictSame(one({}), { problem: undefined, note: undefined });
   t.strictSame(one({ bytes: 599 }).problem, {

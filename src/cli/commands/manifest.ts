@@ -3,12 +3,12 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Problem } from '../../errors.ts';
 import type { Manifest } from '../../kubernetes/manifest.ts';
 import { isObjectName, type ManifestOptions, type ScratchChoice } from '../../kubernetes/options.ts';
+import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
 import { parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
 import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
-import { omitUndefined } from '../flags/omit-undefined.ts';
 import { refuse } from '../flags/usage.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
@@ -84,7 +84,9 @@ function manifestOptions(): Option[] {
     new Option('--scratch-pvc <pvc>', 'existing PVC for scratch; a retried pod resumes from it').argParser(
       parseObjectName,
     ),
-    new Option('--target-pvc <name=pvc>', 'PVC in the cluster for a PVC of the plan; repeatable').argParser(parseClaim),
+    new Option('--target-pvc <name=pvc>', 'PVC in the cluster for a PVC of the plan; repeatable').argParser(
+      parseTargetPvc,
+    ),
     new Option('--force', 'overwrite targets that are not blank'),
     new Option('--run-as-root', 'run as uid 0, still without capabilities'),
     new Option('--fs-group <gid>', 'group that owns the volumes').argParser(parseInteger({ min: 1, max: 999_999_999 })),
@@ -164,7 +166,7 @@ function parseObjectName(value: string): string {
   throw new InvalidArgumentError("It must be lower-case letters, digits, '-' and '.'.");
 }
 
-function parseClaim(value: string, earlier: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> {
+function parseTargetPvc(value: string, earlier: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> {
   const at = value.lastIndexOf('=');
   if (at < 1) throw new InvalidArgumentError('It must be NAME=PVC.');
   return new Map([...(earlier ?? []), [value.slice(0, at), parseObjectName(value.slice(at + 1))]]);

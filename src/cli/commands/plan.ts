@@ -2,11 +2,11 @@
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { DatamoverError, type Problem } from '../../errors.ts';
+import { omitUndefined } from '../../omit-undefined.ts';
 import { collect } from '../../problems.ts';
 import type { VmRef } from '../../vm-ref.ts';
 import { parseText, scratchOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
-import { omitUndefined } from '../flags/omit-undefined.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { usageProblem } from '../flags/usage.ts';
 import { vmOption } from '../flags/vm.ts';

@@ -1,10 +1,10 @@
 // What `restore` and `download` share: flags and plan become the engine's options, its result becomes the outcome.
 import type { Problem } from '../../errors.ts';
+import { omitUndefined } from '../../omit-undefined.ts';
 import type { RestoreOptions } from '../../restore/options.ts';
 import type { RestoreResult } from '../../result.ts';
 import type { RestoreFlags } from '../flags/flags.ts';
 import type { LoadedPlan } from '../flags/load-plan.ts';
-import { omitUndefined } from '../flags/omit-undefined.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { usageProblem } from '../flags/usage.ts';
 import { withProgress } from '../progress/progress.ts';
@@ -43,10 +43,10 @@ export async function runRestore(
     };
     if (flags.dryRun) {
       const { dryRun } = await import('../../restore/dry-run.ts');
-      return outcomeOf(await dryRun(options), renderDryRun);
+      return toOutcome(await dryRun(options), renderDryRun);
     }
     const { restore } = await import('../../restore/restore.ts');
-    return outcomeOf(await restore(options), renderRestore);
+    return toOutcome(await restore(options), renderRestore);
   });
 }
 
@@ -58,7 +58,7 @@ export function flagProblems({ window, strategy }: RestoreFlags): Problem[] {
   ];
 }
 
-function outcomeOf<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {
+function toOutcome<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {
   return { document: result, text: render(result), problems: result.problems ?? [], complete: completeText(result) };
 }
 

@@ -1,15 +1,14 @@
 // `serve <plan> --pvc NAME`: exports a backed-up disk over NBD, read-only.
-
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Problem } from '../../errors.ts';
+import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, withKnown } from '../../problems.ts';
 import type { Served, ServeOptions } from '../../serve/serve.ts';
 import { formatBytes } from '../../units.ts';
 import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
-import { omitUndefined } from '../flags/omit-undefined.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { refuse } from '../flags/usage.ts';
 import { withProgress } from '../progress/progress.ts';

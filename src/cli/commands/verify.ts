@@ -1,10 +1,10 @@
 // `verify <plan>`: checks that a backup can be restored.
 import { Command, Option } from 'commander';
+import { omitUndefined } from '../../omit-undefined.ts';
 import { withKnown } from '../../problems.ts';
 import { pvcOption, readingOptions, reportOption, scratchOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
-import { omitUndefined } from '../flags/omit-undefined.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { withProgress } from '../progress/progress.ts';
 import { renderVerify } from '../render/verify.ts';

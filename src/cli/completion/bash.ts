@@ -18,7 +18,7 @@ ${commands.flatMap(({ name, options }) => options.flatMap((option) => valueCase(
 ${everywhere.flatMap((option) => valueCase('', option)).join('\n')}
   esac
   case $command in
-${commands.map(commandCase).join('\n')}
+${commands.map(bashCommandCase).join('\n')}
     '') mapfile -t COMPREPLY < <(compgen -W '${[...names, ...everywhere.map(({ flag }) => flag)].join(' ')}' -- "$word") ;;
   esac
 }
@@ -36,7 +36,7 @@ function valueCase(command: string, { flag, takes, words }: CompletionOption): s
   return line(takes === 'directory' ? '-d' : '-f');
 }
 
-function commandCase({ name, options, takesFile, words }: CompletionCommand): string {
+function bashCommandCase({ name, options, takesFile, words }: CompletionCommand): string {
   const flags = [...options.map(({ flag }) => flag), ...words].join(' ');
   const files = takesFile ? ` [[ $word == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$word");` : '';
   return `    ${name}) mapfile -t COMPREPLY < <(compgen -W '${flags}' -- "$word");${files} ;;`;

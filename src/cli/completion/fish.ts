@@ -16,27 +16,27 @@ export function fishCompletion(commands: readonly CompletionCommand[]): string {
 function commandLines(before: string, { name, summary, options, takesFile, words }: CompletionCommand): string[] {
   const after = `-n '__fish_seen_subcommand_from ${name}'`;
   return [
-    `${COMPLETE} ${before} -a ${name} -d ${quote(summary)}`,
+    `${COMPLETE} ${before} -a ${name} -d ${quoteForFish(summary)}`,
     ...options.map((option) => optionLine(after, option)),
     ...(takesFile ? [`${COMPLETE} ${after} -F`] : []),
-    ...(words.length > 0 ? [`${COMPLETE} ${after} -a ${quote(words.join(' '))}`] : []),
+    ...(words.length > 0 ? [`${COMPLETE} ${after} -a ${quoteForFish(words.join(' '))}`] : []),
   ];
 }
 
 function optionLine(condition: string, { flag, description, takes, words }: CompletionOption): string {
   const value = {
     nothing: '',
-    words: ` -x -a ${quote(words.join(' '))}`,
+    words: ` -x -a ${quoteForFish(words.join(' '))}`,
     file: ' -r -F',
     directory: " -x -a '(__fish_complete_directories)'",
     text: ' -x',
   };
-  return `${COMPLETE} ${condition} -l ${flag.replace(/^--/, '')}${value[takes]} -d ${quote(description)}`;
+  return `${COMPLETE} ${condition} -l ${flag.replace(/^--/, '')}${value[takes]} -d ${quoteForFish(description)}`;
 }
 
 const COMPLETE = 'complete -c kubevirt-datamover';
 
 /** A word in single quotes, inside which fish knows \\\\ and \\'. */
-function quote(text: string): string {
+function quoteForFish(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }

@@ -21,7 +21,7 @@ export interface CompletionOption {
 
 /** What `program` and its commands offer. */
 export function completionTree(program: Command): CompletionCommand[] {
-  return program.commands.map((command) => describe(command, program));
+  return program.commands.map((command) => describeCommand(command, program));
 }
 
 /** The options that every command takes, and the program itself before one. */
@@ -32,7 +32,7 @@ export function optionsOfAll(commands: readonly CompletionCommand[]): Completion
   return (first?.options ?? []).filter(isInAll);
 }
 
-function describe(command: Command, program: Command): CompletionCommand {
+function describeCommand(command: Command, program: Command): CompletionCommand {
   const argument = command.registeredArguments[0];
   return {
     name: command.name(),

@@ -8,14 +8,14 @@ export function zshCompletion(commands: readonly CompletionCommand[]): string {
 _kubevirt_datamover() {
   local -a commands
   commands=(
-${commands.map(({ name, summary }) => `    ${quote(`${name}:${summary}`)}`).join('\n')}
+${commands.map(({ name, summary }) => `    ${quoteForZsh(`${name}:${summary}`)}`).join('\n')}
   )
   local each command=''
   for each in \${words[2,CURRENT-1]}; do
     if [[ -n \${commands[(r)$each:*]} ]]; then command=$each; break; fi
   done
   case $command in
-${commands.map(commandCase).join('\n')}
+${commands.map(zshCommandCase).join('\n')}
     *) _arguments -S \\
       ${everywhere.map(optionSpec).join(' \\\n      ')} \\
       '1:command:{_describe command commands}' ;;
@@ -25,8 +25,12 @@ if [[ \${funcstack[1]} == _kubevirt_datamover ]]; then _kubevirt_datamover "$@";
 `;
 }
 
-function commandCase({ name, options, takesFile, words }: CompletionCommand): string {
-  const argument = takesFile ? [`'*:file:_files'`] : words.length > 0 ? [quote(`*:word:(${words.join(' ')})`)] : [];
+function zshCommandCase({ name, options, takesFile, words }: CompletionCommand): string {
+  const argument = takesFile
+    ? [`'*:file:_files'`]
+    : words.length > 0
+      ? [quoteForZsh(`*:word:(${words.join(' ')})`)]
+      : [];
   // The command's own name is the first word that _arguments sees.
   const specs = [...options.map(optionSpec), `'1: :(${name})'`, ...argument];
   return `    ${name}) _arguments -S ${specs.map((spec) => `\\\n      ${spec}`).join(' ')} ;;`;
@@ -41,10 +45,10 @@ function optionSpec({ flag, description, takes, words }: CompletionOption): stri
     directory: ':directory:_files -/',
     text: ':value: ',
   };
-  return quote(comment + action[takes]);
+  return quoteForZsh(comment + action[takes]);
 }
 
 /** A word in single quotes. */
-function quote(text: string): string {
+function quoteForZsh(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

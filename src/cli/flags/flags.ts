@@ -69,7 +69,7 @@ export function reportOption(): Option {
 }
 
 export function pvcOption(description: string): Option {
-  return new Option('--pvc <name>', description).argParser(collectText);
+  return new Option('--pvc <name>', description).argParser(appendValue);
 }
 
 /**
@@ -83,7 +83,7 @@ export function parseText(value: string): string {
 }
 
 /** As `parseText`, for a flag that may be given several times. */
-function collectText(value: string, earlier: readonly string[] | undefined): readonly string[] {
+function appendValue(value: string, earlier: readonly string[] | undefined): readonly string[] {
   return [...(earlier ?? []), parseText(value)];
 }
 

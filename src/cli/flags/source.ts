@@ -1,10 +1,10 @@
 // The source as flags name it: `--source s3://bucket/prefix` or a folder, and how it is reached.
 import { resolve } from 'node:path';
 import { Option } from 'commander';
+import { omitUndefined } from '../../omit-undefined.ts';
 import type { PlanSource, S3Source } from '../../plan/plan.ts';
 import { parseText } from './flags.ts';
 import type { HelpSection } from './help.ts';
-import { omitUndefined } from './omit-undefined.ts';
 import { refuse } from './usage.ts';
 
 export interface SourceFlags {

@@ -29,7 +29,7 @@ export function jsonProgress({ stderr, now, level, phases }: ProgressOptions): P
       if (event.type === 'phase-started') throttle.markLogged('bytes', at);
       if (event.type === 'bytes' && !throttle.shouldLog('bytes', at)) return;
       const running = event.type === 'bytes' ? state.find(event) : ended;
-      const { name, fields } = lineOf(event, { running, retries: state.retries, fetched: state.fetched, at });
+      const { name, fields } = toLogEntry(event, { running, retries: state.retries, fetched: state.fetched, at });
       stderr.write(jsonLine(at, levelOf(event), name, fields));
     },
     close() {},
@@ -43,7 +43,7 @@ interface Around {
   readonly at: number;
 }
 
-function lineOf(
+function toLogEntry(
   event: Exclude<ProgressEvent, { type: 'fetched' }>,
   { running, retries, fetched, at }: Around,
 ): { readonly name: string; readonly fields: object } {

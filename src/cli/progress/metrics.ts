@@ -19,7 +19,7 @@ export async function withMetrics<T>(port: number, work: (progress: Progress) =>
       (error: unknown) => response.writeHead(500).end(`${messageOf(error)}\n`),
     );
   });
-  await listen(server, port);
+  await listenForMetrics(server, port);
   try {
     return await work(progress);
   } finally {
@@ -28,7 +28,7 @@ export async function withMetrics<T>(port: number, work: (progress: Progress) =>
   }
 }
 
-async function listen(server: Server, port: number): Promise<void> {
+async function listenForMetrics(server: Server, port: number): Promise<void> {
   try {
     server.listen({ port, host: '::', ipv6Only: false });
     await once(server, 'listening');
@@ -73,7 +73,7 @@ function createMetrics(): { readonly registry: Registry; readonly progress: Prog
     else if (event.type === 'pvc-finished') metrics.pvcs.inc({ state: event.state });
     else if (event.type === 'retry') metrics.retries.inc({ pvc });
     else if (event.type === 'fetched') metrics.fetched.inc({ pvc: event.pvc }, event.count);
-    else if (isPhaseEvent(event)) measure(metrics, event);
+    else if (isPhaseEvent(event)) recordPhase(metrics, event);
   };
   return { registry, progress: { report } };
 }
@@ -90,7 +90,7 @@ interface Metrics {
   readonly pvcs: Counter<'pvc' | 'state'>;
 }
 
-function measure({ running, done, expected, written }: Metrics, event: PhaseEvent): void {
+function recordPhase({ running, done, expected, written }: Metrics, event: PhaseEvent): void {
   const { pvc = '', phase } = event;
   const labels = { pvc, phase };
   if (event.type !== 'bytes') {

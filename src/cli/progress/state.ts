@@ -71,14 +71,14 @@ export class ProgressState {
 
   /** Takes a phase that has ended away, and gives it. */
   finish({ pvc, phase }: { readonly pvc?: string; readonly phase: Phase }): RunningPhase | undefined {
-    const key = keyOf(pvc, phase);
+    const key = phaseKey(pvc, phase);
     const ended = this.#running.get(key);
     this.#running.delete(key);
     return ended;
   }
 
   find({ pvc, phase }: { readonly pvc?: string; readonly phase: Phase }): RunningPhase | undefined {
-    return this.#running.get(keyOf(pvc, phase));
+    return this.#running.get(phaseKey(pvc, phase));
   }
 
   #start(event: Extract<ProgressEvent, { type: 'phase-started' }>, now: number): RunningPhase {
@@ -86,8 +86,8 @@ export class ProgressState {
     const rate = new RateWindow();
     const running = { phase, pvc, detail, startedAt: now, rate, done: 0, before: undefined, total, fetched: 0 };
     // Deleted first: a phase that begins again is the newest one.
-    this.#running.delete(keyOf(pvc, phase));
-    this.#running.set(keyOf(pvc, phase), running);
+    this.#running.delete(phaseKey(pvc, phase));
+    this.#running.set(phaseKey(pvc, phase), running);
     return running;
   }
 
@@ -109,6 +109,6 @@ export function paceOf({ rate, done, total }: RunningPhase, now: number): Pace {
   return { rate: bytesPerSecond, secondsLeft: known ? (total - done) / bytesPerSecond : undefined };
 }
 
-function keyOf(pvc: string | undefined, phase: Phase): string {
+function phaseKey(pvc: string | undefined, phase: Phase): string {
   return `${phase} ${pvc ?? ''}`;
 }

@@ -56,7 +56,7 @@ function liveParts(running: RunningPhase, { retries }: ProgressState, now: numbe
   const parts: Part[] = [];
   const percent = percentOf(running);
   if (percent !== undefined) parts.push({ text: percent, importance: 4 });
-  if (running.total !== undefined && running.total > 0) parts.push({ text: bytesOf(running), importance: 0 });
+  if (running.total !== undefined && running.total > 0) parts.push({ text: formatPhaseBytes(running), importance: 0 });
   if (percent === undefined && running.detail !== undefined) parts.push({ text: running.detail, importance: 0 });
   if (pace.rate !== undefined) parts.push({ text: `${formatBytes(Math.round(pace.rate))}/s`, importance: 2 });
   if (percent === undefined) parts.push({ text: formatDuration((now - running.startedAt) / 1000), importance: 3 });
@@ -74,7 +74,7 @@ export function progressText(running: RunningPhase, now: number): string {
   const pace = paceOf(running, now);
   return [
     percentOf(running),
-    bytesOf(running),
+    formatPhaseBytes(running),
     pace.rate === undefined ? undefined : `${formatBytes(Math.round(pace.rate))}/s`,
     isTimeLeftShown(pace) ? `${formatDuration(pace.secondsLeft)} left` : undefined,
   ]
@@ -88,7 +88,7 @@ function percentOf({ done, total }: RunningPhase): string | undefined {
   return `${Math.floor((done / total) * 100)} %`;
 }
 
-function bytesOf({ done, total }: RunningPhase): string {
+function formatPhaseBytes({ done, total }: RunningPhase): string {
   return total === undefined ? formatBytes(done) : `${formatBytes(done)} of ${formatBytes(total)}`;
 }
 

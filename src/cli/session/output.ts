@@ -39,11 +39,11 @@ abstract class OutputStream extends Writable implements TextStream {
   }
 
   get columns(): number | undefined {
-    return known(this.#terminal?.columns);
+    return sizeOrUndefined(this.#terminal?.columns);
   }
 
   get rows(): number | undefined {
-    return known(this.#terminal?.rows);
+    return sizeOrUndefined(this.#terminal?.rows);
   }
 
   protected async writeAll(bytes: Buffer): Promise<void> {
@@ -145,7 +145,7 @@ export class LogStream extends OutputStream implements TextStream {
 }
 
 /** Terminals without a size say 0. */
-function known(size: number | undefined): number | undefined {
+function sizeOrUndefined(size: number | undefined): number | undefined {
   return size === undefined || size <= 0 ? undefined : size;
 }
 

@@ -54,7 +54,7 @@ interface Report {
  * the session's paths.
  */
 async function openReport(path: string, { cwd, paths }: Pick<Session, 'cwd' | 'paths'>): Promise<Report> {
-  const place = await placeOf(resolve(cwd, path));
+  const place = await resolveReportPath(resolve(cwd, path));
   try {
     await checkWritable(place);
   } catch (error) {
@@ -125,7 +125,7 @@ async function writeReport(place: string, document: object): Promise<void> {
 }
 
 /** Where a link leads, so that the link stays. */
-async function placeOf(path: string): Promise<string> {
+async function resolveReportPath(path: string): Promise<string> {
   try {
     const place = await realpath(path);
     if (!(await stat(place)).isFile()) throw unwritable(path, 'not a regular file');

@@ -1,14 +1,8 @@
 // The identities that variables give.
 import { DatamoverError } from '../../errors.ts';
+import { omitUndefined } from '../../omit-undefined.ts';
 import { type Environment, variable } from './environment.ts';
-import {
-  type Container,
-  type Identity,
-  type Keys,
-  noCredentials,
-  present,
-  type WebIdentity,
-} from './identity-types.ts';
+import { type Container, type Identity, type Keys, noCredentials, type WebIdentity } from './identity-types.ts';
 
 /** AWS_ACCESS_KEY_ID and the others. ACCESS_DENIED for one without the other, which no other source makes up for. */
 export function exportedKeys(env: Environment): Keys | undefined {
@@ -31,7 +25,7 @@ export function exportedKeys(env: Environment): Keys | undefined {
       hint: 'set it without quotes (`docker --env-file` and Kubernetes manifests keep them)',
     });
   }
-  return { kind: 'keys', accessKeyId, secretAccessKey, ...present('sessionToken', sessionToken) };
+  return { kind: 'keys', accessKeyId, secretAccessKey, ...omitUndefined({ sessionToken }) };
 }
 
 export function exportedWebIdentity(env: Environment): WebIdentity | undefined {
@@ -42,7 +36,7 @@ export function exportedWebIdentity(env: Environment): WebIdentity | undefined {
     kind: 'web-identity',
     tokenFile,
     roleArn,
-    ...present('sessionName', variable(env, 'AWS_ROLE_SESSION_NAME')),
+    ...omitUndefined({ sessionName: variable(env, 'AWS_ROLE_SESSION_NAME') }),
   };
 }
 
@@ -52,9 +46,9 @@ export function exportedContainer(env: Environment): Container | undefined {
   if (relativeUri === undefined && fullUri === undefined) return undefined;
   return {
     kind: 'container',
-    ...(relativeUri === undefined ? present('fullUri', fullUri) : { relativeUri }),
-    ...present('token', variable(env, 'AWS_CONTAINER_AUTHORIZATION_TOKEN')),
-    ...present('tokenFile', variable(env, 'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE')),
+    ...(relativeUri === undefined ? omitUndefined({ fullUri }) : { relativeUri }),
+    ...omitUndefined({ token: variable(env, 'AWS_CONTAINER_AUTHORIZATION_TOKEN') }),
+    ...omitUndefined({ tokenFile: variable(env, 'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE') }),
   };
 }
 

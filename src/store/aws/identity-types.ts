@@ -50,9 +50,3 @@ export function noCredentials(why: string, cause?: unknown): DatamoverError {
     ...(cause === undefined ? {} : { cause }),
   });
 }
-
-/** An object with the key, or without it where the value is undefined. */
-export function present<Key extends string, Value>(key: Key, value: Value | undefined): Partial<Record<Key, Value>>;
-export function present(key: string, value: unknown): object {
-  return value === undefined ? {} : { [key]: value };
-}

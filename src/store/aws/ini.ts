@@ -66,7 +66,7 @@ export function parseIni(text: string): IniFile {
     const content = raw.trim();
     if (content === '' || /^[#;]/.test(content)) continue;
     if (content.startsWith('[')) {
-      const header = parseHeader(content);
+      const header = parseSectionHeader(content);
       entry = undefined;
       section = header === undefined ? undefined : { ...header, line, entries: new Map() };
       if (section === undefined) problems.push({ line, why: 'not a section: write [name], alone on its line' });
@@ -99,7 +99,7 @@ function isKeyOfItsOwn(entry: OpenEntry, key: string | undefined): boolean {
 }
 
 /** `[name]`, `[profile name]`, `[profile "a name"]`, and a comment behind it. */
-function parseHeader(content: string): { readonly type: string; readonly name: string } | undefined {
+function parseSectionHeader(content: string): { readonly type: string; readonly name: string } | undefined {
   const inner = /^\[([^\]]*)\]\s*(?:[#;].*)?$/.exec(content)?.[1]?.trim();
   if (inner === undefined || inner === '') return undefined;
   const [, type = '', rest = inner] = /^(profile|sso-session|services)\s+(.+)$/.exec(inner) ?? [];

@@ -1,9 +1,10 @@
 // The identity that a profile gives, in the order of the Go SDK: another profile's role, its own keys, a web identity, a program or
 // a login.
 import { DatamoverError } from '../../errors.ts';
+import { omitUndefined } from '../../omit-undefined.ts';
 import type { Environment } from './environment.ts';
 import { exportedContainer, exportedKeys } from './exported.ts';
-import { type AssumedRole, type Identity, type Keys, present, type UserSource } from './identity-types.ts';
+import type { AssumedRole, Identity, Keys, UserSource } from './identity-types.ts';
 import { missingProfile, type Profile, type ProfileSet, settingOf } from './profiles.ts';
 
 export interface ProfileContext {
@@ -21,20 +22,20 @@ export function identityOf(context: ProfileContext, profile: Profile): Identity 
   const roleArn = value('role_arn');
   const sourceName = value('source_profile');
   const tokenFile = value('web_identity_token_file');
-  if (roleArn === undefined) return keysOf(profile) ?? namedSource(context, profile);
+  if (roleArn === undefined) return keysOfProfile(profile) ?? namedSource(context, profile);
   const ofRole = (source: Identity): AssumedRole => ({ ...roleOptions(profile, roleArn), source });
   if (sourceName !== undefined && sourceName !== profile.name) return ofRole(sourceOf(context, profile, sourceName));
-  const keys = keysOf(profile);
+  const keys = keysOfProfile(profile);
   if (keys !== undefined) return ofRole(keys);
   if (tokenFile !== undefined) {
-    return { kind: 'web-identity', roleArn, tokenFile, ...present('sessionName', value('role_session_name')) };
+    return { kind: 'web-identity', roleArn, tokenFile, ...omitUndefined({ sessionName: value('role_session_name') }) };
   }
   const source = namedSource(context, profile);
   return source === undefined ? undefined : ofRole(source);
 }
 
 /** The keys of a profile; PLAN_INVALID for one without the other, and for what is no key. */
-function keysOf(profile: Profile): Keys | undefined {
+function keysOfProfile(profile: Profile): Keys | undefined {
   const accessKeyId = settingOf(profile, 'aws_access_key_id');
   const secretAccessKey = settingOf(profile, 'aws_secret_access_key');
   const tokenName = profile.entries.has('aws_session_token') ? 'aws_session_token' : 'aws_security_token';
@@ -51,17 +52,17 @@ function keysOf(profile: Profile): Keys | undefined {
     const bad = key === 'aws_secret_access_key' ? /^[“”‘’„«]|[“”‘’»]$/ : /[^\x21-\x7e]/;
     if (bad.test(value)) throw notAKey(profile, key);
   }
-  return { kind: 'keys', accessKeyId, secretAccessKey, ...present('sessionToken', sessionToken) };
+  return { kind: 'keys', accessKeyId, secretAccessKey, ...omitUndefined({ sessionToken }) };
 }
 
 function sourceOf(context: ProfileContext, profile: Profile, name: string): Identity {
   const visited = [...context.visited, profile.name];
-  if (visited.includes(name)) throw invalid(profile, 'source_profile', `leads back to [${name}]`);
+  if (visited.includes(name)) throw invalidProfileError(profile, 'source_profile', `leads back to [${name}]`);
   const source = context.files.profiles.get(name);
-  if (source === undefined) throw invalid(profile, 'source_profile', missingProfile(context.files, name));
+  if (source === undefined) throw invalidProfileError(profile, 'source_profile', missingProfile(context.files, name));
   const identity = identityOf({ ...context, visited }, source);
   if (identity !== undefined) return identity;
-  throw invalid(profile, 'source_profile', `[${name}] has neither keys nor a role`);
+  throw invalidProfileError(profile, 'source_profile', `[${name}] has neither keys nor a role`);
 }
 
 /** `credential_source` of a role. */
@@ -73,7 +74,7 @@ function namedSource({ trusted, env, ...rest }: ProfileContext, profile: Profile
   const identity =
     name === 'Environment' ? exportedKeys(env) : name === 'EcsContainer' ? exportedContainer(env) : undefined;
   if (identity !== undefined) return identity;
-  throw invalid(profile, 'credential_source', `no credentials found in ${JSON.stringify(name)}`);
+  throw invalidProfileError(profile, 'credential_source', `no credentials found in ${JSON.stringify(name)}`);
 }
 
 /** A program or a login. */
@@ -88,19 +89,19 @@ function userSource({ files, trusted }: ProfileContext, profile: Profile): UserS
 function roleOptions(profile: Profile, roleArn: string): Omit<AssumedRole, 'source'> {
   const seconds = settingOf(profile, 'duration_seconds');
   if (seconds !== undefined && !/^\d{1,6}$/.test(seconds)) {
-    throw invalid(profile, 'duration_seconds', `expected a number, got ${JSON.stringify(seconds)}`);
+    throw invalidProfileError(profile, 'duration_seconds', `expected a number, got ${JSON.stringify(seconds)}`);
   }
   if (profile.entries.has('mfa_serial')) throw refused(profile, 'mfa_serial');
   return {
     kind: 'role',
     roleArn,
-    ...present('externalId', settingOf(profile, 'external_id')),
-    ...present('sessionName', settingOf(profile, 'role_session_name')),
+    ...omitUndefined({ externalId: settingOf(profile, 'external_id') }),
+    ...omitUndefined({ sessionName: settingOf(profile, 'role_session_name') }),
     ...(seconds === undefined ? {} : { seconds: Number(seconds) }),
   };
 }
 
-function lineOf(profile: Profile, key: string): string {
+function formatPosition(profile: Profile, key: string): string {
   const entry = profile.entries.get(key);
   return entry === undefined ? profile.where : `${entry.file}:${entry.line}`;
 }
@@ -109,7 +110,7 @@ function partial(profile: Profile, given: string, missing: string): DatamoverErr
   const state = profile.entries.has(missing) ? 'is empty' : 'is missing';
   return new DatamoverError(
     'PLAN_INVALID',
-    `${lineOf(profile, given)}: [${profile.name}] has ${given}, but ${missing} ${state}`,
+    `${formatPosition(profile, given)}: [${profile.name}] has ${given}, but ${missing} ${state}`,
     {
       hint: `add ${missing} to the section [${profile.name}]`,
     },
@@ -117,19 +118,23 @@ function partial(profile: Profile, given: string, missing: string): DatamoverErr
 }
 
 function notAKey(profile: Profile, key: string): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${lineOf(profile, key)}: invalid character in ${key}`, {
+  return new DatamoverError('PLAN_INVALID', `${formatPosition(profile, key)}: invalid character in ${key}`, {
     hint: 'check the value for typographic quotes, spaces and line breaks, and type the line again',
   });
 }
 
-function invalid(profile: Profile, key: string, why: string): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${lineOf(profile, key)}: ${key} of [${profile.name}]: ${why}`, {
+function invalidProfileError(profile: Profile, key: string, why: string): DatamoverError {
+  return new DatamoverError('PLAN_INVALID', `${formatPosition(profile, key)}: ${key} of [${profile.name}]: ${why}`, {
     hint: `correct ${key}, or name another profile`,
   });
 }
 
 function refused(profile: Profile, key: string): DatamoverError {
-  return new DatamoverError('PLAN_INVALID', `${lineOf(profile, key)}: ${key} of [${profile.name}] is not supported`, {
-    hint: 'set aws_access_key_id and aws_secret_access_key, or role_arn with web_identity_token_file; for a program or a login, remove credentialsFile so that ~/.aws/config is read',
-  });
+  return new DatamoverError(
+    'PLAN_INVALID',
+    `${formatPosition(profile, key)}: ${key} of [${profile.name}] is not supported`,
+    {
+      hint: 'set aws_access_key_id and aws_secret_access_key, or role_arn with web_identity_token_file; for a program or a login, remove credentialsFile so that ~/.aws/config is read',
+    },
+  );
 }

@@ -35,7 +35,7 @@ export async function withObjectFile<T>(place: Place, work: (file: ObjectFile) =
   const handle = await withFileErrors(place.where, () => openInside(place));
   try {
     const stats = await withFileErrors(place.where, () => handle.stat({ bigint: true }));
-    if (!stats.isFile()) throw missing(place.where, 'is not a regular file');
+    if (!stats.isFile()) throw objectMissing(place.where, 'is not a regular file');
     return await work({
       where: place.where,
       size: Number(stats.size),
@@ -92,19 +92,19 @@ function etagOf({ size, mtimeNs }: BigIntStats): string {
 function toStoreError(error: unknown, where: string): unknown {
   const code = systemCode(error);
   if (code === undefined || error instanceof DatamoverError) return error;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return missing(where, 'does not exist', error);
+  if (code === 'ENOENT' || code === 'ENOTDIR') return objectMissing(where, 'does not exist', error);
   if (code === 'EACCES' || code === 'EPERM') {
     return new DatamoverError('ACCESS_DENIED', `${where}: permission denied (${code})`, {
       hint: 'run as a user who can read it',
       cause: error,
     });
   }
-  if (code === 'ELOOP') return missing(where, 'is a dangling symbolic link', error);
+  if (code === 'ELOOP') return objectMissing(where, 'is a dangling symbolic link', error);
   const exhausted = exhaustion(error);
   return new TransientError(exhausted?.why ?? code, { fewRetries: true, hint: exhausted?.hint, cause: error });
 }
 
-function missing(where: string, why: string, cause?: unknown): DatamoverError {
+function objectMissing(where: string, why: string, cause?: unknown): DatamoverError {
   return new DatamoverError('OBJECT_MISSING', `${where} ${why}`, {
     hint: 'check the directory and the name; `kubevirt-datamover list` shows what the backup contains',
     ...(cause === undefined ? {} : { cause }),

@@ -12,7 +12,7 @@ import { type Place, realPathInside, withFileErrors } from './file.ts';
  * root are no objects. ACCESS_DENIED, or a `TransientError` for errors that a network file system may recover from.
  */
 export async function listFolder(place: Place, prefix: string, signal: AbortSignal): Promise<ListEntry[]> {
-  const names = await namesIn(place);
+  const names = await entriesIn(place);
   const objects: ListEntry[] = [];
   const prefixes: ListEntry[] = [];
   for (const name of names) {
@@ -24,7 +24,7 @@ export async function listFolder(place: Place, prefix: string, signal: AbortSign
   return [...prefixes, ...objects];
 }
 
-async function namesIn(place: Place): Promise<Dirent[]> {
+async function entriesIn(place: Place): Promise<Dirent[]> {
   try {
     const entries = await readdir(await realPathInside(place), { withFileTypes: true });
     return entries.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));

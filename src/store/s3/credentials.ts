@@ -31,12 +31,12 @@ export async function chooseCredentials(
     // Missing keys are reported with the first object that needs them, together with all other problems.
     if (!(error instanceof DatamoverError) || error.code !== 'ACCESS_DENIED') throw error;
   }
-  return async () => await keysOf(await readIdentity(options, env), settings);
+  return async () => await resolveKeys(await readIdentity(options, env), settings);
 }
 
 type Keys = AwsCredentialIdentity;
 
-async function keysOf(identity: Identity, settings: CredentialSettings): Promise<Keys> {
+async function resolveKeys(identity: Identity, settings: CredentialSettings): Promise<Keys> {
   const sdk = await import('@aws-sdk/credential-providers');
   switch (identity.kind) {
     case 'keys': {
@@ -51,7 +51,7 @@ async function keysOf(identity: Identity, settings: CredentialSettings): Promise
     case 'role': {
       const { roleArn, sessionName = SESSION_NAME, externalId, seconds } = identity;
       return await sdk.fromTemporaryCredentials({
-        masterCredentials: await keysOf(identity.source, settings),
+        masterCredentials: await resolveKeys(identity.source, settings),
         params: {
           RoleArn: roleArn,
           RoleSessionName: sessionName,

@@ -45,7 +45,7 @@ export function statusOf(error: unknown): number | undefined {
 }
 
 /** The S3 error name (`NoSuchBucket`…) of an error that the SDK made of an answer. */
-export function nameOf(error: unknown): string | undefined {
+export function errorName(error: unknown): string | undefined {
   return errorAnswerOf(error)?.name;
 }
 

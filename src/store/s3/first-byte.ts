@@ -37,7 +37,7 @@ async function firstByte(session: S3Session, key: string, attempt: Attempt): Pro
     if (answered === 416) return undefined;
     throw error;
   }
-  return probed ?? refuse('the server sent no object');
+  return probed ?? refuseAnswer('the server sent no object');
 }
 
 /** The pin of an object without a byte. */
@@ -47,36 +47,38 @@ async function emptyObject(session: S3Session, key: string, attempt: Attempt): P
     onHead: (head) => {
       attempt.answered();
       if (!isGood(head)) return undefined;
-      pin = pinOf(head);
+      pin = requirePin(head);
       return {
-        room: () => refuse('the server answered 416 for the first byte, and sent one nevertheless'),
+        room: () => refuseAnswer('the server answered 416 for the first byte, and sent one nevertheless'),
         filled: () => {},
       };
     },
   };
   await session.get(key, {}, receiver, attempt.signal);
-  return pin ?? refuse('the server sent no object');
+  return pin ?? refuseAnswer('the server sent no object');
 }
 
 function probedOf(head: AnswerHead): Probed {
   const { status, headers } = head;
-  const pin = pinOf(head);
+  const pin = requirePin(head);
   // A body that is the complete object serves the range of an object of one byte.
   if (status === 200 && headers['content-length'] === '1') return { size: 1, pin };
-  if (status !== 206) return refuse(`the server ignored Range (${status} instead of 206)`);
+  if (status !== 206) return refuseAnswer(`the server ignored Range (${status} instead of 206)`);
   const total = /^bytes 0-0\/(\d{1,15})$/i.exec(headers['content-range'] ?? '')?.[1];
-  return total === undefined ? refuse('the server did not name the size of the object') : { size: Number(total), pin };
+  return total === undefined
+    ? refuseAnswer('the server did not name the size of the object')
+    : { size: Number(total), pin };
 }
 
-function pinOf({ headers }: AnswerHead): Pin {
+function requirePin({ headers }: AnswerHead): Pin {
   checkCoding(headers);
-  return pinOfHeaders(headers) ?? refuse('the server named neither an ETag nor Last-Modified');
+  return pinOfHeaders(headers) ?? refuseAnswer('the server named neither an ETag nor Last-Modified');
 }
 
 function isGood({ status }: AnswerHead): boolean {
   return status >= 200 && status < 300;
 }
 
-function refuse(reason: string): never {
+function refuseAnswer(reason: string): never {
   throw new TransientError(reason, { fewRetries: true });
 }

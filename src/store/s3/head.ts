@@ -4,7 +4,7 @@ import type { Attempt } from '../retry/attempt.ts';
 import { TransientError } from '../retry/policy.ts';
 import type { ObjectInfo } from '../store.ts';
 import { fullChecksums } from './checksums.ts';
-import { missingBucket, missingObject, nameOf, statusOf } from './errors.ts';
+import { errorName, missingBucket, missingObject, statusOf } from './errors.ts';
 import { probeObject } from './first-byte.ts';
 import { formatPin, pinOf } from './pin.ts';
 import { isPlain } from './range-answer.ts';
@@ -18,7 +18,7 @@ export async function headObject(session: S3Session, key: string, attempt: Attem
     answer = await session.head(key, attempt);
   } catch (error) {
     const status = statusOf(error);
-    if (status === 404) throw await missing(session, key, attempt);
+    if (status === 404) throw await missingObjectError(session, key, attempt);
     const sorted = await session.sorted(error, { key, keys, signal: attempt.signal });
     if (status === undefined || status < 300 || sorted instanceof TransientError) throw sorted;
     // HEAD answers have no body: only another request gets to know why. It may even succeed, where HEAD alone is forbidden.
@@ -47,13 +47,13 @@ async function completed(
 }
 
 /** A bucket that is not there gives 404 too. */
-async function missing(session: S3Session, key: string, attempt: Attempt): Promise<Error> {
+async function missingObjectError(session: S3Session, key: string, attempt: Attempt): Promise<Error> {
   const context = session.context(key);
   try {
     await session.listing.page('', { limit: 1 }, { attempt, onBytes: () => {} });
   } catch (error) {
     attempt.signal.throwIfAborted();
-    if (nameOf(error) === 'NoSuchBucket') return missingBucket(context);
+    if (errorName(error) === 'NoSuchBucket') return missingBucket(context);
     const { keys } = session;
     const sorted = await session.sorted(error, { key, keys, signal: attempt.signal });
     // It is not S3 that answered.

@@ -1,8 +1,8 @@
 // A page of a listing in either version of the API, and where the next one starts. Pure.
 import type { ListObjectsCommandOutput, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
 import { isKey } from '../key.ts';
-import { TransientError } from '../retry/policy.ts';
 import type { ListEntry } from '../store.ts';
+import { unusableAnswer } from './unusable-answer.ts';
 
 /** Where a page starts: at a token of ListObjectsV2, after a key (ListObjects' marker), else at the beginning. */
 export interface ListPosition {
@@ -26,7 +26,7 @@ type Output = Pick<ListObjectsCommandOutput, 'NextMarker'> & Omit<ListObjectsV2C
  */
 export function toPage(output: Output, prefix: string): ListPage {
   if (output.Name === undefined && output.KeyCount === undefined && output.IsTruncated === undefined) {
-    throw unusable('the server sent something other than a listing');
+    throw unusableAnswer('the server sent something other than a listing');
   }
   // Some servers encode keys unasked; asked, a server that cannot encode might refuse.
   const decode = output.EncodingType?.toLowerCase() === 'url' ? decodeKey : (key: string) => key;
@@ -37,12 +37,12 @@ export function toPage(output: Output, prefix: string): ListPage {
     prefixes: (output.CommonPrefixes ?? []).flatMap(({ Prefix }) => (Prefix === undefined ? [] : [decode(Prefix)])),
     objects: (output.Contents ?? []).flatMap(({ Key, Size }) => {
       if (Key === undefined || Size === undefined) return [];
-      if (!Number.isSafeInteger(Size) || Size < 0) throw unusable('the server listed an object without a size');
+      if (!Number.isSafeInteger(Size) || Size < 0) throw unusableAnswer('the server listed an object without a size');
       return [{ key: decode(Key), size: Size }];
     }),
   };
   const names = [...page.prefixes, ...page.objects.map(({ key }) => key)];
-  if (!names.every((name) => name.startsWith(prefix))) throw unusable('the server listed keys of another prefix');
+  if (!names.every((name) => name.startsWith(prefix))) throw unusableAnswer('the server listed keys of another prefix');
   return page;
 }
 
@@ -55,13 +55,13 @@ export function nextPosition(page: ListPage, from: ListPosition, seen: ReadonlyS
   if (!page.truncated) return undefined;
   const { token } = page;
   if (token !== undefined) {
-    if (seen.has(token)) throw unusable('the server restarted a listing in the middle');
+    if (seen.has(token)) throw unusableAnswer('the server restarted a listing in the middle');
     return { token };
   }
   const after = page.marker || greatest([...page.prefixes, ...page.objects.map(({ key }) => key)]);
-  if (after === undefined) throw unusable('the server truncated a listing');
+  if (after === undefined) throw unusableAnswer('the server truncated a listing');
   if (from.after !== undefined && compareKeys(after, from.after) <= 0) {
-    throw unusable('the server restarted a listing in the middle');
+    throw unusableAnswer('the server restarted a listing in the middle');
   }
   return { after };
 }
@@ -97,10 +97,6 @@ function decodeKey(key: string): string {
   try {
     return decodeURIComponent(key.replaceAll('+', ' '));
   } catch {
-    throw unusable('the server sent a malformed key in a listing');
+    throw unusableAnswer('the server sent a malformed key in a listing');
   }
-}
-
-function unusable(reason: string): TransientError {
-  return new TransientError(reason, { fewRetries: true });
 }

@@ -2,7 +2,7 @@
 import type * as Sdk from '@aws-sdk/client-s3';
 import { abortable } from '../../concurrency.ts';
 import type { Attempt } from '../retry/attempt.ts';
-import { nameOf, statusOf } from './errors.ts';
+import { errorName, statusOf } from './errors.ts';
 import { refusesFeature } from './if-match.ts';
 import { type ListPage, type ListPosition, toPage } from './list-page.ts';
 import type { SendOptions } from './transport.ts';
@@ -62,7 +62,7 @@ export class ListRequest {
       this.#listsV2 = true;
       return page;
     } catch (error) {
-      if (this.#listsV2 === true || !refusesFeature(statusOf(error), nameOf(error))) throw error;
+      if (this.#listsV2 === true || !refusesFeature(statusOf(error), errorName(error))) throw error;
       const page = await viaFirst().catch(() => undefined);
       attempt.signal.throwIfAborted();
       if (page === undefined) throw error;

@@ -1,7 +1,7 @@
 // That an answer is the very range of the very version: the SDK checks none of it. Pure.
-import { TransientError } from '../retry/policy.ts';
 import { changedObject } from './errors.ts';
 import { comparePins, type Pin, pinOfHeaders } from './pin.ts';
+import { unusableAnswer } from './unusable-answer.ts';
 
 export interface AnswerHead {
   readonly status: number;
@@ -28,14 +28,14 @@ export function checkRangeAnswer({ status, headers }: AnswerHead, wanted: Wanted
   const version = comparePins(pin, pinOfHeaders(headers));
   if (version === 'changed') throw changedObject(where);
   const complete = status === 200 && first === 0 && last === size - 1;
-  if (status !== 206 && !complete) throw unusable(`the server ignored Range (${status} instead of 206)`);
+  if (status !== 206 && !complete) throw unusableAnswer(`the server ignored Range (${status} instead of 206)`);
   if (version === 'unclear')
-    throw unusable(pin.tag === undefined ? 'the server named no Last-Modified' : 'the server named no ETag');
+    throw unusableAnswer(pin.tag === undefined ? 'the server named no Last-Modified' : 'the server named no ETag');
   checkCoding(headers);
   if (!complete) checkContentRange(headers, wanted);
   const length = headers['content-length'];
   if (length !== undefined && Number(length) !== last - first + 1) {
-    throw unusable(`the server sent ${length} bytes instead of ${last - first + 1}`);
+    throw unusableAnswer(`the server sent ${length} bytes instead of ${last - first + 1}`);
   }
 }
 
@@ -44,13 +44,15 @@ function checkContentRange(headers: AnswerHead['headers'], { first, last, size, 
   const match = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(headers['content-range'] ?? '');
   if (match === null) {
     const parts = /^multipart\/byteranges\b/i.test(headers['content-type'] ?? '');
-    throw unusable(`the server ${parts ? 'sent several ranges instead of one' : 'did not say which range it sent'}`);
+    throw unusableAnswer(
+      `the server ${parts ? 'sent several ranges instead of one' : 'did not say which range it sent'}`,
+    );
   }
   const [, from, to, total] = match;
   if (total !== '*' && Number(total) !== size) throw changedObject(where);
-  if (total === '*' && pin.tag === undefined) throw unusable('the server named neither an ETag nor the size');
+  if (total === '*' && pin.tag === undefined) throw unusableAnswer('the server named neither an ETag nor the size');
   if (Number(from) !== first || Number(to) !== last) {
-    throw unusable(`the server sent bytes ${from}-${to} instead of ${first}-${last}`);
+    throw unusableAnswer(`the server sent bytes ${from}-${to} instead of ${first}-${last}`);
   }
 }
 
@@ -61,13 +63,9 @@ function checkContentRange(headers: AnswerHead['headers'], { first, last, size, 
 export function checkCoding(headers: AnswerHead['headers']): void {
   const coding = headers['content-encoding'];
   if (isPlain(coding)) return;
-  throw unusable(`the server encoded the object (Content-Encoding: ${coding?.slice(0, 32)})`);
+  throw unusableAnswer(`the server encoded the object (Content-Encoding: ${coding?.slice(0, 32)})`);
 }
 
 export function isPlain(coding: string | undefined): boolean {
   return coding === undefined || /^\s*(identity|aws-chunked)?\s*$/i.test(coding);
-}
-
-function unusable(reason: string): TransientError {
-  return new TransientError(reason, { fewRetries: true });
 }

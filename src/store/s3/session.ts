@@ -7,7 +7,7 @@ import type { S3Options } from '../../s3-options.ts';
 import type { Receiver } from '../http/exchange.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { type SourceState, TransientError } from '../retry/policy.ts';
-import { classifyError, conditionalFailure, nameOf } from './errors.ts';
+import { classifyError, conditionalFailure, errorName } from './errors.ts';
 import type { FailureContext } from './failure-context.ts';
 import { IfMatch } from './if-match.ts';
 import { ListRequest } from './list-request.ts';
@@ -147,7 +147,7 @@ export class S3Session {
     if (failure instanceof DatamoverError && corrected !== undefined) {
       return new TransientError(corrected, { retryNow: true, fewRetries: true, finalError: failure });
     }
-    const name = nameOf(error);
+    const name = errorName(error);
     if (name !== 'ExpiredToken' && name !== 'TokenRefreshRequired') return failure;
     if (!(failure instanceof DatamoverError)) return failure;
     try {

@@ -110,7 +110,7 @@ export class S3Transport {
     watch?.answered();
     const { response } = answer;
     response.headers = headersForSdk(response.headers);
-    if (response.statusCode >= 300) await collectText(response);
+    if (response.statusCode >= 300) await collectBody(response);
     else if (watch !== undefined) {
       response.body = watched(response.body, watch);
       refusePage(response);
@@ -160,7 +160,7 @@ function streamOf(body: Uint8Array): Readable {
 const MAX_TEXT = 64 * 1024;
 
 /** Keeps the words of an error, which the SDK reads only where they are S3's. */
-async function collectText(response: SdkResponse['response']): Promise<void> {
+async function collectBody(response: SdkResponse['response']): Promise<void> {
   const body: unknown = response.body;
   if (!(body instanceof Readable)) return;
   const pieces: Uint8Array[] = [];

@@ -25,12 +25,12 @@ export class TableCache {
   }
 
   has(layer: RemoteLayer, slice: TableSlice): boolean {
-    return this.#tables.has(keyOf(layer, slice));
+    return this.#tables.has(sliceKey(layer, slice));
   }
 
   /** The table, which thereby is the one used last. */
   use(layer: RemoteLayer, slice: TableSlice): CachedTable | undefined {
-    const key = keyOf(layer, slice);
+    const key = sliceKey(layer, slice);
     const table = this.#tables.get(key);
     if (table === undefined) return undefined;
     this.#tables.delete(key);
@@ -41,7 +41,7 @@ export class TableCache {
   /** Notes that `batch` will bring its tables. */
   expect(batch: TableBatch): void {
     for (const slice of batch.slices) {
-      const key = keyOf(batch.layer, slice);
+      const key = sliceKey(batch.layer, slice);
       this.#remove(key);
       this.#tables.set(key, { batch, bytes: undefined, onRead: undefined });
     }
@@ -49,7 +49,7 @@ export class TableCache {
 
   /** Keeps a copy of an expected table's bytes, and lets old ones go. Those who hold the table have it all the same. */
   keep(layer: RemoteLayer, slice: TableSlice, bytes: Uint8Array): void {
-    const table = this.#tables.get(keyOf(layer, slice));
+    const table = this.#tables.get(sliceKey(layer, slice));
     if (table === undefined) return;
     // A forged L1 table may name a table twice.
     this.#cost -= table.bytes?.cost ?? 0;
@@ -60,7 +60,7 @@ export class TableCache {
 
   /** The batch could not be had: who asks again may have more luck. */
   forget(batch: TableBatch): void {
-    for (const slice of batch.slices) this.#remove(keyOf(batch.layer, slice));
+    for (const slice of batch.slices) this.#remove(sliceKey(batch.layer, slice));
   }
 
   #remove(key: number): void {
@@ -79,6 +79,6 @@ export class TableCache {
 }
 
 /** Offsets are below 2^53 and tables aligned to 512 bytes. */
-function keyOf({ index }: RemoteLayer, { start }: TableSlice): number {
+function sliceKey({ index }: RemoteLayer, { start }: TableSlice): number {
   return index * 2 ** 40 + start / 512;
 }

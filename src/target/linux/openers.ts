@@ -19,7 +19,7 @@ export interface OpenFile {
 
 /** The processes that have it open, our own among them. Others' descriptors are seen by root and their own user only. */
 export async function findOpeners(thing: OpenFile, options: { readonly signal: AbortSignal }): Promise<Opener[]> {
-  const pids = (await namesIn('/proc')).filter((name) => /^\d+$/.test(name));
+  const pids = (await namesInProc('/proc')).filter((name) => /^\d+$/.test(name));
   const bounds = { limit: PROCESSES_AT_A_TIME, signal: options.signal };
   const remote = new RemoteFiles();
   const found = await mapBounded(pids, bounds, (pid) => openerOf(pid, thing, remote));
@@ -33,7 +33,7 @@ export function describeOpener(opener: Opener): string {
 
 async function openerOf(pid: string, thing: OpenFile, remote: RemoteFiles): Promise<Opener | undefined> {
   let writes: boolean | undefined;
-  for (const fd of await namesIn(`/proc/${pid}/fd`)) {
+  for (const fd of await namesInProc(`/proc/${pid}/fd`)) {
     if (!(await isSafeToStat(pid, fd, thing, remote))) continue;
     if (!(await matches(`/proc/${pid}/fd/${fd}`, thing))) continue;
     writes = writes === true || (await canWrite(`/proc/${pid}/fdinfo/${fd}`));
@@ -87,7 +87,7 @@ async function textOf(path: string): Promise<string> {
   }
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+async function namesInProc(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
   } catch (error) {

@@ -13,7 +13,9 @@ export class RemoteFiles {
    * cannot be told. Asks the kernel alone.
    */
   async mountOf(pid: string, fd: string): Promise<Mount | undefined> {
-    const id = /^mnt_id:\s*(\d+)/m.exec((await known(readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))) ?? '')?.[1];
+    const id = /^mnt_id:\s*(\d+)/m.exec(
+      (await undefinedIfRefused(readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))) ?? '',
+    )?.[1];
     if (id === undefined) return undefined;
     const mount = (await this.#tableOf(pid)).get(id) ?? (await this.#tableOf('self')).get(id);
     return mount !== undefined && REMOTE.test(mount.type) ? mount : undefined;
@@ -22,8 +24,8 @@ export class RemoteFiles {
   /** Processes of one mount namespace see the same table, but for those in a root of their own. */
   async #tableOf(pid: string): Promise<ReadonlyMap<string, Mount>> {
     const [namespace, root] = await Promise.all([
-      known(readlink(`/proc/${pid}/ns/mnt`)),
-      known(readlink(`/proc/${pid}/root`)),
+      undefinedIfRefused(readlink(`/proc/${pid}/ns/mnt`)),
+      undefinedIfRefused(readlink(`/proc/${pid}/root`)),
     ]);
     const key = namespace === undefined || root === undefined ? pid : `${namespace} ${root}`;
     const before = this.#tables.get(key);
@@ -37,7 +39,7 @@ export class RemoteFiles {
 const REMOTE = /^(nfs4?|cifs|smb3|smbfs|fuse(\..+)?|ceph|9p|afs|lustre|beegfs|gpfs|orangefs|coda|ncpfs)$/;
 
 /** Undefined where the process has ended, or is closed to us. */
-async function known(looking: Promise<string>): Promise<string | undefined> {
+async function undefinedIfRefused(looking: Promise<string>): Promise<string | undefined> {
   try {
     return await looking;
   } catch (error) {

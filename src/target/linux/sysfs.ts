@@ -13,7 +13,7 @@ export function deviceNumber(device: bigint): string {
 /** An attribute of a block device, trimmed; undefined where the kernel has none, or sysfs is not there. */
 export async function readAttribute(device: string, name: string): Promise<string | undefined> {
   const folder = await deviceFolder(device);
-  return folder === undefined ? undefined : await readText(`${folder}/${name}`);
+  return folder === undefined ? undefined : await readAttributeText(`${folder}/${name}`);
 }
 
 /** As `readAttribute`, of one that the device itself may be asked for: why it does not answer (EIO, EPERM) is no matter. */
@@ -47,16 +47,20 @@ export async function deviceName(device: string): Promise<string> {
  */
 export async function relatedDevices(device: string): Promise<Set<string>> {
   const related = new Set([device]);
-  await spread(device, lowerDevices, related);
-  await spread(device, upperDevices, related);
+  await addReachable(device, lowerDevices, related);
+  await addReachable(device, upperDevices, related);
   return related;
 }
 
-async function spread(device: string, next: (device: string) => Promise<string[]>, into: Set<string>): Promise<void> {
+async function addReachable(
+  device: string,
+  next: (device: string) => Promise<string[]>,
+  into: Set<string>,
+): Promise<void> {
   for (const neighbour of await next(device)) {
     if (into.has(neighbour)) continue;
     into.add(neighbour);
-    await spread(neighbour, next, into);
+    await addReachable(neighbour, next, into);
   }
 }
 
@@ -88,10 +92,10 @@ async function numbersUnder(folder: string): Promise<string[]> {
 }
 
 async function numberOf(folder: string): Promise<string | undefined> {
-  return await readText(`${folder}/dev`);
+  return await readAttributeText(`${folder}/dev`);
 }
 
-async function readText(path: string): Promise<string | undefined> {
+async function readAttributeText(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim();
   } catch (error) {

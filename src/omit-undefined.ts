@@ -1,4 +1,4 @@
-// Flags that may be absent, as the engine's options have them: left out, never undefined.
+// Values that may be absent, as options have them: left out, never undefined.
 
 type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 
