@@ -9,5 +9,12 @@ t.setTimeout(0);
 t.jobs = availableParallelism() + 1;
 const env = { ...process.env, TAP_TIMEOUT: String(TIMEOUT_S) };
 for (const file of process.argv.slice(2)) {
-  t.spawn(process.execPath, [file], { name: file, buffered: true, timeout: TIMEOUT_S * 1_000, externalID: file, env });
+  // Without env(1) each process would start with a loader of tap's that writes reports of coverage.
+  t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, file], {
+    name: file,
+    buffered: true,
+    timeout: TIMEOUT_S * 1_000,
+    externalID: file,
+    env,
+  });
 }
