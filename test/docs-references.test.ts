@@ -59,7 +59,7 @@ test('the files that documents name exist', async (t) => {
         `${page}: ${path}`,
       );
     }
-    for (const [, path = ''] of textOf(page).matchAll(/(?:`|^)(scripts\/[\w/-]+)/gm)) {
+    for (const [, path = ''] of textOf(page).matchAll(/(?:`|^)(scripts\/[\w/-]+(?:\.ts)?)/gm)) {
       t.ok(existsSync(join(ROOT, path)), `${page}: ${path}`);
     }
   }

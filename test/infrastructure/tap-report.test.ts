@@ -50,14 +50,14 @@ test('a failure is shown with where it is and its diagnosis', async (t) => {
   const { printed } = report(FAILING, { skipsFail: false, status: 1 });
   t.same(printed, [
     '  skip: adds > three: needs losetup',
-    'FAILED test/a.test.ts 103.979ms',
+    'FAILED test/a.test.ts 0.1 s',
     '  not ok: adds > two',
     '    diff: |',
     '      -2',
     '      +1',
     '  | noise',
     '  exitCode: 1',
-    'ok     test/b.test.ts 5ms',
+    'ok     test/b.test.ts 0.0 s',
     '1 skipped or to do',
   ]);
 });

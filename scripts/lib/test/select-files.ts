@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** The files that take longest, in the order in which they start: one that starts last would run alone on one core. */
-const LONGEST = [
+export const LONGEST: readonly string[] = [
   'test/scripts/make-backup.test.ts',
   'test/scenarios/campaign.test.ts',
   'test/scenarios/container.test.ts',

@@ -2,6 +2,7 @@
 //
 // node-tap's own closing line, `# { total: 7, pass: 4, fail: 1, todo: 1, skip: 1 }` (keys that are 0 are left out), is
 // what is counted: assertions, with one failure for a file that crashed. A run without that line counts as a failure.
+import { formatDuration } from '../../../src/units.ts';
 
 export interface TapReportOptions {
   /** Whether skipped and todo tests count as failed. */
@@ -100,7 +101,9 @@ export class TapReport {
     const empty = file.directive !== undefined && file.reason === 'no tests found';
     if (empty) this.#emptyFiles += 1;
     const failed = file.failed || empty;
-    this.#options.print(`${failed ? 'FAILED' : 'ok    '} ${file.name} ${file.time}${empty ? ' ran nothing' : ''}`);
+    this.#options.print(
+      `${failed ? 'FAILED' : 'ok    '} ${file.name} ${durationOf(file.time)}${empty ? ' ran nothing' : ''}`,
+    );
     if (failed) for (const line of this.#shown) this.#options.print(line);
     this.#shown = [];
     this.#lastFailed = file.failed;
@@ -112,4 +115,9 @@ export class TapReport {
     const pairs = [...(totals[1] ?? '').matchAll(/(\w+): (\d+)/g)];
     this.#totals = new Map(pairs.map(([, key = '', value]) => [key, Number(value)]));
   }
+}
+
+/** TAP's `103.979ms` for people; '' for a file without a time. */
+function durationOf(time: string): string {
+  return time === '' ? '' : formatDuration(Number.parseFloat(time) / 1_000);
 }
