@@ -93,7 +93,7 @@ async function endingRun(run: RunContext, work: (targets: Target[]) => Promise<v
   const keep =
     failure !== undefined && (folder?.started !== true || isResumable(toDatamoverError(failure, signal).code));
   const closeFolder = async (): Promise<void> => {
-    const error = await outcomeOf(folder?.close({ keep }) ?? Promise.resolve());
+    const error = await rejectionOf(folder?.close({ keep }) ?? Promise.resolve());
     if (error !== undefined) throw scratchError(error, folder?.path ?? '');
   };
   const ends = targets.map((target) => () => target.close());

@@ -90,7 +90,7 @@ async function serveFrom({ store, chain, listen }: Servable, options: ServeOptio
   return await withRuntimeFolder(options, async (folder) => {
     const serving = { store, chain, folder, concurrency, onFetched: () => {}, onError, signal };
     return await withServedChain(serving, async (served) => {
-      await examineServed(options, chain, served);
+      await warnAboutLayers(options, chain, served);
       const cache = new BlockCache({ arena, slots: served.slots, signal: served.signal });
       try {
         return await served.withReader(cache, () =>
@@ -150,7 +150,7 @@ function choosePvc({ plan, pvc, problems = [] }: ServeOptions): { pvcs: readonly
   };
 }
 
-async function examineServed(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {
+async function warnAboutLayers(options: ServeOptions, chain: CheckedChain, served: ServedChain): Promise<void> {
   const pvc = chain.disk.name;
   const value = await runPhase(options.progress, { pvc, phase: 'check-image' }, () => examineChain(served));
   for (const [index, outcome] of value.entries()) {

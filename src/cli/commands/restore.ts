@@ -60,11 +60,11 @@ export function restoreCommand(run: Run): Command {
     ],
   });
   return command.action((plan: string | undefined, flags: Flags) =>
-    run(command, (session) => restore(plan, flags, session)),
+    run(command, (session) => loadAndRestore(plan, flags, session)),
   );
 }
 
-async function restore(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
+async function loadAndRestore(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
   return await withReport(flags.report, session, async (ofReport) => {
     const known = [...flagProblems(flags), ...ofReport];
     const loaded = await withKnown(known, () => loadPlan(argument, session));

@@ -54,11 +54,11 @@ export function serveCommand(run: Run): Command {
     sections: [AWS_SECTION],
   });
   return command.action((plan: string | undefined, flags: Flags) =>
-    run(command, (session) => serve(plan, flags, session)),
+    run(command, (session) => loadAndServe(plan, flags, session)),
   );
 }
 
-async function serve(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
+async function loadAndServe(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
   const problems: Problem[] = [];
   const listen = await collect(problems, () => listenOf(flags, session));
   const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
