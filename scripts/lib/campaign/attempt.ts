@@ -10,7 +10,7 @@ import { type StartedEnd, startWith } from './output.ts';
 import { type Pause, pauseFor } from './pause.ts';
 
 /** No attempt may take longer: a stall of the source costs 30 s, a source that is gone 60 s. */
-export const ATTEMPT_LIMIT_MS = 120_000;
+const ATTEMPT_LIMIT_MS = 120_000;
 /** From a signal to the end (design section 8), and what a loaded machine may add to it. */
 const CANCEL_LIMIT_MS = 10_000 + 5_000;
 

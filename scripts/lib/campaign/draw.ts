@@ -8,7 +8,7 @@ import { drawLimit, type Limit } from './limit.ts';
 import { drawPause, type Pause } from './pause.ts';
 
 /** What is between the program and the store, in the attempts before things are mended. */
-export const SOURCE_FAULTS = [
+const SOURCE_FAULTS = [
   'none',
   'lossy',
   'confused',
@@ -20,9 +20,9 @@ export const SOURCE_FAULTS = [
   'corrupted',
 ] as const;
 /** How the run's process ends before its time. `interrupt` is a terminal's: the whole process group gets it. */
-export const BLOWS = ['none', 'kill', 'terminate', 'interrupt'] as const;
-export const SCRATCH_FAULTS = ['none', 'too small', 'fills up'] as const;
-export const TARGETS = [
+const BLOWS = ['none', 'kill', 'terminate', 'interrupt'] as const;
+const SCRATCH_FAULTS = ['none', 'too small', 'fills up'] as const;
+const TARGETS = [
   'blank device',
   'dirty device',
   'larger device',
@@ -37,7 +37,7 @@ export const TARGETS = [
 ] as const;
 
 /** Where the program's output goes. A terminal hangs up in the first attempt. */
-export const OUTPUTS = ['pipes', 'result full', 'log full', 'log closed', 'log unread', 'terminal hung up'] as const;
+const OUTPUTS = ['pipes', 'result full', 'log full', 'log closed', 'log unread', 'terminal hung up'] as const;
 
 export interface Blow {
   readonly kind: Exclude<(typeof BLOWS)[number], 'none'> | 'hang-up';
