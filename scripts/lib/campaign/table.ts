@@ -7,7 +7,7 @@ import type { RunResult } from './run.ts';
 /** Markdown: the table, and the longest block of the main thread by strategy. */
 export function campaignTable(results: readonly RunResult[]): string {
   const lines = [
-    '| fault | runs | restored at once | restored after restarts | refused with a code | promises broken |',
+    '| fault | runs | restored at once | restored after restarts | refused with a code | guarantees broken |',
     '| --- | ---: | ---: | ---: | --- | ---: |',
   ];
   for (const [group, nameOf] of GROUPS) {
@@ -26,12 +26,15 @@ const GROUPS: readonly (readonly [string, (drawn: Drawn) => string])[] = [
   ['source', ({ source }) => source],
   ['store', ({ dialect }) => dialectGroup(dialect)],
   ['process', ({ blows }) => blowsOf(blows.map(({ kind }) => kind))],
-  ['stopped time', ({ pause }) => pause?.of ?? 'none'],
-  ['limit', ({ limit }) => limit?.kind ?? 'none'],
+  ['stopped', ({ pause }) => (pause === undefined ? 'never' : PAUSES[pause.of])],
+  ['limit', ({ limit }) => (limit === undefined ? 'none' : LIMITS[limit.kind])],
   ['scratch', ({ scratch }) => scratch],
   ['target', ({ target }) => target],
   ['output', ({ output }) => output],
 ];
+
+const PAUSES = { process: 'the program alone', everything: 'all its processes' } as const;
+const LIMITS = { 'open files': 'ulimit -n', data: 'ulimit -d' } as const;
 
 function blowsOf(kinds: readonly Drawn['blows'][number]['kind'][]): string {
   const [killed, asked] = [kinds.includes('kill'), kinds.some((kind) => kind !== 'kill')];
