@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { stringify } from 'yaml';
 import { chainOf, makeBackup } from '../../scripts/lib/make-backup/make.ts';
-import type { BackupShape, DiskShape, MadeBackup } from '../../scripts/lib/make-backup/shape.ts';
-import { KiB, MiB } from '../../src/units.ts';
+import type { BackupShape, MadeBackup } from '../../scripts/lib/make-backup/shape.ts';
+import { MiB } from '../../src/units.ts';
 import type { Rgw } from './rgw.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
@@ -25,12 +25,6 @@ export async function madeBackup(t: Owner, shape: BackupShape): Promise<BackupFo
   const folder = tempFolder(t);
   const made = await makeBackup(shape, { bucket: join(folder, 'bucket'), truth: join(folder, 'truth') });
   return { ...made, folder };
-}
-
-/** A disk whose layers look as libvirt's do: clusters of 256 KiB, and a path inside virt-launcher in every incremental. */
-export function libvirtDisk(shape: DiskShape): DiskShape {
-  const backing = `/var/run/kubevirt-private/libvirt/qemu/cbt/${shape.name}.qcow2`;
-  return { clusterSize: 256 * KiB, backing, ...shape };
 }
 
 /** A layer as a plan writes it; changeable, so that a test can damage it. */

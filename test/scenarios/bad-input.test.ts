@@ -71,7 +71,7 @@ const CASES: Record<string, Case> = {
   'a missing object': {
     code: 'OBJECT_MISSING',
     exitCode: 3,
-    says: /cp-002/,
+    says: /vmb-002-2025-11-02_02-00-00/,
     damage: (made) => rmSync(layerFile(made, 1)),
   },
   'a wrong size': {
@@ -93,7 +93,7 @@ const CASES: Record<string, Case> = {
   'a full in the middle': {
     code: 'CHAIN_BROKEN',
     exitCode: 4,
-    says: /cp-002/,
+    says: /vmb-002-2025-11-02_02-00-00/,
     edit: (_, chain) => {
       Object.assign(chain[1] ?? {}, { type: 'full' });
       delete chain[1]?.parent;

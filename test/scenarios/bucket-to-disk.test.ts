@@ -230,7 +230,8 @@ const DAMAGES: Record<string, Damage> = {
     chains: 'looked-up',
     damage: (_, made) => {
       const path = join(made.directory, 'checkpoints/demo/web/index.json');
-      writeFileSync(path, readFileSync(path, 'utf8').replace(/"parent":\s*"cp-001"/, '"parent": "cp-003"'));
+      const [first, , third] = made.checkpoints.map(({ id }) => `"parent": "${id}"`);
+      writeFileSync(path, readFileSync(path, 'utf8').replace(first ?? '', third ?? ''));
     },
   },
 };

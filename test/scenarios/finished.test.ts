@@ -7,6 +7,7 @@ import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, difference, type PlanForOptions, truthOf } from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
+import { overwriteDisk, overwriteLayer } from '../helpers/overwrite.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
@@ -133,7 +134,7 @@ test('completed PVCs are not restored twice', async (t) => {
   await t.test('a disk whose objects were replaced since does not count as restored', async (t) => {
     const { plan, first } = await killedInSecond(t);
     const tip = made.checkpoints[1]?.layers.find(({ disk }) => disk === 'rootdisk');
-    execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -q -P 0xab 1M 64k', tip?.path ?? '']);
+    overwriteLayer(tip?.path ?? '');
     await rgw.put(bucket, tip?.object ?? '', readFileSync(tip?.path ?? ''));
     const refused = await runRestore(plan, [], rgw.env);
     t.equal(refused.document.error?.code, 'TARGET_NOT_BLANK');
@@ -141,7 +142,7 @@ test('completed PVCs are not restored twice', async (t) => {
     const run = await runRestore(plan, ['--force'], rgw.env);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
     const truth = truthOf(made, 'backup-002', 'rootdisk');
-    execFileSync('qemu-io', ['-f', 'raw', '-c', 'write -q -P 0xab 1M 64k', truth]);
+    overwriteDisk(truth);
     t.equal(await difference(first.file, truth), undefined, 'the new objects are what was restored');
   });
 });

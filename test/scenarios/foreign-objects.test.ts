@@ -11,7 +11,7 @@ import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
-const PLACE = { checkpoint: 'cp-001', backup: 'backup-001' };
+const PLACE = { checkpoint: 'vmb-001-2025-11-01_02-00-00', backup: 'backup-001' };
 const NEWEST = 'backup-003';
 const PREFIX = 'velero-kubevirt-datamover';
 
@@ -43,7 +43,7 @@ async function commands(
     return stdout;
   };
   t.match(JSON.parse(await run(['list', ...source, '--output', 'json'])), { result: 'ok', problems: [] });
-  t.match(await run(['list', ...source]), /^backup-003 +.* demo\/web +cp-003$/m);
+  t.match(await run(['list', ...source]), /^backup-003 +.* demo\/web +vmb-003-2025-11-03_02-00-00$/m);
   const target = join(tempFolder(t), 'disk.raw');
   const plan = await run(['plan', ...source, '--vm', 'demo/web', '--pvc', `rootdisk=${target}`]);
   t.match(plan, /^backup: backup-003$/m, 'the newest');

@@ -34,7 +34,10 @@ interface HostileCase extends RestoreCase {
 
 test('forged and damaged layers', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, 'strace')) return;
-  const shapes = [{}, { clusterSize: 4 * KiB, compressed: true }] as const;
+  const shapes = [
+    { like: 'kubevirt', format: {} },
+    { like: 'other', format: { clusterSize: 4 * KiB, compressed: true } },
+  ] as const;
   const bait = join(tempFolder(t), 'bait');
   writeFileSync(bait, 'x'.repeat(4096));
   const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
@@ -46,8 +49,9 @@ test('forged and damaged layers', async (t) => {
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   const random = seededRandom(`hostile ${SEED}`);
   const backups: BackupForTest[] = [];
-  for (const shape of shapes) {
-    const made = await madeBackup(t, { disks: [{ name: 'rootdisk', size: 4 * MiB, ...shape }], checkpoints: 3 });
+  for (const { like, format } of shapes) {
+    const disk = { name: 'rootdisk', size: 4 * MiB, ...format };
+    const made = await madeBackup(t, { like, disks: [disk], checkpoints: 3 });
     backups.push(made);
   }
   const mutations = [...namedMutations(bait, port), ...randomMutations(random, EACH)];

@@ -175,12 +175,12 @@ test('a dry run says what the run itself will do', async (t) => {
 
 test('what an interrupted run left takes no room twice', async (t) => {
   if (!requires(t, ...TOOLS, ...SMALL_DISK_TOOLS)) return;
-  const size = 24 * MiB;
+  const size = 16 * MiB;
   const made = await madeBackup(t, {
-    disks: [{ name: 'rootdisk', size, initial: { bytes: 16 * MiB } }],
+    disks: [{ name: 'rootdisk', size, initial: { bytes: size } }],
     checkpoints: 2,
   });
-  const disk = smallDisk(t, { size: 52 * MiB });
+  const disk = smallDisk(t, { size: 48 * MiB });
   const target = join(disk, 'disk.img');
   const plan = await planFor(made, BACKUP, { rootdisk: target }, { scratch: disk });
   const gate = gateBefore(t, '^compare');
@@ -202,7 +202,7 @@ test('what an interrupted run left takes no room twice', async (t) => {
 
 test('what was left of other PVCs is not free', async (t) => {
   if (!requires(t, ...TOOLS, ...SMALL_DISK_TOOLS)) return;
-  const shape = { size: 24 * MiB, initial: { bytes: 16 * MiB } };
+  const shape = { size: 16 * MiB };
   const made = await madeBackup(t, {
     disks: [
       { name: 'rootdisk', ...shape },
@@ -235,8 +235,8 @@ test('scratchPeakBytes is of the PVC alone, not of what an earlier run left of o
   if (!requires(t, ...TOOLS)) return;
   const made = await madeBackup(t, {
     disks: [
-      { name: 'rootdisk', size: 8 * MiB, initial: { bytes: MiB }, changes: { bytes: 256 * KiB } },
-      { name: 'datadisk', size: 24 * MiB, initial: { bytes: 16 * MiB } },
+      { name: 'rootdisk', size: 4 * MiB, initial: { bytes: MiB }, changes: { bytes: 256 * KiB } },
+      { name: 'datadisk', size: 16 * MiB },
     ],
     checkpoints: 2,
   });

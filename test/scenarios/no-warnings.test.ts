@@ -6,15 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Test, test } from 'tap';
 import { MiB } from '../../src/units.ts';
-import {
-  BACKUP_TOOLS,
-  type BackupForTest,
-  difference,
-  libvirtDisk,
-  madeBackup,
-  truthOf,
-  uploadBucket,
-} from '../helpers/backup.ts';
+import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, truthOf, uploadBucket } from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
@@ -27,10 +19,10 @@ const TOOLS = [...BACKUP_TOOLS, 'root', 'losetup', 'qemu-nbd'];
 const STRATEGIES = ['staged', 'staged-raw', 'stream'] as const;
 
 /** Two disks, one of which grew; the second incremental of one is empty. */
-async function libvirtBackup(t: Test): Promise<BackupForTest> {
+async function realBackup(t: Test): Promise<BackupForTest> {
   const root = { name: 'rootdisk', size: 16 * MiB, changes: { bytes: MiB, zero: MiB, discard: MiB } };
   const data = { name: 'data', size: 8 * MiB, resize: { 2: 12 * MiB }, at: { 3: 'nothing' } } as const;
-  return await madeBackup(t, { disks: [libvirtDisk(root), libvirtDisk(data)], checkpoints: 3 });
+  return await madeBackup(t, { disks: [root, data], checkpoints: 3 });
 }
 
 /** Asserts that neither the log nor the result holds a warning; gives the result where it is JSON. */
@@ -98,19 +90,19 @@ async function checkSource(t: Test, made: BackupForTest, { flags, env }: Source)
 
 test('from a folder', async (t) => {
   if (!requires(t, ...TOOLS)) return;
-  const made = await libvirtBackup(t);
+  const made = await realBackup(t);
   await checkSource(t, made, folderSource(made));
 });
 
 test('from a bucket', async (t) => {
   if (!requires(t, ...TOOLS, ...RGW_TOOLS)) return;
-  const made = await libvirtBackup(t);
+  const made = await realBackup(t);
   await checkSource(t, made, await bucketSource(await startRgw(t), made));
 });
 
 test('resumed after SIGTERM, and again after success', async (t) => {
   if (!requires(t, ...TOOLS, 'mkfifo')) return;
-  const made = await libvirtBackup(t);
+  const made = await realBackup(t);
   for (const strategy of STRATEGIES) {
     await t.test(strategy, async (t) => {
       const folder = tempFolder(t);
@@ -148,7 +140,7 @@ async function writePlan(
 test('download, in the environment of the operator’s pod', async (t) => {
   if (!requires(t, ...TOOLS, ...RGW_TOOLS)) return;
   const rgw = await startRgw(t);
-  const made = await libvirtBackup(t);
+  const made = await realBackup(t);
   const bucket = await uploadBucket(rgw, made);
   const folder = tempFolder(t);
   const credentials = join(folder, 'cloud');
@@ -187,7 +179,7 @@ test('download, in the environment of the operator’s pod', async (t) => {
 /** What runs beside a restore, in the same scratch and runtime folders, each until the test has seen enough. */
 test('beside other commands that are running', async (t) => {
   if (!requires(t, ...TOOLS, 'mkfifo')) return;
-  const made = await libvirtBackup(t);
+  const made = await realBackup(t);
   const folder = tempFolder(t);
   const scratch = join(folder, 'scratch');
   mkdirSync(scratch);

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'tap';
 import { MiB } from '../../src/units.ts';
-import { BACKUP_TOOLS, difference, libvirtDisk, madeBackup, planFor, truthOf } from '../helpers/backup.ts';
+import { BACKUP_TOOLS, difference, madeBackup, planFor, truthOf } from '../helpers/backup.ts';
 import { qemu } from '../helpers/chain.ts';
 import { mustRun } from '../helpers/command.ts';
 import { requires } from '../helpers/requires.ts';
@@ -20,7 +20,7 @@ test('no command opens what a header names', async (t) => {
   mkdirSync(dirname(backing));
   qemu('qemu-img', 'create', '-q', '-f', 'qcow2', backing, '8M');
   qemu('qemu-io', '-f', 'qcow2', '-c', 'write -q -P 90 0 8M', backing);
-  const disk = { ...libvirtDisk({ name: DISK, size: 8 * MiB }), backing };
+  const disk = { name: DISK, size: 8 * MiB, backing };
   const made = await madeBackup(t, { disks: [disk], checkpoints: 3 });
   const target = join(folder, 'disk.raw');
   const plan = await planFor(made, BACKUP, { [DISK]: target });

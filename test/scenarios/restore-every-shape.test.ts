@@ -20,18 +20,9 @@ const SHAPES: Record<string, BackupShape> = {
     disks: [disk({ changes: { bytes: MiB, zero: MiB, discard: MiB } })],
     checkpoints: 4,
   },
-  'clusters of 4 KiB': { disks: [disk({ clusterSize: 4 * KiB })], checkpoints: 3 },
-  'clusters of 512 bytes': { disks: [disk({ clusterSize: 512, size: 4 * MiB })], checkpoints: 3 },
-  'clusters of 2 MiB': { disks: [disk({ clusterSize: 2 * MiB })], checkpoints: 3 },
-  'qcow2 version 2': { disks: [disk({ compat: '0.10' })], checkpoints: 3 },
-  'compressed clusters': { disks: [disk({ compressed: true })], checkpoints: 3 },
-  'extended L2 entries': { disks: [disk({ extendedL2: true })], checkpoints: 3 },
-  'recorded backing paths that mean nothing here': {
-    disks: [disk({ backing: '/var/run/kubevirt-private/vmi-disks/rootdisk/disk.qcow2' })],
-    checkpoints: 4,
-  },
-  'a mixture of cluster sizes': {
-    disks: [disk({ formats: { 2: { clusterSize: 4 * KiB }, 3: { compressed: true }, 4: { compat: '0.10' } } })],
+  'an older overlay, of 64 KiB': { disks: [disk({ clusterSize: 64 * KiB })], checkpoints: 3 },
+  'an overlay made again with larger clusters': {
+    disks: [disk({ clusterSize: 64 * KiB, formats: { 3: { clusterSize: 256 * KiB } } })],
     checkpoints: 4,
   },
   'runs of 1 MiB that hide half of the full': {
@@ -42,7 +33,35 @@ const SHAPES: Record<string, BackupShape> = {
   'a disk smaller than the claim': { disks: [disk({ size: 2 * KiB })], checkpoints: 2 },
   'a disk smaller than both edges': { disks: [disk({ size: 64 * KiB })], checkpoints: 2 },
   'a size that no cluster divides': { disks: [disk({ size: 5 * MiB + 3 * 512 })], checkpoints: 3 },
+  ...byAnotherWriter({
+    'two layers': { disks: [disk()], checkpoints: 2 },
+    'an empty tip': { disks: [disk({ at: { 3: 'nothing' } })], checkpoints: 3 },
+    'a disk that grew twice': { disks: [disk({ resize: { 2: 24 * MiB, 4: 40 * MiB } })], checkpoints: 4 },
+    'discards and zeros': { disks: [disk({ changes: { bytes: MiB, zero: MiB, discard: MiB } })], checkpoints: 4 },
+    'clusters of 4 KiB': { disks: [disk({ clusterSize: 4 * KiB })], checkpoints: 3 },
+    'clusters of 512 bytes': { disks: [disk({ clusterSize: 512, size: 4 * MiB })], checkpoints: 3 },
+    'clusters of 2 MiB': { disks: [disk({ clusterSize: 2 * MiB })], checkpoints: 3 },
+    'qcow2 version 2': { disks: [disk({ compat: '0.10' })], checkpoints: 3 },
+    'compressed clusters': { disks: [disk({ compressed: true })], checkpoints: 3 },
+    'extended L2 entries': { disks: [disk({ extendedL2: true })], checkpoints: 3 },
+    'recorded backing paths that mean nothing here': {
+      disks: [disk({ backing: '/var/run/kubevirt-private/vmi-disks/rootdisk/disk.qcow2' })],
+      checkpoints: 4,
+    },
+    'a mixture of cluster sizes': {
+      disks: [disk({ formats: { 2: { clusterSize: 4 * KiB }, 3: { compressed: true }, 4: { compat: '0.10' } } })],
+      checkpoints: 4,
+    },
+    'a size that no cluster divides': { disks: [disk({ size: 5 * MiB + 3 * 512 })], checkpoints: 3 },
+  }),
 };
+
+function byAnotherWriter(shapes: Record<string, BackupShape>): Record<string, BackupShape> {
+  const entries = Object.entries(shapes);
+  return Object.fromEntries(
+    entries.map(([name, shape]) => [`${name}, by another writer`, { ...shape, like: 'other' }]),
+  );
+}
 
 test('onto dirty devices that are larger than the disk', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, 'root', 'losetup')) return;

@@ -1,6 +1,5 @@
 // A run that was killed goes on where it stopped: what was fetched is not fetched again, what was finished is not done
 // again, and nothing is believed that cannot be proven.
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { GiB, KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, difference, type PlanForOptions, truthOf } from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
+import { overwriteDisk, overwriteLayer } from '../helpers/overwrite.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
@@ -213,8 +213,8 @@ test('an object that was replaced between two runs loses its parts', async (t) =
   await kill(killed);
   const tip = made.checkpoints[2]?.layers[0];
   const truth = truthOf(made, 'backup-003', 'rootdisk');
-  execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -q -P 0xab 1M 64k', tip?.path ?? '']);
-  execFileSync('qemu-io', ['-f', 'raw', '-c', 'write -q -P 0xab 1M 64k', truth]);
+  overwriteLayer(tip?.path ?? '');
+  overwriteDisk(truth);
   await rgw.put(bucket, tip?.object ?? '', readFileSync(tip?.path ?? ''));
   const run = await runRestore(plan, [], rgw.env);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');

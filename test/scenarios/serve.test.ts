@@ -144,6 +144,7 @@ test('over TCP, from a bucket whose server misbehaves', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, 'nbdcopy')) return;
   const rgw = await startRgw(t);
   const made = await madeBackup(t, {
+    like: 'other',
     disks: [{ name: DISK, size: 32 * MiB, initial: { bytes: 24 * MiB }, clusterSize: 4096 }],
     checkpoints: 3,
   });

@@ -312,7 +312,7 @@ test('verify --data needs its largest layer in scratch', async (t) => {
   t.match(refused.document.problems[0]?.message, new RegExp(`\\(${largest} bytes\\), .*\\(\\d+ bytes\\) available`));
   t.match(refused.document.pvcs, [{ verdict: 'suspect' }], 'its data was not read');
   t.strictSame(readdirSync(small), ['lost+found']);
-  const disk = smallDisk(t, { size: 8 * MiB });
+  const disk = smallDisk(t, { size: 24 * MiB });
   fillUp(disk, largest + 512 * KiB);
   const tight = await verify(disk);
   t.equal(tight.exitCode, 0, tight.stderr);

@@ -107,7 +107,8 @@ test('scattered changes: hardly more than is stored, in few requests', async (t)
 test('an almost empty disk of 1 TiB', async (t) => {
   if (!requires(t, ...TOOLS, 'root', 'losetup')) return;
   const rgw = await startRgw(t);
-  const made = await madeBackup(t, { disks: [{ name: 'rootdisk', size: 4 * MiB }], checkpoints: 2 });
+  const disks = [{ name: 'rootdisk', size: 4 * MiB }] as const;
+  const made = await madeBackup(t, { like: 'other', disks, checkpoints: 2 });
   for (const { layers } of made.checkpoints)
     execFileSync('qemu-img', ['resize', '-q', '-f', 'qcow2', layers[0]?.path ?? '', '1T']);
   const bucket = await uploadBucket(rgw, made);

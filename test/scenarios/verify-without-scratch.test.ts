@@ -3,7 +3,7 @@ import { existsSync, openSync, readFileSync, readSync, writeFileSync, writeSync 
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { z } from 'zod';
-import { MiB } from '../../src/units.ts';
+import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, type BackupForTest, madeBackup, type PlanDocument, planFor } from '../helpers/backup.ts';
 import { requires } from '../helpers/requires.ts';
 import { runCli } from '../helpers/run-cli.ts';
@@ -70,7 +70,7 @@ test('each damage is found', async (t) => {
   const damages: Readonly<Record<string, (path: string) => void>> = {
     'a flipped bit in an L2 table': (path) => flip(path, l2TableOf(path) + 5, 0x40),
     'an L1 table that points nowhere': (path) => flip(path, Number(readFileSync(path).readBigUInt64BE(40)) + 2, 0x40),
-    'a wrong refcount': (path) => flip(path, 2 * 65_536 + 9, 0x01),
+    'a wrong refcount': (path) => flip(path, 2 * 256 * KiB + 9, 0x01),
   };
   for (const [name, damage] of Object.entries(damages)) {
     await t.test(name, async (t) => {

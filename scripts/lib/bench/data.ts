@@ -1,4 +1,5 @@
-// The backups that the bench restores: seeded, made by a real QEMU, kept for the next run where `--data` says so.
+// The backups that the bench restores: seeded, made by a real QEMU, kept for the next run where `--data` says so. All are
+// like another writer's, without blanks: every stored byte is data, so a rate means the same for each contender.
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -80,7 +81,7 @@ export function mainShape(bytes: number): BackupShape {
     changes: { bytes: change },
     at: { 2: runs, 4: runs, 6: runs, 8: runs },
   };
-  return { disks: [disk], checkpoints: 9 };
+  return { like: 'other', disks: [disk], checkpoints: 9 };
 }
 
 /** A full whose first half is written anew by four incrementals. */
@@ -93,19 +94,22 @@ export function hiddenShape(bytes: number): BackupShape {
   const at = Object.fromEntries(
     [0, 1, 2, 3].map((index) => [index + 2, { bytes: full, pattern: 'runs' as const, region: part(index) }]),
   );
-  return { disks: [{ name: 'rootdisk', size: full, initial: { bytes: full, pattern: 'runs' }, at }], checkpoints: 5 };
+  const disk: DiskShape = { name: 'rootdisk', size: full, initial: { bytes: full, pattern: 'runs' }, at };
+  return { like: 'other', disks: [disk], checkpoints: 5 };
 }
 
 /** `layers` layers that hold the same bytes however many they are: half in the full, half in the incrementals. */
 export function layersShape(layers: number, bytes: number): BackupShape {
   const changes = { bytes: Math.ceil(bytes / 2 / (layers - 1)) };
-  return { disks: [{ name: 'rootdisk', size: bytes, initial: { bytes: bytes / 2 }, changes }], checkpoints: layers };
+  const disk: DiskShape = { name: 'rootdisk', size: bytes, initial: { bytes: bytes / 2 }, changes };
+  return { like: 'other', disks: [disk], checkpoints: layers };
 }
 
 /** A disk of `size` bytes that holds 64 MiB. */
 export function emptyShape(size: number): BackupShape {
   const initial = { bytes: 64 * MiB, pattern: 'runs' } as const;
-  return { disks: [{ name: 'rootdisk', size, initial, changes: { bytes: 4 * MiB } }], checkpoints: 3 };
+  const disk: DiskShape = { name: 'rootdisk', size, initial, changes: { bytes: 4 * MiB } };
+  return { like: 'other', disks: [disk], checkpoints: 3 };
 }
 
 /** `count` disks of 32 MiB in each of three layers. */
@@ -113,7 +117,8 @@ export function disksShape(count: number): BackupShape {
   const disk = (index: number): DiskShape => {
     return { name: `disk${index}`, size: 32 * MiB, initial: { bytes: 24 * MiB }, changes: { bytes: 4 * MiB } };
   };
-  return { disks: [disk(0), ...Array.from({ length: count - 1 }, (_, index) => disk(index + 1))], checkpoints: 3 };
+  const others = Array.from({ length: count - 1 }, (_, index) => disk(index + 1));
+  return { like: 'other', disks: [disk(0), ...others], checkpoints: 3 };
 }
 
 function roundTo(bytes: number): number {

@@ -38,7 +38,10 @@ export async function measureList(
 
 async function makeBucket({ work, signal }: Bench, bucket: string, vms: number): Promise<void> {
   const truth = join(work, 'list-truth');
-  await makeBackup({ disks: [DISK], vm: 'vm0', checkpoints: 4 }, { bucket, truth, keep: 'none', signal });
+  await makeBackup(
+    { like: 'other', disks: [DISK], vm: 'vm0', checkpoints: 4 },
+    { bucket, truth, keep: 'none', signal },
+  );
   const checkpoints = join(bucket, 'checkpoints/demo');
   for (let number = 1; number < vms; number += 1) {
     await cp(join(checkpoints, 'vm0'), join(checkpoints, `vm${number}`), { recursive: true });

@@ -26,6 +26,7 @@ const SHAPES: readonly BackupShape[] = [
     checkpoints: 3,
   },
   {
+    like: 'other',
     disks: [
       {
         name: 'rootdisk',

@@ -8,10 +8,13 @@ export const HELP = `Usage: scripts/make-backup BUCKET [options]
 Creates a directory with the layout of the operator's bucket, with a real QEMU and no VM. BUCKET is the directory; it may contain
 backups of other VMs. The same options create the same disks, byte for byte.
 
+  --like kubevirt|other    whose backups they resemble (default kubevirt): libvirt's, with dense fulls, clusters of
+                           256Ki and a recorded backing file, or another writer's, with sparse stand-alone layers
   --disk NAME=SIZE[,KEY=VALUE…]  a disk, repeatable (default: rootdisk=64Mi and datadisk=64Mi)
       pvc=NAME             the PVC's name in the index        from=N          appears at checkpoint N, as a full
-      cluster=SIZE         512 … 2Mi (default 64Ki)           compat=0.10     qcow2 version 2
-      extended-l2          subclusters                        compressed      compressed clusters
+      cluster=SIZE         64Ki or 256Ki; like other: 512 … 2Mi (default 64Ki)
+      compat=0.10          qcow2 version 2 (like other)       compressed      compressed clusters (like other)
+      extended-l2          subclusters (like other)
       resize=N:SIZE        new size at checkpoint N           empty=N         nothing changes before checkpoint N
       data=SIZE            written before the first           change=SIZE     written before each later one
       pattern=runs         runs of 1 MiB, not single 64 KiB   zero=SIZE, discard=SIZE   in each later step too
@@ -30,7 +33,7 @@ backups of other VMs. The same options create the same disks, byte for byte.
 Examples:
   scripts/make-backup /tmp/bucket --truth /tmp/truth
   scripts/make-backup /tmp/bucket --disk root=10Gi,data=2Gi,change=200Mi,pattern=runs --incrementals 8 --full-every 5
-  scripts/make-backup /tmp/bucket --disk a=96Mi,cluster=4Ki,resize=3:128Mi --disk b=1Gi,compressed,from=2
+  scripts/make-backup /tmp/bucket --like other --disk a=96Mi,cluster=4Ki,resize=3:128Mi --disk b=1Gi,compressed,from=2
 `;
 
 export interface Call {
@@ -51,6 +54,7 @@ export function parseCall(args: readonly string[]): Call | undefined {
   const [first = parseDisk('rootdisk=64Mi'), ...others] = (values.disk ?? DEFAULT_DISKS).map(parseDisk);
   const fullEvery = values['full-every'];
   const shape: BackupShape = {
+    like: oneOf('--like', values.like, ['kubevirt', 'other']),
     disks: [first, ...others],
     checkpoints: 1 + parseCount('--incrementals', values.incrementals, 0),
     ...(fullEvery === undefined ? {} : { fullEvery: parseCount('--full-every', fullEvery, 1) }),
@@ -68,6 +72,7 @@ export function parseCall(args: readonly string[]): Call | undefined {
 const DEFAULT_DISKS = ['rootdisk=64Mi', 'datadisk=64Mi'];
 
 const OPTIONS = {
+  like: { type: 'string', default: 'kubevirt' },
   disk: { type: 'string', multiple: true },
   incrementals: { type: 'string', default: '3' },
   'full-every': { type: 'string' },

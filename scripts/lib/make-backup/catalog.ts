@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { systemCode } from '../../../src/errors.ts';
+import { backupResource, trackerResource } from './resources.ts';
 import type { BackupShape, MadeBackup, MadeCheckpoint, MadeLayer } from './shape.ts';
 
 /** Writes every document of one VM's history. A backup that other VMs are in already gets this one added. */
@@ -81,30 +82,6 @@ async function vmsAlreadyIn(path: string): Promise<unknown[]> {
     if (systemCode(error) === 'ENOENT') return [];
     throw error;
   }
-}
-
-function backupResource({ namespace, vm }: MadeBackup, { id, vmBackup, type, timestamp }: MadeCheckpoint): object {
-  return {
-    apiVersion: 'backup.kubevirt.io/v1alpha1',
-    kind: 'VirtualMachineBackup',
-    metadata: { name: vmBackup, namespace, creationTimestamp: timestamp },
-    spec: {
-      source: { apiGroup: 'backup.kubevirt.io', kind: 'VirtualMachineBackupTracker', name: `${vm}-tracker` },
-      mode: 'Push',
-      forceFullBackup: type === 'full',
-    },
-    status: { type: type === 'full' ? 'Full' : 'Incremental', checkpointName: id },
-  };
-}
-
-function trackerResource({ namespace, vm }: MadeBackup, { id, timestamp }: MadeCheckpoint): object {
-  return {
-    apiVersion: 'backup.kubevirt.io/v1alpha1',
-    kind: 'VirtualMachineBackupTracker',
-    metadata: { name: `${vm}-tracker`, namespace },
-    spec: { source: { apiGroup: 'kubevirt.io', kind: 'VirtualMachine', name: vm } },
-    status: { latestCheckpoint: { name: id, creationTime: timestamp } },
-  };
 }
 
 async function writeJson(path: string, document: object): Promise<void> {

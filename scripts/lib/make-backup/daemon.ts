@@ -23,10 +23,10 @@ export interface StorageDaemon {
   readonly nbdSocket: string;
   /** One QMP command and its answer. */
   execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown>;
-  /** A QMP command that begins a job, until the job has ended; rejects with the job's error. */
+  /** A QMP command that starts a job which is not dismissed by itself; returns when it is over, rejects with its error. */
   runJob(command: string, id: string, args: Readonly<Record<string, unknown>>): Promise<void>;
-  /** Runs `work` while the node is exported, writable, under its own name; the export is gone when this returns. */
-  withExport(node: string, work: () => Promise<void>): Promise<void>;
+  /** Runs `work` while the node is exported, under its own name; the export is gone when this returns. */
+  withExport(node: string, options: Readonly<Record<string, unknown>>, work: () => Promise<unknown>): Promise<void>;
 }
 
 /** Runs `work` with a daemon of its own, which has ended when this returns. */
@@ -115,13 +115,13 @@ async function speak(socket: Socket, nbdSocket: string): Promise<StorageDaemon> 
   };
   const runJob: StorageDaemon['runJob'] = async (command, id, args) => {
     const concluded = once(replies, `concluded ${id}`, { signal: gone.signal });
-    await Promise.all([concluded, execute(command, { ...args, 'job-id': id, 'auto-dismiss': false })]);
+    await Promise.all([concluded, execute(command, { ...args, 'job-id': id })]);
     const job = JOBS.parse(await execute('query-jobs')).find((one) => one.id === id);
     await execute('job-dismiss', { id });
     if (job?.error !== undefined) throw new Error(`QMP job ${id}: ${job.error}`);
   };
-  const withExport: StorageDaemon['withExport'] = async (node, work) => {
-    await execute('block-export-add', { type: 'nbd', id: node, 'node-name': node, name: node, writable: true });
+  const withExport: StorageDaemon['withExport'] = async (node, options, work) => {
+    await execute('block-export-add', { id: node, 'node-name': node, ...options });
     await work();
     const deleted = once(replies, `deleted ${node}`, { signal: gone.signal });
     await Promise.all([deleted, execute('block-export-del', { id: node, mode: 'hard' })]);

@@ -1,17 +1,17 @@
 // One disk of the running "VM": a raw file that only the daemon touches, backed up and changed through it.
-import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, rm, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { KiB, MiB } from '../../../src/units.ts';
+import { MiB } from '../../../src/units.ts';
 import { runTool } from '../run-tool.ts';
 import { stepWrites } from './content.ts';
 import type { StorageDaemon } from './daemon.ts';
 import { differences } from './difference.ts';
 import { makeFileSystemState } from './file-system.ts';
+import { createLayer, renewBitmap, runBackup } from './layer.ts';
 import { type NbdWrite, writeThroughNbd } from './nbd-client.ts';
+import { openOverlay, openRaw } from './running-node.ts';
 import type { DiskShape, LayerFormat, LayerType, Writes } from './shape.ts';
-
-/** What KubeVirt's libvirt chooses. */
-const BITMAP_GRANULARITY = 64 * KiB;
+import type { Writer } from './writer.ts';
 
 export interface LiveDisk {
   readonly shape: DiskShape;
@@ -27,6 +27,7 @@ export interface LiveDisk {
 
 export interface LiveDiskOptions {
   readonly daemon: StorageDaemon;
+  readonly writer: Writer;
   readonly shape: DiskShape;
   /** Unique among the daemon's disks. */
   readonly node: string;
@@ -38,22 +39,18 @@ export interface LiveDiskOptions {
 
 /** Opens a disk of zeroes. */
 export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> {
-  const { daemon, shape, node, folder, seed, signal } = options;
-  const live = join(folder, `${node}.live`);
+  const { daemon, writer, shape, node, folder, seed, signal } = options;
   const first = shape.from ?? 1;
   let size = shape.size;
   let bitmap: string | undefined;
-  await writeFile(live, '');
-  await truncate(live, size);
-  await daemon.execute('blockdev-add', {
-    driver: 'raw',
-    'node-name': node,
-    discard: 'unmap',
-    file: { driver: 'file', filename: live, discard: 'unmap', locking: 'off' },
-  });
+  const clusterSize = shape.clusterSize ?? writer.clusterSize;
+  const place = { daemon, name: node, path: join(folder, node), size };
+  const running = await (writer.overlay ? openOverlay({ ...place, clusterSize }) : openRaw(place));
   // Exported only while it is written to: an exported node cannot be resized.
   const write = (writes: Iterable<NbdWrite> | AsyncIterable<NbdWrite>): Promise<void> =>
-    daemon.withExport(node, () => writeThroughNbd(daemon.nbdSocket, node, writes));
+    daemon.withExport(node, { type: 'nbd', name: node, writable: true }, () =>
+      writeThroughNbd(daemon.nbdSocket, node, writes),
+    );
 
   return {
     shape,
@@ -62,12 +59,12 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
       const resized = shape.resize?.[checkpoint];
       if (resized !== undefined) {
         size = resized;
-        await daemon.execute('block_resize', { 'node-name': node, size });
+        await running.resize(size);
       }
       refuseLostZeroes(shape, checkpoint, writesAt(shape, checkpoint, size));
       if (shape.fileSystem) {
         const next = await nextState({ shape, folder, node, count: checkpoint - first + 1, seed, signal });
-        await write(differences(live, next));
+        await write(differences(running.raw, next));
         return;
       }
       const compressible = formatAt(shape, checkpoint).compressed ?? false;
@@ -78,13 +75,19 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
     },
     backUp: async (checkpoint, type, path) => {
       const format = formatAt(shape, checkpoint);
-      await createLayer(path, { format, type, size, signal });
-      await runBackup(daemon, { node, path, type, compress: format.compressed ?? false, bitmap });
-      bitmap = await renewBitmap(daemon, { node, next: `changes-${checkpoint}`, last: bitmap });
+      const recorded = writer.backingOf(shape, format, type);
+      const cluster = format.clusterSize ?? writer.clusterSize;
+      await createLayer({ path, format, clusterSize: cluster, backing: recorded, size, signal });
+      const backing = writer.overlay && type === 'incremental' ? node : null;
+      await runBackup(daemon, { node, path, type, compress: format.compressed ?? false, bitmap, backing });
+      const { overlay } = writer;
+      bitmap = await renewBitmap(daemon, { node, next: `changes-${checkpoint}`, last: bitmap, overlay });
     },
     copyTo: async (path) => {
       await mkdir(dirname(path), { recursive: true });
-      await runTool('cp', ['--sparse=auto', '--', live, path], { signal });
+      await runTool('cp', ['--sparse=auto', '--', running.raw, path], { signal });
+      // QEMU lengthens the data file of an overlay to a whole cluster.
+      await truncate(path, size);
     },
   };
 }
@@ -128,50 +131,4 @@ async function nextState({ shape, folder, node, count, seed, signal }: NextState
   await makeFileSystemState(count === 1 ? options : { ...options, previous });
   await rm(previous, { force: true });
   return path;
-}
-
-interface NewLayer {
-  readonly format: LayerFormat;
-  readonly type: LayerType;
-  readonly size: number;
-  readonly signal: AbortSignal;
-}
-
-/** An incremental records its backing file from the start, as libvirt's do: QEMU then backs up into a file that has one. */
-async function createLayer(path: string, { format, type, size, signal }: NewLayer): Promise<void> {
-  const options = [`cluster_size=${format.clusterSize ?? 64 * KiB}`, `compat=${format.compat ?? '1.1'}`];
-  if (format.extendedL2) options.push('extended_l2=on');
-  const records = format.backing !== undefined && type === 'incremental';
-  const backing = records ? ['-u', '-F', 'qcow2', '-b', format.backing] : [];
-  const args = ['create', '-q', '-f', 'qcow2', '-o', options.join(','), ...backing, path, String(size)];
-  await mkdir(dirname(path), { recursive: true });
-  await runTool('qemu-img', args, { signal });
-}
-
-interface BackupRun {
-  readonly node: string;
-  readonly path: string;
-  readonly type: LayerType;
-  readonly compress: boolean;
-  readonly bitmap: string | undefined;
-}
-
-/** Push mode: QEMU itself writes the layer. No flush at its end, since a machine that dies here just makes it again. */
-async function runBackup(daemon: StorageDaemon, { node, path, type, compress, bitmap }: BackupRun): Promise<void> {
-  const target = `${node}-target`;
-  const cache = { 'no-flush': true };
-  const file = { driver: 'file', filename: path, cache };
-  await daemon.execute('blockdev-add', { driver: 'qcow2', 'node-name': target, file, cache, backing: null });
-  const scope = type === 'full' ? { sync: 'full' } : { sync: 'bitmap', bitmap, 'bitmap-mode': 'never' };
-  await daemon.runJob('blockdev-backup', `${node}-backup`, { device: node, target, compress, ...scope });
-  await daemon.execute('blockdev-del', { 'node-name': target });
-}
-
-async function renewBitmap(
-  daemon: StorageDaemon,
-  { node, next, last }: { readonly node: string; readonly next: string; readonly last: string | undefined },
-): Promise<string> {
-  await daemon.execute('block-dirty-bitmap-add', { node, name: next, granularity: BITMAP_GRANULARITY });
-  if (last !== undefined) await daemon.execute('block-dirty-bitmap-remove', { node, name: last });
-  return next;
 }

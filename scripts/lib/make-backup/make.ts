@@ -6,6 +6,7 @@ import { writeCatalog } from './catalog.ts';
 import { withStorageDaemon } from './daemon.ts';
 import { type LiveDisk, openLiveDisk } from './live-disk.ts';
 import type { BackupShape, LayerType, MadeBackup, MadeCheckpoint, MadeLayer } from './shape.ts';
+import { WRITERS, type Writer } from './writer.ts';
 
 export interface MakeOptions {
   /** The folder that stands for the bucket; made when it is missing. */
@@ -25,6 +26,8 @@ export async function makeBackup(shape: BackupShape, options: MakeOptions): Prom
   const { bucket, truth, keep = 'all', signal = new AbortController().signal } = options;
   const { namespace = 'demo', vm = 'web', prefix = '' } = shape;
   const place = { namespace, vm, bucket, prefix, directory: join(bucket, prefix) };
+  const writer = WRITERS[shape.like ?? 'kubevirt'];
+  for (const disk of shape.disks) writer.refuse(disk);
   // Beside the true disks, not in the temp folder, which may be small.
   await mkdir(truth, { recursive: true });
   const folder = await mkdtemp(join(truth, '.live-'));
@@ -32,10 +35,10 @@ export async function makeBackup(shape: BackupShape, options: MakeOptions): Prom
     const checkpoints = await withStorageDaemon({ signal }, async (daemon) => {
       const disks = await Promise.all(
         shape.disks.map((disk, index) =>
-          openLiveDisk({ daemon, shape: disk, node: `disk${index}`, folder, seed: shape.seed ?? '1', signal }),
+          openLiveDisk({ daemon, writer, shape: disk, node: `disk${index}`, folder, seed: shape.seed ?? '1', signal }),
         ),
       );
-      return runHistory({ shape, disks, place, truth, keep, signal });
+      return runHistory({ shape, writer, disks, place, truth, keep, signal });
     });
     const backup = { ...place, checkpoints };
     await writeCatalog(backup, shape);
@@ -57,6 +60,7 @@ type Place = Omit<MadeBackup, 'checkpoints'>;
 
 interface History {
   readonly shape: BackupShape;
+  readonly writer: Writer;
   readonly disks: readonly LiveDisk[];
   readonly place: Place;
   readonly truth: string;
@@ -64,15 +68,15 @@ interface History {
   readonly signal: AbortSignal;
 }
 
-async function runHistory({ shape, disks, place, truth, keep, signal }: History): Promise<MadeCheckpoint[]> {
+async function runHistory({ shape, writer, disks, place, truth, keep, signal }: History): Promise<MadeCheckpoint[]> {
   const checkpoints: MadeCheckpoint[] = [];
   const last = shape.checkpoints ?? 4;
   for (let number = 1; number <= last; number += 1) {
     const isKept = keep === 'all' || (keep === 'last' && number === last);
-    const identity = identify(number, shape, checkpoints.at(-1));
+    const identity = identify(number, { shape, writer, last: checkpoints.at(-1) });
     const present = disks.filter((disk) => (disk.shape.from ?? 1) <= number);
     const layers = await mapBounded(present, { limit: 4, signal }, (disk) =>
-      takeLayer(disk, { number, identity, place, truth, isKept }),
+      takeLayer(disk, { number, writer, identity, place, truth, isKept }),
     );
     checkpoints.push({ ...identity, layers });
   }
@@ -81,27 +85,36 @@ async function runHistory({ shape, disks, place, truth, keep, signal }: History)
 
 type Identity = Omit<MadeCheckpoint, 'layers'>;
 
-function identify(number: number, { fullEvery }: BackupShape, last: MadeCheckpoint | undefined): Identity {
+interface Naming {
+  readonly shape: BackupShape;
+  readonly writer: Writer;
+  readonly last: MadeCheckpoint | undefined;
+}
+
+function identify(number: number, { shape: { fullEvery }, writer, last }: Naming): Identity {
   const digits = String(number).padStart(3, '0');
-  const id = `cp-${digits}`;
   const timestamp = new Date(Date.UTC(2025, 10, number, 2, 0, 0)).toISOString().replace('.000', '');
-  const own = { backup: `backup-${digits}`, id, vmBackup: `vmb-${digits}`, timestamp };
+  const vmBackup = `vmb-${digits}`;
+  const id = writer.checkpointId(digits, vmBackup, timestamp);
+  const own = { backup: `backup-${digits}`, id, vmBackup, timestamp };
   if (last === undefined || (fullEvery !== undefined && (number - 1) % fullEvery === 0)) {
-    return { ...own, type: 'full', chain: [id] };
+    return { ...own, type: 'full', forced: last !== undefined, chain: [id] };
   }
   return { ...own, type: 'incremental', parent: last.id, chain: [...last.chain, id] };
 }
 
 interface Taking {
   readonly number: number;
+  readonly writer: Writer;
   readonly identity: Identity;
   readonly place: Place;
   readonly truth: string;
   readonly isKept: boolean;
 }
 
-async function takeLayer(disk: LiveDisk, { number, identity, place, truth, isKept }: Taking): Promise<MadeLayer> {
-  const { name, pvc = name, from = 1 } = disk.shape;
+async function takeLayer(disk: LiveDisk, taking: Taking): Promise<MadeLayer> {
+  const { number, writer, identity, place, truth, isKept } = taking;
+  const { name, pvc = writer.pvcOf(place.vm, name), from = 1 } = disk.shape;
   const type: LayerType = number === from ? 'full' : identity.type;
   const folder = `checkpoints/${place.namespace}/${place.vm}/${identity.id}`;
   const object = `${folder}/${identity.vmBackup}-${name}.qcow2`;

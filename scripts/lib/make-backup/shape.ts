@@ -1,4 +1,5 @@
 // What a made backup looks like: the knobs of makeBackup, and what it gives back.
+import type { WriterName } from './writer.ts';
 
 export type LayerType = 'full' | 'incremental';
 
@@ -16,16 +17,16 @@ export interface Writes {
   readonly region?: readonly [number, number];
 }
 
-/** How qemu-img is told to lay a layer out; what is absent is as KubeVirt has it (64 KiB, 1.1, plain). */
+/** The format of a layer. Like KubeVirt only `clusterSize` (64 KiB or 256 KiB) and `backing` can be chosen. */
 export interface LayerFormat {
-  /** 512 … 2 MiB, a power of two. */
+  /** 512 … 2 MiB, a power of two. Default: 256 KiB like KubeVirt, 64 KiB like another writer. */
   readonly clusterSize?: number;
   /** `0.10` is qcow2 version 2. */
   readonly compat?: '0.10' | '1.1';
   /** Needs clusters of at least 16 KiB. */
   readonly extendedL2?: boolean;
   readonly compressed?: boolean;
-  /** Recorded as the backing file of an incremental, as some writers do; nothing looks whether it exists. */
+  /** Recorded as the backing file of an incremental. Default: a path in virt-launcher like KubeVirt, none like another writer. */
   readonly backing?: string;
 }
 
@@ -33,7 +34,7 @@ export interface DiskShape extends LayerFormat {
   readonly name: string;
   /** Bytes at its first checkpoint, a multiple of 512. */
   readonly size: number;
-  /** The PVC's name in the index. Default: the disk's. */
+  /** The PVC's name in the index. Default: `<vm>-<name>` like KubeVirt, `<name>` like another writer. */
   readonly pvc?: string;
   /** The checkpoint, counted from 1, at which the disk appears, with a full layer. Default: 1. */
   readonly from?: number;
@@ -52,6 +53,8 @@ export interface DiskShape extends LayerFormat {
 }
 
 export interface BackupShape {
+  /** Whose backups they resemble. Default: `kubevirt`. */
+  readonly like?: WriterName;
   readonly disks: readonly [DiskShape, ...DiskShape[]];
   /** How many checkpoints, ≥ 1. Default: 4. */
   readonly checkpoints?: number;
@@ -92,11 +95,13 @@ export interface MadeLayer {
 export interface MadeCheckpoint {
   /** The backup that was taken of it: `backup-001`. */
   readonly backup: string;
-  /** `cp-001` */
+  /** `vmb-001-2025-11-01_02-00-00` like KubeVirt, `cp-001` like another writer. */
   readonly id: string;
   /** The VirtualMachineBackup's name, with which the layers' names begin: `vmb-001`. */
   readonly vmBackup: string;
   readonly type: LayerType;
+  /** A full that was asked for, though an incremental was possible. */
+  readonly forced?: boolean;
   readonly parent?: string;
   /** RFC 3339. */
   readonly timestamp: string;
