@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { put } from './catalog.ts';
 import type { Rgw } from './rgw.ts';
-import type { Owner } from './tmp.ts';
+import { type Owner, tempFolder } from './tmp.ts';
 
 /** Of NAS boxes, snapshots, file systems, recycle bins, synchronisers. */
 const DIRECTORIES = [
@@ -85,7 +85,10 @@ export async function addForeignFiles(t: Owner, folder: string, place: Place): P
     execFileSync('mkfifo', [at('pipe'), at('pipe.json')]);
     for (const name of ['dangling', 'dangling.json']) symlinkSync('/no/such/place', at(name));
     for (const name of ['loop', 'loop.json']) symlinkSync(name, at(name));
-    const server = createServer().listen(at('socket.json'));
+    // Through a link, since a socket's path must be short.
+    const short = join(tempFolder(t), 'place');
+    symlinkSync(join(folder, where), short);
+    const server = createServer().listen(join(short, 'socket.json'));
     t.teardown(() => server.close());
   }
 }

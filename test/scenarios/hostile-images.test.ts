@@ -2,7 +2,7 @@
 // crashes, and what is restored is what plain qemu-img makes of the very same files.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -230,5 +230,7 @@ function plainQemu({ bucket, target }: HostileCase): string {
 }
 
 function layerPaths(bucket: string): string[] {
-  return ['001', '002', '003'].map((id) => join(bucket, `checkpoints/demo/web/cp-${id}/vmb-${id}-rootdisk.qcow2`));
+  const vm = join(bucket, 'checkpoints/demo/web');
+  const ids = readdirSync(vm).filter((name) => name !== 'index.json');
+  return ids.sort().map((id, index) => join(vm, id, `vmb-00${index + 1}-rootdisk.qcow2`));
 }

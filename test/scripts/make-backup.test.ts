@@ -203,7 +203,7 @@ test('the documents are the ones that the operator writes', async (t) => {
   });
   const forced = [first, second, third].map((id) => read(join(folder, `checkpoints/demo/web/${id}/vmb.json`)));
   t.match(forced, [{ status: { type: 'Full' } }, {}, { spec: { forceFullBackup: true }, status: { type: 'Full' } }]);
-  t.notMatch(forced, [{ spec: { forceFullBackup: true } }], 'the first full is nobody’s wish');
+  t.notMatch(forced, [{ spec: { forceFullBackup: true } }], 'the first full is not forced');
   t.match(read(join(folder, `checkpoints/demo/web/${second}/vmbt.json`)), {
     spec: { source: { kind: 'VirtualMachine', name: 'web' } },
     status: { latestCheckpoint: { name: second, volumes: [{ volumeName: 'datadisk-1' }] } },

@@ -34,8 +34,8 @@ export const WRITERS: Readonly<Record<WriterName, Writer>> = {
       type === 'full' ? undefined : (backing ?? `/var/run/kubevirt-private/libvirt/qemu/cbt/${name}.qcow2`),
     refuse: (disk) => {
       for (const format of [disk, ...Object.values(disk.formats ?? {})]) {
-        const odd = unlikeKubevirt(format);
-        if (odd !== undefined) throw new Error(`${disk.name}: KubeVirt writes no ${odd}: make it like another writer`);
+        const found = unlikeKubevirt(format);
+        if (found !== undefined) throw new Error(`${disk.name}: KubeVirt writes no ${found}; use --like other`);
       }
     },
   },
