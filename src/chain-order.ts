@@ -1,9 +1,11 @@
 // Is a chain in order? One full without a parent, then incrementals, each with the one before as its parent. The same
 // proof for a chain that a plan writes out and for one that the bucket's catalog gives.
 
+export type LayerType = 'full' | 'incremental';
+
 export interface ChainLink {
   readonly checkpoint: string;
-  readonly type: 'full' | 'incremental';
+  readonly type: LayerType;
   readonly parent?: string | undefined;
 }
 

@@ -13,6 +13,12 @@ export interface PvcResult {
   readonly layers: readonly LayerResult[];
   /** Bytes; null when it was not learnt. */
   readonly virtualSize: number | null;
+  /** Where the chain starts, and what proves that its layer needs no parent; null when it was not learnt. */
+  readonly base: { readonly checkpoint: string; readonly proof: 'type' | 'tables' } | null;
+  /** What proves the order of the layers; `time` is unproven. Null when it was not learnt. */
+  readonly order: 'index' | 'manifest' | 'time' | null;
+  /** What the archived backup says of the state that is restored; missing where it was not archived. */
+  readonly taken?: TakenResult;
   /** Bytes of object data fetched by this run. */
   readonly bytesFetched: number;
   /** The most that this PVC took up in scratch, bytes. */
@@ -24,6 +30,16 @@ export interface PvcResult {
   /** Of each phase that ran for this PVC, and `total`, which they never exceed together. */
   readonly seconds: Readonly<PhaseSeconds> & { readonly total: number };
   readonly warnings?: readonly string[];
+}
+
+export interface TakenResult {
+  /** The VirtualMachineBackup. */
+  readonly by?: string;
+  /** RFC 3339. */
+  readonly at?: string;
+  /** Whether the guest's file systems were frozen. */
+  readonly consistency?: 'quiesced' | 'crash-consistent';
+  readonly forcedFull?: true;
 }
 
 export interface LayerResult {

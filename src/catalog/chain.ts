@@ -6,7 +6,7 @@ import { vmText } from './keys.ts';
 import { listNames } from './names.ts';
 import { type CatalogFile, type Checkpoint, soundCheckpoints, type VmIndex } from './vm-index.ts';
 
-interface CatalogLayer {
+export interface CatalogLayer {
   readonly checkpoint: string;
   readonly type: 'full' | 'incremental';
   readonly parent: string | undefined;
@@ -86,6 +86,30 @@ export function findFile(index: VmIndex, { id, files }: Checkpoint, name: string
     );
   }
   return file;
+}
+
+/**
+ * The file of the disk or PVC `name` in checkpoint `tip`. A PVC that the tip's own lists do not place is looked up in the
+ * `older` checkpoints of the chain, newest first: its disk is the last match in the chain, as it is for the uploader.
+ * As `findFile`.
+ */
+export function findDisk(
+  index: VmIndex,
+  { tip, older }: { readonly tip: Checkpoint; readonly older: readonly string[] },
+  name: string,
+): CatalogFile {
+  try {
+    return findFile(index, tip, name);
+  } catch (error) {
+    if (!(error instanceof DatamoverError) || error.code !== 'BACKUP_NOT_FOUND') throw error;
+    for (const id of older.toReversed()) {
+      const entry = index.byId.get(id)?.[0];
+      const match = entry?.flaw === undefined ? entry?.files.findLast(({ pvc }) => pvc === name) : undefined;
+      const file = match && tip.files.find(({ disk }) => disk === match.disk);
+      if (file !== undefined) return file;
+    }
+    throw error;
+  }
 }
 
 const AMBIGUOUS = 'write the chain into the plan, with the correct file';

@@ -69,18 +69,23 @@ export const backupDocument = z.object({
   vms: listWithoutEmpty(z.object({ name, namespace: name, checkpointId: optionalText, manifestPath: optionalText })),
 });
 
-/** Early uploaders wrote objects. An empty entry left out of a chain is harmless: the index's parents prove the chain. */
+/** Early uploaders wrote objects. */
 const checkpointId = z.union([name, z.object({ id: name }).transform(({ id }) => id)]);
 
-export const manifestDocument = z.object({
-  namespace: z.string(),
-  name: z.string(),
-  checkpointChain: z
-    .array(orEmpty(checkpointId), { error: NO_CHECKPOINTS })
-    .transform((ids) => ids.filter((id) => id !== undefined))
-    .refine((ids) => ids.length > 0, NO_CHECKPOINTS),
-  timestamp,
-});
+/** `gaps`: empty entries were left out, so that neighbours need not be parent and child. Harmless where an index has the parents. */
+export const manifestDocument = z
+  .object({
+    namespace: z.string(),
+    name: z.string(),
+    checkpointChain: z
+      .array(orEmpty(checkpointId), { error: NO_CHECKPOINTS })
+      .refine((ids) => ids.some((id) => id !== undefined), NO_CHECKPOINTS),
+    timestamp,
+  })
+  .transform(({ checkpointChain, ...rest }) => {
+    const ids = checkpointChain.filter((id) => id !== undefined);
+    return { ...rest, checkpointChain: ids, gaps: ids.length < checkpointChain.length };
+  });
 
 export type VmManifest = z.infer<typeof manifestDocument>;
 

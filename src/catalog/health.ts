@@ -1,17 +1,25 @@
 // Which checkpoints of a disk can be restored, and what is lost when one cannot. Pure: what is there, the caller looks up.
-import type { ErrorCode } from '../errors.ts';
 import { listNames } from './names.ts';
-import { type CatalogFile, type Checkpoint, type IndexEntry, soundCheckpoints, type VmIndex } from './vm-index.ts';
+import { type BaseProof, type Evidence, type Flaw, type Step, type StepContext, stepAt } from './step.ts';
+import { type CatalogFile, soundCheckpoints, type VmIndex } from './vm-index.ts';
 
-export interface Flaw {
-  readonly code: ErrorCode;
-  readonly problem: string;
-}
+export type { Flaw } from './step.ts';
 
 export type CheckpointState =
-  | { readonly state: 'restorable' }
+  | { readonly state: 'restorable'; readonly base: ChainBase; readonly layers: number }
   /** `root` is the checkpoint that is at fault: this one, or one that it builds on. */
-  | (Flaw & { readonly state: 'broken'; readonly root: string });
+  | (Flaw & {
+      readonly state: 'broken';
+      readonly root: string;
+      /** The checkpoint's own layer where it can be used: its tables may prove that it needs no parent. */
+      readonly ask?: CatalogFile;
+    });
+
+/** Where a chain starts, and what proves it. */
+export interface ChainBase {
+  readonly checkpoint: string;
+  readonly proof: BaseProof;
+}
 
 /** Every disk that the index knows, in the order in which they first appear. */
 export function disksOf(index: VmIndex): string[] {
@@ -19,17 +27,19 @@ export function disksOf(index: VmIndex): string[] {
 }
 
 /**
- * The state of each checkpoint that holds `disk`, by id: whole when its layer and every one that it builds on is sound,
- * in order, and without a flaw by `flawOf` (missing, of another size). Follows every parent once, cycles too.
+ * The state of each checkpoint that holds `disk`, by id: restorable when its layer and every one that it builds on, down to a
+ * proven base, is sound, in order, and without a flaw by `flawOf` (missing, of another size). `evidence` has what the tables of
+ * layers show, as far as they were asked. Follows every parent once, cycles too.
  */
 export function diskStates(
   index: VmIndex,
   disk: string,
   flawOf: (file: CatalogFile) => Flaw | undefined,
+  evidence: ReadonlyMap<string, Evidence> = new Map(),
 ): Map<string, CheckpointState> {
   const states = new Map<string, CheckpointState>();
   for (const { id, files } of soundCheckpoints(index)) {
-    if (files.some((file) => file.disk === disk)) walk({ index, disk, flawOf, states }, id);
+    if (files.some((file) => file.disk === disk)) walk({ index, disk, flawOf, evidence, states }, id);
   }
   return states;
 }
@@ -67,7 +77,7 @@ export function neededBy(index: VmIndex, tip: string | undefined): Set<string> {
     const [entry] = index.byId.get(at) ?? [];
     if (entry === undefined) break;
     needed.add(at);
-    at = isFlawed(entry) || entry.type === 'full' ? undefined : entry.parent;
+    at = entry.flaw !== undefined || entry.type === 'full' ? undefined : entry.parent;
   }
   return needed;
 }
@@ -113,66 +123,47 @@ export function formatLoss(disk: string, { of, lost, restorable }: Loss): string
   return `${gone}; ${left}`;
 }
 
-interface Walk {
-  readonly index: VmIndex;
-  readonly disk: string;
-  readonly flawOf: (file: CatalogFile) => Flaw | undefined;
+interface Walk extends StepContext {
   readonly states: Map<string, CheckpointState>;
 }
 
 /** Goes down from `id` to the first checkpoint whose state is known or needs no parent, then settles all above it. */
 function walk(context: Walk, id: string): void {
   const { index, states } = context;
-  const above: Checkpoint[] = [];
+  const above: Extract<Step, { readonly kind: 'link' }>[] = [];
   const onWay = new Set<string>();
   let at = id;
   let settled = states.get(at);
   while (settled === undefined) {
-    const own = ownState(context, at);
-    if (onWay.has(at))
-      settled = brokenState(at, 'CHAIN_BROKEN', `the parents of checkpoint ${id} form a cycle at ${at}`);
-    else if ('settled' in own) {
-      settled = own.settled;
-      if (index.byId.has(at)) states.set(at, settled);
-    } else {
+    const step = stepAt(context, at);
+    if (onWay.has(at)) {
+      settled = brokenState(at, {
+        code: 'CHAIN_BROKEN',
+        problem: `the parents of checkpoint ${id} form a cycle at ${at}`,
+      });
+    } else if (step.kind === 'link') {
       onWay.add(at);
-      above.push(own.checkpoint);
-      at = own.parent;
+      above.push(step);
+      at = step.parent;
       settled = states.get(at);
+    } else {
+      settled = settle(step, at);
+      if (index.byId.has(at)) states.set(at, settled);
     }
   }
-  for (const checkpoint of above.reverse()) states.set(checkpoint.id, settled);
+  let layers = settled.state === 'restorable' ? settled.layers : 0;
+  for (const { checkpoint, file } of above.reverse()) {
+    layers += 1;
+    states.set(checkpoint.id, settled.state === 'restorable' ? { ...settled, layers } : { ...settled, ask: file });
+  }
 }
 
-type Own =
-  | { readonly settled: CheckpointState }
-  /** Sound by itself: its parent decides. */
-  | { readonly checkpoint: Checkpoint; readonly parent: string };
-
-function ownState({ index, disk, flawOf }: Walk, id: string): Own {
-  const [entry, second] = index.byId.get(id) ?? [];
-  const fault = (code: ErrorCode, problem: string): Own => ({ settled: brokenState(id, code, problem) });
-  if (entry === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} not found in the index`);
-  if (second !== undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is in the index more than once`);
-  if (isFlawed(entry)) return fault('METADATA_INVALID', entry.flaw);
-  const files = entry.files.filter((file) => file.disk === disk);
-  const [file] = files;
-  if (file === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} holds no layer of disk ${disk}`);
-  if (files.length > 1) return fault('CHAIN_BROKEN', `checkpoint ${id} holds more than one layer of disk ${disk}`);
-  const flaw = flawOf(file);
-  if (flaw !== undefined) return fault(flaw.code, flaw.problem);
-  const { type, parent } = entry;
-  if (type === 'full' && parent !== undefined)
-    return fault('CHAIN_BROKEN', `checkpoint ${id} is full, but names a parent, ${parent}`);
-  if (type === 'full') return { settled: { state: 'restorable' } };
-  if (parent === undefined) return fault('CHAIN_BROKEN', `checkpoint ${id} is incremental, but names no parent`);
-  return { checkpoint: entry, parent };
+function settle(step: Exclude<Step, { readonly kind: 'link' }>, id: string): CheckpointState {
+  if (step.kind === 'base') return { state: 'restorable', base: { checkpoint: id, proof: step.proof }, layers: 1 };
+  const state = brokenState(id, step);
+  return step.kind === 'open' ? { ...state, ask: step.file } : state;
 }
 
-function isFlawed(entry: IndexEntry): entry is Extract<IndexEntry, { readonly flaw: string }> {
-  return entry.flaw !== undefined;
-}
-
-function brokenState(root: string, code: ErrorCode, problem: string): CheckpointState {
+function brokenState(root: string, { code, problem }: Flaw): Extract<CheckpointState, { readonly state: 'broken' }> {
   return { state: 'broken', root, code, problem };
 }

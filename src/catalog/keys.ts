@@ -29,6 +29,14 @@ export function layerKey(vm: VmRef, checkpoint: string, filename: string): strin
   return `${checkpointPrefix(vm, checkpoint)}${segment(filename)}`;
 }
 
+/** Whose layer an object is, by its key `checkpoints/<namespace>/<vm>/<checkpoint>/<file>`; undefined for another key. */
+export function parseCheckpointPlace(object: string): { readonly vm: VmRef; readonly checkpoint: string } | undefined {
+  const [top, namespace = '', name = '', checkpoint = '', file, ...rest] = object.split('/');
+  if (`${top}/` !== CHECKPOINTS || file === undefined || rest.length > 0) return undefined;
+  if ([namespace, name, checkpoint].some((segment) => invalidNameReason(segment) !== undefined)) return undefined;
+  return { vm: { namespace, name }, checkpoint };
+}
+
 /** A backup's folder, ending in '/'. */
 export function backupPrefix(backup: string): string {
   return `${MANIFESTS}${segment(backup)}/`;

@@ -1,7 +1,9 @@
 // A VM's index: its checkpoints, each with its layers, as far as they can be believed.
 import { z } from 'zod';
-import { DatamoverError } from '../errors.ts';
+import type { LayerType } from '../chain-order.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
 import type { VmRef } from '../vm-ref.ts';
+import type { BackupFacts } from './backup-facts.ts';
 import { checkpointDocument, formatIssues, parseDocument, vmIndexDocument } from './documents.ts';
 import { isEmptyEntry } from './empty-entries.ts';
 import { layerKey, vmIndexKey, vmText } from './keys.ts';
@@ -23,14 +25,27 @@ export interface CatalogFile {
 
 export interface Checkpoint {
   readonly id: string;
-  readonly type: 'full' | 'incremental';
+  readonly type: LayerType;
+  /** The place in a document that names the type; undefined where none does, and the type is a guess. */
+  readonly typedBy: string | undefined;
   readonly parent: string | undefined;
+  /** What names the parent; `time` is a guess. */
+  readonly link: Link;
+  /** Why no parent could be found for a checkpoint that needs one, where more is known than that none is named. */
+  readonly unlinked?: string;
   readonly timestamp: string | undefined;
+  /** The VirtualMachineBackup's name. */
+  readonly vmBackup: string | undefined;
   readonly files: readonly CatalogFile[];
   /** The backups that need it: their tips, and every checkpoint below. */
   readonly referencedBy: readonly string[];
+  /** What its vmb.json says; undefined while it was not read, and where there is none. */
+  readonly facts?: BackupFacts;
   readonly flaw?: undefined;
 }
+
+/** The documents that tell the order of checkpoints; without any of them it is guessed by time. */
+export type Link = 'index' | 'manifest' | 'time';
 
 /** An entry of the index that cannot be believed. */
 interface FlawedCheckpoint {
@@ -51,6 +66,27 @@ export interface VmIndex {
   readonly entries: readonly IndexEntry[];
   /** Every entry of an id: more than one is a flaw of the index. */
   readonly byId: ReadonlyMap<string, readonly IndexEntry[]>;
+  /** Set for an index that was lost, in full or in part, and rebuilt. */
+  readonly rebuilt?: Rebuilt;
+}
+
+/** How an index was rebuilt. */
+export interface Rebuilt {
+  /** What is wrong with the index in the bucket. */
+  readonly lost: Problem;
+  /** The ids that were rebuilt. */
+  readonly ids: readonly string[];
+  /** From what, one line each. */
+  readonly notes: readonly string[];
+  /** The chains that manifests list, by the manifest's key. */
+  readonly manifests: ReadonlyMap<string, ListedChain>;
+}
+
+/** The `checkpointChain` of a manifest. */
+export interface ListedChain {
+  readonly ids: readonly string[];
+  /** Whether entries are missing from it, so that neighbours may not be parent and child. */
+  readonly gaps: boolean;
 }
 
 /** METADATA_INVALID when it is no index, or another VM's. Flaws of single checkpoints are kept with them. */
@@ -66,11 +102,27 @@ export function parseVmIndex(data: unknown, vm: VmRef): VmIndex {
   const entries = document.checkpoints.flatMap((entry, index) =>
     isEmptyEntry(entry) ? [] : [parseEntry(entry, `checkpoints[${index}]`, vm)],
   );
+  return toIndex(vm, entries);
+}
+
+/** An index of these entries. */
+export function toIndex(vm: VmRef, entries: readonly IndexEntry[]): VmIndex {
   const byId = Map.groupBy(
     entries.filter((entry) => entry.id !== undefined),
     ({ id = '' }) => id,
   );
-  return { vm, key, entries, byId };
+  return { vm, key: vmIndexKey(vm), entries, byId };
+}
+
+/** The same index with what is known of backups, by checkpoint. */
+export function withFacts(index: VmIndex, facts: ReadonlyMap<string, BackupFacts>): VmIndex {
+  if (facts.size === 0) return index;
+  const entries = index.entries.map((entry) => {
+    const known = entry.flaw === undefined ? facts.get(entry.id) : undefined;
+    return known === undefined || entry.flaw !== undefined ? entry : { ...entry, facts: known };
+  });
+  const { rebuilt } = index;
+  return { ...toIndex(index.vm, entries), ...(rebuilt === undefined ? {} : { rebuilt }) };
 }
 
 /** The entries that can be believed, in the index's order. */
@@ -91,8 +143,9 @@ function parseEntry(data: unknown, place: string, vm: VmRef): IndexEntry {
       return { id: document.id, referencedBy: document.referencedBy, flaw };
     }
   }
-  const { id, type, parent, timestamp, referencedBy } = document;
-  return { id, type, parent, timestamp, files, referencedBy };
+  const { id, type, parent, timestamp, vmBackup, referencedBy } = document;
+  const typedBy = `index.json: ${place}.type`;
+  return { id, type, typedBy, parent, link: 'index', timestamp, vmBackup, files, referencedBy };
 }
 
 function toFile(document: CheckpointDocument, position: number, vm: VmRef): CatalogFile {
@@ -106,13 +159,13 @@ function toFile(document: CheckpointDocument, position: number, vm: VmRef): Cata
 }
 
 /** `<vmBackup>-<disk>.qcow2` → disk; undefined for a file that is not named so. */
-function diskOfFilename(filename: string, vmBackup: string | undefined): string | undefined {
+export function diskOfFilename(filename: string, vmBackup: string | undefined): string | undefined {
   const stem = withoutExtension(filename);
   if (vmBackup === undefined || !stem.startsWith(`${vmBackup}-`)) return undefined;
   return stem.slice(vmBackup.length + 1) || undefined;
 }
 
-function withoutExtension(filename: string): string {
+export function withoutExtension(filename: string): string {
   return filename.replace(/\.qcow2$/i, '');
 }
 

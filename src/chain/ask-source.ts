@@ -9,8 +9,10 @@ import { problemsOf } from '../problems.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { type CheckedChain, checkLayers } from './check-layers.ts';
+import { confirmChains } from './confirm.ts';
 import type { Disk } from './disk.ts';
 import { resolveDisks } from './resolve.ts';
+import { isUnproven, unprovenMessage } from './unproven.ts';
 
 export interface SourceAnswer {
   /** Undefined when the source could not be opened, which is among the problems then. */
@@ -55,16 +57,25 @@ export async function withSourceAnswer<T>(options: AskOptions, work: (answer: So
 
 async function askSource(
   store: ObjectStore,
-  { plan, pvcs, targetsUsed = false, signal }: AskOptions,
+  { plan, pvcs, targetsUsed = false, progress, signal }: AskOptions,
 ): Promise<SourceAnswer> {
-  const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed, signal });
+  const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed, progress, signal });
   // It did not answer for as long as a request may take; layer by layer it would be asked as long again.
   if (problems.some(({ code }) => code === 'SOURCE_UNREACHABLE')) return { store, disks, chains: [], problems };
   try {
-    const { chains, problems: found } = await checkLayers(store, disks, { signal });
-    return { store, disks, chains, problems: [...problems, ...found] };
+    const checked = await checkLayers(store, disks, { signal });
+    const { chains, problems: found } = await confirmChains(store, checked, { plan, progress, signal });
+    for (const { disk, cut } of chains) {
+      if (cut !== undefined) progress.report({ type: 'info', pvc: disk.name, message: cut });
+    }
+    return { store, disks, chains: chains.map(withWarning), problems: [...problems, ...found] };
   } catch (error) {
     signal.throwIfAborted();
     return { store, disks, chains: [], problems: [...problems, ...problemsOf(error)] };
   }
+}
+
+function withWarning(chain: CheckedChain): CheckedChain {
+  if (!isUnproven(chain.disk)) return chain;
+  return { ...chain, warnings: [...chain.warnings, unprovenMessage(chain.disk)] };
 }

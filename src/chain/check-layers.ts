@@ -2,19 +2,15 @@
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { withLoss } from '../inventory/lost-layer.ts';
-import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/header.ts';
+import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { validateChain, validateHeader } from '../qcow2/judge.ts';
-import { memorySink } from '../store/memory-sink.ts';
-import type { ObjectInfo, ObjectStore } from '../store/store.ts';
-import type { Disk, Layer } from './disk.ts';
+import { readBytes } from '../store/read-bytes.ts';
+import type { ObjectStore } from '../store/store.ts';
+import { cutAtBase } from './cut-chain.ts';
+import type { CheckedLayer, Disk, Layer } from './disk.ts';
 import { affordableTasks } from './handles.ts';
 
-export interface CheckedLayer {
-  readonly layer: Layer;
-  /** Size and ETag, which pin the version that every later read must still meet. */
-  readonly info: ObjectInfo;
-  readonly header: Qcow2Header;
-}
+export type { CheckedLayer } from './disk.ts';
 
 export interface CheckedChain {
   readonly disk: Disk;
@@ -22,6 +18,8 @@ export interface CheckedChain {
   /** The tip's virtual size, bytes: the disk's size. */
   readonly virtualSize: number;
   readonly warnings: readonly string[];
+  /** Where the chain starts, when its oldest layers are lost and not needed. */
+  readonly cut?: string;
 }
 
 export interface LayerCheck {
@@ -65,17 +63,15 @@ export async function checkLayers(
     const failed = own.flatMap(({ object, problems: found }) =>
       found === undefined ? [] : [{ object, problems: found }],
     );
-    if (failed.length > 0) {
+    const cut =
+      failed.length === 0 ? undefined : await cutAtBase<JudgedLayer>(store, { disk, answers: own }, { signal });
+    if (failed.length > 0 && cut === undefined) {
       problems.push(...(await withLoss(store, failed, { signal })));
       continue;
     }
+    const sound = own.flatMap((answer) => ('problems' in answer ? [] : [answer]));
     try {
-      chains.push(
-        joinChain(
-          disk,
-          own.flatMap((answer) => ('problems' in answer ? [] : [answer])),
-        ),
-      );
+      chains.push(cut === undefined ? joinChain(disk, sound) : { ...joinChain(cut.disk, cut.layers), cut: cut.note });
     } catch (error) {
       if (!(error instanceof DatamoverError)) throw error;
       problems.push(...error.problems.map((problem) => ({ pvc: disk.name, ...problem })));
@@ -119,18 +115,4 @@ function joinChain(disk: Disk, layers: readonly JudgedLayer[]): CheckedChain {
     virtualSize: tip.header.virtualSize,
     warnings: layers.flatMap((layer) => layer.warnings),
   };
-}
-
-/** The `length` bytes from `offset` of the pinned object; the range must lie inside it. Rejects as `ObjectStore.read`. */
-async function readBytes(
-  store: ObjectStore,
-  info: ObjectInfo,
-  { offset, length, signal }: { readonly offset: number; readonly length: number; readonly signal: AbortSignal },
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  if (length === 0) return bytes;
-  const { key, etag, size } = info;
-  const sink = memorySink((from) => bytes.subarray(from));
-  await store.read(key, { offset, length, etag, size, signal }, sink);
-  return bytes;
 }

@@ -1,19 +1,22 @@
 // The disks of a plan with their chains: those written out are taken as they are, others are found in the bucket.
-import { type CatalogChain, chainFromManifest } from '../catalog/chain.ts';
+import type { CatalogChain } from '../catalog/chain.ts';
 import { closestMatch } from '../did-you-mean.ts';
 import type { Problem } from '../errors.ts';
 import { loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
 import { problemsOf } from '../problems.ts';
+import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
-import type { Disk, Layer } from './disk.ts';
+import type { ChainOrigin, Disk, Layer } from './disk.ts';
+import { type FoundChain, findChain } from './find-chain.ts';
 
 export interface ResolveOptions {
   /** Just these PVCs; undefined for all. USAGE for one that the plan does not hold. */
   readonly pvcs?: readonly string[] | undefined;
   /** Refuse (PLAN_INVALID) a PVC whose target is still the placeholder of a drafted plan; its chain is resolved all the same. */
   readonly targetsUsed?: boolean;
+  readonly progress?: Progress;
   readonly signal: AbortSignal;
 }
 
@@ -32,9 +35,13 @@ export interface ResolvedDisks {
 export async function resolveDisks(
   plan: Plan,
   store: ObjectStore | undefined,
-  { pvcs, targetsUsed = false, signal }: ResolveOptions,
+  { pvcs, targetsUsed = false, progress = silentProgress, signal }: ResolveOptions,
 ): Promise<ResolvedDisks> {
-  const lookUp = onceOnly(async () => await loadBackup(plan, store, { signal }));
+  const load = onceOnly(async () => await loadBackup(plan, store, { progress, signal }));
+  const lookUp = async (name: string): Promise<Found> => {
+    const { backup, from } = await load();
+    return { backup, chain: await findChain(from, backup, name, { signal }) };
+  };
   const disks: Disk[] = [];
   const problems: Problem[] = [...unknownPvcs(plan, pvcs), ...(targetsUsed ? placeholderProblems(plan, { pvcs }) : [])];
   const ofSource = new Set<readonly Problem[]>();
@@ -69,14 +76,25 @@ function unknownPvcs(plan: Plan, names: readonly string[] = []): Problem[] {
   return [{ code: 'USAGE', message, hint }];
 }
 
-async function toDisk({ name, target, size, chain }: PlanPvc, lookUp: () => Promise<VmBackup>): Promise<Disk> {
+interface Found {
+  readonly backup: VmBackup;
+  readonly chain: FoundChain;
+}
+
+async function toDisk({ name, target, size, chain }: PlanPvc, lookUp: (name: string) => Promise<Found>): Promise<Disk> {
   const base = { name, target, ...(size === undefined ? {} : { size }) };
   if (chain !== undefined) {
     const [first, ...rest] = chain;
     return { ...base, layers: [writtenLayer(first), ...rest.map(writtenLayer)] };
   }
-  const { index, ids } = await lookUp();
-  return { ...base, layers: layersOf(chainFromManifest(index, ids, name)) };
+  const found = await lookUp(name);
+  return { ...base, layers: layersOf(found.chain), origin: originOf(found.backup, found.chain) };
+}
+
+/** What a chain that was looked up rests on. */
+export function originOf({ index }: VmBackup, { base, order, file, tip }: FoundChain): ChainOrigin {
+  const entry = index.byId.get(tip.checkpoint)?.[0];
+  return { base, order, file, facts: entry?.flaw === undefined ? entry?.facts : undefined };
 }
 
 type WrittenLayer = NonNullable<PlanPvc['chain']>[number];
@@ -91,7 +109,7 @@ function writtenLayer({ checkpoint, type, object, size, sha256 }: WrittenLayer):
   };
 }
 
-function layersOf({ layers: [first, ...rest] }: CatalogChain): Disk['layers'] {
+export function layersOf({ layers: [first, ...rest] }: CatalogChain): Disk['layers'] {
   return [foundLayer(first), ...rest.map(foundLayer)];
 }
 
@@ -103,12 +121,21 @@ function foundLayer({ checkpoint, type, file }: CatalogChain['tip']): Layer {
 async function loadBackup(
   plan: Plan,
   store: ObjectStore | undefined,
-  options: { readonly signal: AbortSignal },
-): Promise<VmBackup> {
+  options: { readonly progress: Progress; readonly signal: AbortSignal },
+): Promise<{ readonly backup: VmBackup; readonly from: ObjectStore }> {
   const { vm, backup } = plan;
   if (vm === undefined || backup === undefined || store === undefined)
     throw new TypeError('a chain to look up, but no backup and vm');
-  return await loadVmBackup(store, { vm, backup }, options);
+  const found = await loadVmBackup(store, { vm, backup }, options);
+  reportRebuilt(found.index, options.progress);
+  return { backup: found, from: store };
+}
+
+/** Says that an index was rebuilt, and from what. */
+export function reportRebuilt({ rebuilt }: VmBackup['index'], progress: Progress): void {
+  if (rebuilt === undefined) return;
+  progress.report({ type: 'warning', message: rebuilt.lost.message });
+  for (const message of rebuilt.notes) progress.report({ type: 'info', message });
 }
 
 /** The catalog is read for the first PVC that needs it, and once. */

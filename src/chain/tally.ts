@@ -1,8 +1,9 @@
 // What one PVC's restore adds up to, filled in as it goes, so that a failure too can say how far it came.
 
+import type { BackupFacts } from '../catalog/backup-facts.ts';
 import type { PhaseSeconds, Progress } from '../progress.ts';
 import type { KeptFrom } from '../pvc-state.ts';
-import type { LayerResult, PvcResult } from '../result.ts';
+import type { LayerResult, PvcResult, TakenResult } from '../result.ts';
 import type { Strategy } from '../strategy.ts';
 import type { CheckedChain } from './check-layers.ts';
 import type { Disk, Layer } from './disk.ts';
@@ -31,7 +32,7 @@ export function newStats(chain: CheckedChain): PvcStats {
 
 export interface PvcOutcome {
   /** Without layers while its chain is not resolved. */
-  readonly disk: Pick<Disk, 'name' | 'target'> & { readonly layers: readonly Layer[] };
+  readonly disk: Pick<Disk, 'name' | 'target' | 'origin'> & { readonly layers: readonly Layer[] };
   readonly chain?: CheckedChain | undefined;
   readonly state: PvcResult['state'];
   readonly strategy: Strategy;
@@ -53,12 +54,25 @@ export function pvcResult({ disk, chain, state, strategy, keptFrom, tally, secon
       return { checkpoint: layer.checkpoint, object: layer.object, size, checked: tally?.checked[index] ?? [] };
     }),
     virtualSize: chain?.virtualSize ?? null,
+    base: disk.origin?.base ?? null,
+    order: disk.origin?.order ?? null,
+    ...(disk.origin?.facts === undefined ? {} : { taken: takenOf(disk.origin.facts) }),
     bytesFetched: tally?.bytesFetched ?? 0,
     scratchPeakBytes: tally?.scratchPeakBytes ?? 0,
     verified: tally?.verified ?? false,
     ...(keptFrom === undefined ? {} : { keptFrom }),
     seconds: { ...inMilliseconds(tally?.seconds ?? {}), total: seconds ?? 0 },
     ...(tally !== undefined && tally.warnings.length > 0 ? { warnings: tally.warnings } : {}),
+  };
+}
+
+/** What an archived backup says of the state that it captured. */
+export function takenOf({ name, createdAt, consistency, forcedFull }: BackupFacts): TakenResult {
+  return {
+    ...(name === undefined ? {} : { by: name }),
+    ...(createdAt === undefined ? {} : { at: createdAt }),
+    ...(consistency === undefined ? {} : { consistency }),
+    ...(forcedFull ? { forcedFull } : {}),
   };
 }
 

@@ -1,7 +1,8 @@
 // What a drafted plan says of itself: what will be restored, how much is fetched, how much scratch it takes.
-import { chainFromManifest } from '../catalog/chain.ts';
+import type { BackupFacts } from '../catalog/backup-facts.ts';
 import { vmText } from '../catalog/keys.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
+import { isUnproven, unprovenMessage } from '../chain/unproven.ts';
 import type { VmBackup } from '../inventory/vm-backup.ts';
 import { isPlaceholder } from '../plan/placeholder.ts';
 import { headroomPercentOf, type Plan } from '../plan/plan.ts';
@@ -35,7 +36,7 @@ export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComme
       ...(open ? ['Replace each target by the block device or raw file to restore to.'] : []),
       `Run it with: kubevirt-datamover restore PLAN${scratch} (add --dry-run to check without writing).`,
     ],
-    pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain, found)])),
+    pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain)])),
   };
 }
 
@@ -62,26 +63,42 @@ function describeRawFiles(chains: readonly CheckedChain[]): string[] {
   return [`Raw files also need their own size, in the file system of scratch if they are stored there: ${sizes}.`];
 }
 
-function state({ backup }: Plan, { index, ids }: VmBackup): string {
-  const id = ids.at(-1) ?? '';
+function state({ backup }: Plan, { index, tip: id }: VmBackup): string {
   const entry = index.byId.get(id)?.[0];
   const time = entry?.flaw === undefined ? entry?.timestamp : undefined;
   const checkpoint = `checkpoint ${id}${time === undefined ? '' : `, ${time}`}`;
   return backup === undefined ? checkpoint : `backup ${backup} (${checkpoint})`;
 }
 
-function describeDisk(chain: CheckedChain, { index, ids }: VmBackup): string[] {
-  const { disk, layers, virtualSize, warnings } = chain;
-  const { disk: name, pvc } = chainFromManifest(index, ids, disk.name).tip.file;
+function describeDisk(chain: CheckedChain): string[] {
+  const { disk, layers, virtualSize, warnings, cut } = chain;
+  const { disk: name = disk.name, pvc } = disk.origin?.file ?? {};
   const also = [
     ...(name === disk.name ? [] : [`disk ${name}`]),
     ...(pvc === undefined || pvc === disk.name ? [] : [`PVC ${pvc}`]),
   ];
   const known = also.length === 0 ? '' : ` (${also.join(', ')})`;
+  const { base, order, facts } = disk.origin ?? {};
   return [
     `${disk.name}${known}: a disk of ${formatBytes(virtualSize)}, ${formatBytes(downloadSize(chain))} in ${count(layers.length, 'layer')}`,
+    ...(base === undefined
+      ? []
+      : [
+          `Base: checkpoint ${base.checkpoint}, a full by ${base.proof === 'type' ? 'its type' : 'its tables'}; order proven by ${ORDERS[order ?? 'index']}.`,
+        ]),
+    ...(facts === undefined ? [] : [describeFacts(facts)]),
+    ...(cut === undefined ? [] : [`note: ${cut}`]),
+    ...(isUnproven(disk) ? [`warning: ${unprovenMessage(disk)}`] : []),
     ...warnings.map((warning) => `warning: ${warning}`),
   ];
+}
+
+const ORDERS = { index: 'the index', manifest: 'a manifest', time: 'nothing' } as const;
+
+function describeFacts({ name, createdAt, consistency, forcedFull }: BackupFacts): string {
+  const how = [...(consistency === undefined ? [] : [consistency]), ...(forcedFull ? ['full by force'] : [])];
+  const when = createdAt === undefined ? '' : ` at ${createdAt}`;
+  return `Taken by ${name ?? 'an archived backup'}${when}${how.length === 0 ? '' : `: ${how.join(', ')}`}.`;
 }
 
 function downloadSize({ layers }: CheckedChain): number {

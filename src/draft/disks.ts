@@ -16,11 +16,10 @@ export interface DraftPvc {
  * The disks that are asked for, or all of the tip's. USAGE when they contradict each other; for all, CHAIN_BROKEN or
  * METADATA_INVALID when the tip is not to be had, BACKUP_NOT_FOUND when it holds none.
  */
-export function chooseDisks({ index, ids }: VmBackup, pvcs: readonly DraftPvc[]): readonly DraftPvc[] {
-  const id = ids.at(-1) ?? '';
+export function chooseDisks({ index, tip: id }: VmBackup, pvcs: readonly DraftPvc[]): readonly DraftPvc[] {
   if (pvcs.length === 0) return allDisks(index, id);
-  const tip = index.byId.get(id)?.[0];
-  const checkpoint = tip?.flaw === undefined ? tip : undefined;
+  const entry = index.byId.get(id)?.[0];
+  const checkpoint = entry?.flaw === undefined ? entry : undefined;
   const seen = new Map<string, string>();
   const once = (what: string, by: string): void => {
     const other = seen.get(what);

@@ -1,14 +1,17 @@
 // `plan`: from a backup in the bucket to a plan with its chains written out, which runs unchanged.
-import { chainFromManifest } from '../catalog/chain.ts';
 import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
+import { findChain } from '../chain/find-chain.ts';
+import { layersOf, originOf, reportRebuilt } from '../chain/resolve.ts';
+import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { noBackupOf } from '../inventory/not-found.ts';
-import { loadVmBackup, loadVmCheckpoint, loadVmIndex, type VmBackup } from '../inventory/vm-backup.ts';
+import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup } from '../inventory/vm-backup.ts';
 import { loadTips } from '../inventory/vm-manifest.ts';
 import { placeholderTarget } from '../plan/placeholder.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanChain, type PlanPvc, type PlanSource } from '../plan/plan.ts';
 import { writePlan } from '../plan/write.ts';
+import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
 import { describeDraft } from './comments.ts';
@@ -24,6 +27,9 @@ export interface DraftOptions {
   /** The disks (by their names or their PVCs') with their targets; none is all of them, with placeholder targets. */
   readonly pvcs: readonly DraftPvc[];
   readonly scratch?: { readonly path?: string; readonly headroomPercent?: number } | undefined;
+  /** Write a plan whose order no document proves, marked as such. */
+  readonly acceptUnproven?: boolean;
+  readonly progress?: Progress;
   readonly signal: AbortSignal;
 }
 
@@ -39,21 +45,25 @@ export interface DraftedPlan {
  * layer's hint says what is lost with it. USAGE for names or targets given twice.
  */
 export async function draftPlan(store: ObjectStore, options: DraftOptions): Promise<DraftedPlan> {
-  const { source, vm, scratch, signal } = options;
+  const { source, vm, scratch, progress = silentProgress, signal } = options;
   if (options.backup !== undefined && options.checkpoint !== undefined) {
     const hint = 'use --backup or --checkpoint, not both';
     throw new DatamoverError('USAGE', '--backup cannot be combined with --checkpoint', { hint });
   }
   const { backup, found } = await findState(store, options);
-  const disks = resolveAll(found, chooseDisks(found, options.pvcs));
+  reportRebuilt(found.index, progress);
+  const disks = await resolveAll(store, { found, pvcs: chooseDisks(found, options.pvcs), signal });
   const { chains, problems } = await checkLayers(store, disks, { signal });
-  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
-  const [first, ...rest] = chains.map((chain) => toPvc(chain, found));
+  const unproven = chains.some(({ disk }) => isUnproven(disk));
+  const refused = options.acceptUnproven === true ? [] : unprovenProblems(chains.map(({ disk }) => disk));
+  if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
+  const [first, ...rest] = chains.map(toPvc);
   if (first === undefined) throw new TypeError('a plan of no disks');
   const plan: Plan = {
     version: 1,
     source,
     ...scratchOf(scratch),
+    ...(unproven ? { order: 'unproven' as const } : {}),
     ...(backup === undefined ? {} : { backup }),
     vm,
     pvcs: [first, ...rest],
@@ -73,16 +83,20 @@ interface FoundState {
   readonly found: VmBackup;
 }
 
-async function findState(store: ObjectStore, { vm, backup, checkpoint, signal }: DraftOptions): Promise<FoundState> {
+async function findState(
+  store: ObjectStore,
+  { vm, backup, checkpoint, progress = silentProgress, signal }: DraftOptions,
+): Promise<FoundState> {
+  const options = { progress, signal };
   if (checkpoint !== undefined) {
-    return { backup: undefined, found: await loadVmCheckpoint(store, { vm, checkpoint }, { signal }) };
+    return { backup: undefined, found: await loadVmCheckpoint(store, { vm, checkpoint }, options) };
   }
   const chosen = backup ?? (await newestBackup(store, vm, signal));
-  return { backup: chosen, found: await loadVmBackup(store, { vm, backup: chosen }, { signal }) };
+  return { backup: chosen, found: await loadVmBackup(store, { vm, backup: chosen }, options) };
 }
 
 async function newestBackup(store: ObjectStore, vm: VmRef, signal: AbortSignal): Promise<string> {
-  const index = await loadVmIndex(store, vm, { signal });
+  const index = await loadOrRebuildIndex(store, vm, { signal });
   const { tips, problems } = await loadTips(store, index, { signal });
   // It may be the newest one that cannot be read: an older state is restored when it is asked for, and not unasked.
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
@@ -91,20 +105,20 @@ async function newestBackup(store: ObjectStore, vm: VmRef, signal: AbortSignal):
   return newest;
 }
 
-function resolveAll(found: VmBackup, pvcs: readonly DraftPvc[]): Disk[] {
+interface Choice {
+  readonly found: VmBackup;
+  readonly pvcs: readonly DraftPvc[];
+  readonly signal: AbortSignal;
+}
+
+async function resolveAll(store: ObjectStore, { found, pvcs, signal }: Choice): Promise<Disk[]> {
   const disks: Disk[] = [];
   const problems: Problem[] = [];
   for (const { name, target } of pvcs) {
     try {
-      const { layers } = chainFromManifest(found.index, found.ids, name);
-      const [first, ...rest] = layers.map(({ checkpoint, type, file }) => ({
-        checkpoint,
-        type,
-        object: file.object,
-        ...(file.size === undefined ? {} : { size: file.size }),
-      }));
-      if (first !== undefined)
-        disks.push({ name, target: target ?? placeholderTarget(name), layers: [first, ...rest] });
+      const chain = await findChain(store, found, name, { signal });
+      const place = { name, target: target ?? placeholderTarget(name) };
+      disks.push({ ...place, layers: layersOf(chain), origin: originOf(found, chain) });
     } catch (error) {
       if (!(error instanceof DatamoverError)) throw error;
       problems.push(...error.problems.map((problem) => ({ pvc: name, ...problem })));
@@ -114,8 +128,7 @@ function resolveAll(found: VmBackup, pvcs: readonly DraftPvc[]): Disk[] {
   return disks;
 }
 
-function toPvc({ disk, layers, virtualSize }: CheckedChain, found: VmBackup): PlanPvc {
-  const { tip } = chainFromManifest(found.index, found.ids, disk.name);
+function toPvc({ disk, layers, virtualSize }: CheckedChain): PlanPvc {
   const written = layers.map(({ layer, info }, index) => {
     const parent = layers[index - 1]?.layer.checkpoint;
     const { checkpoint, type, object } = layer;
@@ -125,6 +138,6 @@ function toPvc({ disk, layers, virtualSize }: CheckedChain, found: VmBackup): Pl
   if (first === undefined) throw new TypeError('a chain of no layers');
   const chain: PlanChain = [first, ...rest];
   // A volume may be larger than was asked for, and the disk with it: what the PVC must have is the disk's size.
-  const size = Math.max(tip.file.pvcSize ?? 0, virtualSize);
+  const size = Math.max(disk.origin?.file?.pvcSize ?? 0, virtualSize);
   return { name: disk.name, target: disk.target, size, chain };
 }

@@ -1,18 +1,23 @@
 // Reads the VMs of a bucket: their indexes, their disks, and references of backups to checkpoints that the indexes lack.
+import { backupFactsKey } from '../catalog/backup-facts.ts';
 import { hasEmptyEntries } from '../catalog/empty-entries.ts';
 import { mergeTips } from '../catalog/health.ts';
 import { CHECKPOINTS, checkpointPrefix, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
-import { parseVmIndex, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
+import { parseVmIndex, soundCheckpoints, type VmIndex, withFacts } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
+import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import { readFacts } from './facts.ts';
 import { findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
 import type { Ignored } from './ignored.ts';
 import { type DiskListing, evaluateDisks } from './list-disks.ts';
 import { indexNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
+import { halfIndex, loadRebuilt } from './rebuild.ts';
+import { lossOf } from './vm-backup.ts';
 
 export interface VmListing extends VmRef {
   readonly disks: readonly DiskListing[];
@@ -49,6 +54,7 @@ export interface ReadVmsOptions {
   readonly referenced: ReadonlyMap<string, ReferencedVm>;
   readonly ignored: Ignored;
   readonly problems: Problem[];
+  readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
@@ -72,13 +78,38 @@ export async function readVms(store: ObjectStore, options: ReadVmsOptions): Prom
       return await readVm(store, ref, { ...options, limit, signal: inner });
     } catch (error) {
       if (!isDocumentError(error) || error.code === 'BACKUP_NOT_FOUND') throw error;
-      return unreadableVm(ref, { ...options, known: referenced.get(vmText(ref)), error });
+      const known = unreadableVm(ref, { ...options, known: referenced.get(vmText(ref)), error });
+      return await readRebuilt(store, ref, { options: { ...options, limit, signal: inner }, error, known });
     }
   });
   const all = [...read.filter((one) => one !== undefined), ...missing.map(vmWithoutIndex)];
   all.sort((a, b) => compareNames(a.vm, b.vm));
   for (const one of all) problems.push(...one.problems);
   return all;
+}
+
+interface LostVm {
+  readonly options: ReadOptions;
+  readonly error: DatamoverError;
+  /** What is known without rebuilding the index. */
+  readonly known: ReadVmWithProblems;
+}
+
+/** Of a VM whose index is missing or unreadable: its disks by a rebuilt one, where any of them can be restored. */
+async function readRebuilt(
+  store: ObjectStore,
+  vm: VmRef,
+  { options, error, known }: LostVm,
+): Promise<ReadVmWithProblems> {
+  const { progress, signal } = options;
+  const lost = lossOf(error);
+  if (lost === undefined || known.listing === undefined) return known;
+  const index = await loadRebuilt(store, { vm, lost }, { progress, signal });
+  const ofBackups = options.referenced.get(vmText(vm))?.tips ?? new Map<string, string | null>();
+  const read = await evaluate(store, index, { ofBackups, options });
+  const usable = new Set(usableIds(read));
+  if (usable.size === 0) return known;
+  return { ...read, flaws: without(known.flaws, usable, read), problems: [lost, ...read.problems] };
 }
 
 /** The VMs that have a directory. A namespace that cannot be listed is a problem among others. */
@@ -98,28 +129,90 @@ async function findVms(store: ObjectStore, { ignored, problems, signal }: ReadVm
   return found.flat();
 }
 
+type ReadOptions = ReadVmsOptions & { readonly limit: number };
+
 type ReadVmWithProblems = ReadVm & { readonly problems: readonly Problem[] };
 
-async function readVm(
-  store: ObjectStore,
-  vm: VmRef,
-  options: ReadVmsOptions & { readonly limit: number },
-): Promise<ReadVmWithProblems | undefined> {
-  const { backup, referenced, limit, ignored, signal } = options;
+async function readVm(store: ObjectStore, vm: VmRef, options: ReadOptions): Promise<ReadVmWithProblems | undefined> {
+  const { ignored, signal } = options;
   const data = await readDocument(store, vmIndexKey(vm), { signal });
   if (data === undefined) return await readWithoutIndex(store, vm, options);
   if (hasEmptyEntries(data)) ignored.emptyEntries(vmIndexKey(vm));
-  const index = parseVmIndex(data, vm);
-  const known = referenced.get(vmText(vm))?.tips ?? new Map<string, string | null>();
-  const merged = mergeTips(index, known);
-  const tips = new Map([...merged].map(([name, id]) => [name, toTip(index, id)]));
-  const { flaws, problems } = findUnindexedTips(index, known);
-  if (backup !== undefined && !merged.has(backup) && !known.has(backup)) {
-    return { vm, tips, flaws, listing: undefined, problems: [] };
+  return await readByIndex(store, parseVmIndex(data, vm), options);
+}
+
+async function readByIndex(store: ObjectStore, known: VmIndex, options: ReadOptions): Promise<ReadVmWithProblems> {
+  const { backup, referenced } = options;
+  const { vm } = known;
+  const ofBackups = referenced.get(vmText(vm))?.tips ?? new Map<string, string | null>();
+  const { flaws, problems } = findUnindexedTips(known, ofBackups);
+  if (backup !== undefined && !mergeTips(known, ofBackups).has(backup) && !ofBackups.has(backup)) {
+    return { ...(await evaluate(store, known, { ofBackups, options: undefined })), flaws, problems: [] };
   }
-  const sizes = await layerSizes(store, index, { limit, signal });
-  const { disks, problems: ofDisks } = evaluateDisks(index, { sizes, tips: merged, backup });
-  return { vm, tips, flaws, listing: { ...vm, disks }, problems: [...problems, ...ofDisks] };
+  const rebuilt = await completeIndex(store, known, { ofBackups, options });
+  const read = rebuilt === known ? undefined : await evaluate(store, rebuilt, { ofBackups, options });
+  const usable = new Set(usableIds(read));
+  if (read === undefined || !rebuilt.rebuilt?.ids.some((id) => usable.has(id))) {
+    const { problems: ofDisks, ...found } = await evaluate(store, known, { ofBackups, options });
+    return { ...found, flaws, problems: [...problems, ...ofDisks] };
+  }
+  const lost = problems.length > 0 ? problems : [rebuilt.rebuilt.lost];
+  return { ...read, flaws: without(flaws, usable, read), problems: [...lost, ...read.problems] };
+}
+
+type Evaluated = Omit<ReadVmWithProblems, 'flaws'>;
+
+/** Tips and disks by an index; without options just the tips. */
+async function evaluate(
+  store: ObjectStore,
+  index: VmIndex,
+  {
+    ofBackups,
+    options,
+  }: { readonly ofBackups: ReadonlyMap<string, string | null>; readonly options: ReadOptions | undefined },
+): Promise<Evaluated> {
+  const { vm } = index;
+  const merged = mergeTips(index, ofBackups);
+  const tips = new Map([...merged].map(([name, id]) => [name, toTip(index, id)]));
+  if (options === undefined) return { vm, tips, listing: undefined, problems: [] };
+  const { backup, limit, progress, signal } = options;
+  const { sizes, archived } = await layerSizes(store, index, { limit, signal });
+  const facts = await readFacts(store, vm, archived, { limit, progress, signal });
+  const found = await evaluateDisks(store, withFacts(index, facts), { sizes, tips: merged, backup, limit, signal });
+  for (const message of index.rebuilt?.notes ?? []) progress.report({ type: 'info', message });
+  return { vm, tips, listing: { ...vm, disks: found.disks }, problems: found.problems };
+}
+
+/** The checkpoints of which a disk can be restored. */
+function usableIds(read: Evaluated | undefined): string[] {
+  const checkpoints = (read?.listing?.disks ?? []).flatMap((disk) => disk.checkpoints);
+  return checkpoints.filter(({ state }) => state !== 'broken').map(({ id }) => id);
+}
+
+/** The flaws of backups whose tip cannot be restored. */
+function without(
+  flaws: ReadonlyMap<string, string>,
+  usable: ReadonlySet<string>,
+  { tips }: Evaluated,
+): Map<string, string> {
+  return new Map([...flaws].filter(([backup]) => !usable.has(tips.get(backup)?.checkpoint ?? '')));
+}
+
+/** What the index lacks of the checkpoints that backups and other checkpoints name is rebuilt. */
+async function completeIndex(
+  store: ObjectStore,
+  index: VmIndex,
+  { ofBackups, options }: { readonly ofBackups: ReadonlyMap<string, string | null>; readonly options: ReadOptions },
+): Promise<VmIndex> {
+  if (index.rebuilt !== undefined) return index;
+  const { progress, signal } = options;
+  const parents = soundCheckpoints(index).flatMap(({ parent }) => (parent === undefined ? [] : [parent]));
+  const tips = [...ofBackups.values()].filter((tip) => tip !== null);
+  const missing = [...new Set([...tips, ...parents])].filter((id) => !index.byId.has(id));
+  if (missing.length === 0) return index;
+  const lost = halfIndex(index.vm, missing);
+  const rebuilt = await loadRebuilt(store, { vm: index.vm, lost, known: index, wanted: missing }, { progress, signal });
+  return rebuilt.rebuilt?.ids.length ? rebuilt : index;
 }
 
 /** Undefined for a directory that is no VM: no index, no layers, and named by no backup. */
@@ -203,12 +296,12 @@ const DOCUMENT_CODES: ReadonlySet<string> = new Set([
   'OBJECT_CHANGED',
 ]);
 
-/** Bytes of every object in the directories of the index's checkpoints, by key. */
+/** Bytes of every object in the directories of the index's checkpoints, by key; and which of them have a vmb.json. */
 async function layerSizes(
   store: ObjectStore,
   index: VmIndex,
   options: { readonly limit: number; readonly signal: AbortSignal },
-): Promise<Map<string, number>> {
+): Promise<{ readonly sizes: Map<string, number>; readonly archived: readonly string[] }> {
   const sizes = new Map<string, number>();
   const ids = [...new Set(soundCheckpoints(index).map(({ id }) => id))];
   await mapBounded(ids, options, async (id, signal) => {
@@ -216,5 +309,5 @@ async function layerSizes(
       if (entry.kind === 'object') sizes.set(entry.key, entry.size);
     }
   });
-  return sizes;
+  return { sizes, archived: ids.filter((id) => sizes.has(backupFactsKey(index.vm, id))) };
 }

@@ -46,7 +46,7 @@ export async function listBucket(store: ObjectStore, options: ListOptions): Prom
   const ignored = new Ignored();
   const common = { vm, backup, ignored, problems, signal };
   const drafts = await readBackups(store, common);
-  const read = await readVms(store, { ...common, referenced: referencedVms(drafts, vm) });
+  const read = await readVms(store, { ...common, progress, referenced: referencedVms(drafts, vm) });
   sortUnreadable(drafts, read, common);
   const backups = toBackups(drafts, read, common);
   if (backup !== undefined && backups.length === 0) throw missingBackupError(store, backup, read);

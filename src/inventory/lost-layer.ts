@@ -1,12 +1,10 @@
 // Explains a layer that is missing or has the wrong size: which backups are affected, and which can still be restored.
 import { diskStates, disksOf, formatLoss, lossOf } from '../catalog/health.ts';
-import { checkpointPrefix } from '../catalog/keys.ts';
+import { checkpointPrefix, parseCheckpointPlace } from '../catalog/keys.ts';
 import { type CatalogFile, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { invalidNameReason } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
-import type { VmRef } from '../vm-ref.ts';
 import { flawBySizes } from './list-disks.ts';
 import { loadVmIndex } from './vm-backup.ts';
 import { loadTips } from './vm-manifest.ts';
@@ -47,7 +45,7 @@ async function explainLostLayer(
   object: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  const place = parseLayerKey(object);
+  const place = parseCheckpointPlace(object);
   if (place === undefined) return undefined;
   try {
     const index = await loadVmIndex(store, place.vm, { signal });
@@ -62,14 +60,6 @@ async function explainLostLayer(
     if (error instanceof DatamoverError) return undefined;
     throw error;
   }
-}
-
-/** `checkpoints/<namespace>/<vm>/<checkpoint>/<file>` */
-function parseLayerKey(object: string): { readonly vm: VmRef; readonly checkpoint: string } | undefined {
-  const [top, namespace = '', name = '', checkpoint = '', file, ...rest] = object.split('/');
-  if (top !== 'checkpoints' || file === undefined || rest.length > 0) return undefined;
-  if ([namespace, name, checkpoint].some((segment) => invalidNameReason(segment) !== undefined)) return undefined;
-  return { vm: { namespace, name }, checkpoint };
 }
 
 function diskOfObject(index: VmIndex, object: string): string | undefined {

@@ -1,18 +1,29 @@
-// Reads the bucket's documents through the store: a VM's index, and the chain that a backup's manifest lists for it.
-import { walkToFull } from '../catalog/chain.ts';
-import { tipsOf } from '../catalog/health.ts';
+// Reads the bucket's documents through the store: a VM's index, rebuilt where it is lost, and the chain that a backup's manifest
+// lists for it.
+import { neededBy, tipsOf } from '../catalog/health.ts';
 import { vmIndexKey } from '../catalog/keys.ts';
-import { parseVmIndex, type VmIndex } from '../catalog/vm-index.ts';
+import { parseVmIndex, type VmIndex, withFacts } from '../catalog/vm-index.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import { readFacts } from './facts.ts';
 import { backupNotFound, checkpointNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
-import { loadManifest } from './vm-manifest.ts';
+import { halfIndex, loadRebuilt } from './rebuild.ts';
+import { loadManifest, tipInBackup } from './vm-manifest.ts';
 
 export interface VmBackup {
   readonly index: VmIndex;
-  /** Checkpoints of the backup's chain, full first; proven per disk by `chainFromManifest`. */
-  readonly ids: readonly string[];
+  /** The checkpoint whose state is restored. */
+  readonly tip: string;
+  /** The chain as the backup's manifest lists it, full first; undefined where the parents are followed. */
+  readonly ids: readonly string[] | undefined;
+}
+
+interface Options {
+  readonly progress?: Progress;
+  readonly signal: AbortSignal;
 }
 
 /** BACKUP_NOT_FOUND when the VM has neither index nor layers, OBJECT_MISSING when only its index is missing, METADATA_INVALID. */
@@ -26,30 +37,86 @@ export async function loadVmIndex(
   return parseVmIndex(data, vm);
 }
 
+/** As `loadVmIndex`, but an index that is missing or cannot be read is rebuilt from what is left of the VM. */
+export async function loadOrRebuildIndex(store: ObjectStore, vm: VmRef, options: Options): Promise<VmIndex> {
+  const { progress = silentProgress, signal } = options;
+  try {
+    return await loadVmIndex(store, vm, { signal });
+  } catch (error) {
+    const lost = lossOf(error);
+    if (lost === undefined) throw error;
+    const index = await loadRebuilt(store, { vm, lost }, { progress, signal });
+    if (index.entries.length === 0) throw error;
+    return index;
+  }
+}
+
+/** Undefined for an error after which the index may still be there. */
+export function lossOf(error: unknown): Problem | undefined {
+  if (!(error instanceof DatamoverError)) return undefined;
+  return error.code === 'OBJECT_MISSING' || error.code === 'METADATA_INVALID' ? error.problems[0] : undefined;
+}
+
 /**
  * The chain of a VM in a backup: as its manifest lists it, or, when that is missing, down from the newest checkpoint of
- * the index that the backup references. BACKUP_NOT_FOUND when neither knows the backup; METADATA_INVALID, CHAIN_BROKEN.
+ * the index that the backup references. What the index lacks of it is rebuilt. BACKUP_NOT_FOUND when no document knows the
+ * backup; METADATA_INVALID.
  */
 export async function loadVmBackup(
   store: ObjectStore,
   { vm, backup }: { readonly vm: VmRef; readonly backup: string },
-  { signal }: { readonly signal: AbortSignal },
+  options: Options,
 ): Promise<VmBackup> {
-  const index = await loadVmIndex(store, vm, { signal });
+  const { signal } = options;
+  const index = await loadOrRebuildIndex(store, vm, options);
   const manifest = await loadManifest(store, { index, backup }, { signal });
-  if (manifest !== undefined) return { index, ids: manifest.checkpointChain };
-  const tip = tipsOf(index).get(backup);
-  if (tip === undefined) throw await backupNotFound(store, { index, backup }, { signal });
-  return { index, ids: walkToFull(index, tip) };
+  const listed = manifest?.gaps === true && index.rebuilt !== undefined ? undefined : manifest?.checkpointChain;
+  const tip =
+    manifest?.checkpointChain.at(-1) ??
+    tipsOf(index).get(backup) ??
+    (await tipInBackup(store, { vm, backup }, { signal }));
+  if (tip === undefined) throw withLoss(index, await backupNotFound(store, { index, backup }, { signal }));
+  return await complete(store, { index, tip, ids: listed }, options);
 }
 
-/** The chain that ends at a checkpoint. BACKUP_NOT_FOUND when the index does not know it. */
+/** The chain that ends at a checkpoint. BACKUP_NOT_FOUND when neither the index nor a directory has it. */
 export async function loadVmCheckpoint(
   store: ObjectStore,
   { vm, checkpoint }: { readonly vm: VmRef; readonly checkpoint: string },
-  { signal }: { readonly signal: AbortSignal },
+  options: Options,
 ): Promise<VmBackup> {
-  const index = await loadVmIndex(store, vm, { signal });
-  if (!index.byId.has(checkpoint)) throw checkpointNotFound(index, checkpoint);
-  return { index, ids: walkToFull(index, checkpoint) };
+  const index = await loadOrRebuildIndex(store, vm, options);
+  const found = await complete(store, { index, tip: checkpoint, ids: undefined }, options);
+  if (!found.index.byId.has(checkpoint)) throw withLoss(index, checkpointNotFound(index, checkpoint));
+  return found;
+}
+
+/** Rebuilds what the index lacks of a chain, and adds what its archived backups say. */
+async function complete(store: ObjectStore, backup: VmBackup, options: Options): Promise<VmBackup> {
+  const { progress = silentProgress, signal } = options;
+  const { index, tip, ids } = backup;
+  const needed = ids ?? [...neededBy(index, tip)];
+  const missing = missingFrom(index, [tip, ...needed]);
+  if (missing.length > 0 && index.rebuilt === undefined) {
+    const lost = halfIndex(index.vm, missing);
+    const half = { vm: index.vm, lost, known: index, wanted: missing };
+    const rebuilt = await loadRebuilt(store, half, { progress, signal });
+    if (rebuilt.rebuilt?.ids.length) return await complete(store, { ...backup, index: rebuilt }, options);
+  }
+  const facts = await readFacts(store, index.vm, needed, { progress, signal });
+  return { ...backup, index: withFacts(index, facts) };
+}
+
+/** Of these ids, and of the parents that they name, those that the index does not have. */
+function missingFrom(index: VmIndex, ids: readonly string[]): string[] {
+  const parents = ids.flatMap((id) => {
+    const entry = index.byId.get(id)?.[0];
+    return entry?.flaw === undefined && entry?.parent !== undefined ? [entry.parent] : [];
+  });
+  return [...new Set([...ids, ...parents])].filter((id) => !index.byId.has(id));
+}
+
+/** Where the index was rebuilt, its loss is reported with what could not be found without it. */
+export function withLoss({ rebuilt }: VmIndex, error: DatamoverError): DatamoverError {
+  return rebuilt === undefined ? error : DatamoverError.fromProblems([rebuilt.lost, ...error.problems], error);
 }

@@ -1,8 +1,8 @@
 // Reads the manifests of a VM: the chain that each backup lists for it, and thereby its tip in each.
-import { manifestDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
+import { backupDocument, manifestDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
 import { mergeTips, tipsOf } from '../catalog/health.ts';
-import { vmManifestKeys, vmText } from '../catalog/keys.ts';
-import type { VmIndex } from '../catalog/vm-index.ts';
+import { backupIndexKey, vmManifestKeys, vmText } from '../catalog/keys.ts';
+import type { ListedChain, VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -28,6 +28,44 @@ export async function loadManifest(
     if (manifest?.namespace === index.vm.namespace && manifest.name === index.vm.name) return manifest;
   }
   return undefined;
+}
+
+/** As `loadManifest`, for the rebuilding of an index: a damaged manifest counts as none, and is passed to `onUnreadable`. */
+export async function readListedManifest(
+  store: ObjectStore,
+  { vm, backup }: { readonly vm: VmRef; readonly backup: string },
+  { onUnreadable, signal }: Options & { readonly onUnreadable: (message: string) => void },
+): Promise<(ListedChain & { readonly key: string }) | undefined> {
+  for (const key of vmManifestKeys(backup, vm)) {
+    try {
+      const manifest = await readManifest(store, { key, vm, signal });
+      if (manifest?.namespace !== vm.namespace || manifest.name !== vm.name) continue;
+      return { key, ids: manifest.checkpointChain, gaps: manifest.gaps };
+    } catch (error) {
+      if (!(error instanceof DatamoverError) || !UNREADABLE.has(error.code)) throw error;
+      onUnreadable(error.message);
+    }
+  }
+  return undefined;
+}
+
+const UNREADABLE: ReadonlySet<string> = new Set(['METADATA_INVALID', 'ACCESS_DENIED', 'OBJECT_CHANGED']);
+
+/** The tip of a VM that a backup's own index names; undefined where it names none, or cannot be read. */
+export async function tipInBackup(
+  store: ObjectStore,
+  { vm, backup }: { readonly vm: VmRef; readonly backup: string },
+  { signal }: Options,
+): Promise<string | undefined> {
+  try {
+    const key = backupIndexKey(backup);
+    const data = await readDocument(store, key, { signal });
+    const vms = data === undefined ? [] : parseDocument(backupDocument, data, key).vms;
+    return vms.find(({ namespace, name }) => namespace === vm.namespace && name === vm.name)?.checkpointId;
+  } catch (error) {
+    if (!(error instanceof DatamoverError) || !UNREADABLE.has(error.code)) throw error;
+    return undefined;
+  }
 }
 
 /** The manifest at `key`; undefined when there is no such object. `vm` and `tip`, where they are known, are for the hint. */

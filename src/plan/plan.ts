@@ -56,6 +56,8 @@ export interface Plan {
   readonly version: 1;
   readonly source: PlanSource;
   readonly scratch?: PlanScratch;
+  /** Nothing proves the order of the layers: the plan was written with --accept-unproven, and is restored only with it. */
+  readonly order?: 'unproven';
   /** With `vm`: where chains are looked up that are not written out. */
   readonly backup?: string;
   readonly vm?: VmRef;

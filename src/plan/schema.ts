@@ -123,6 +123,11 @@ export const planDocument = object({
     path: path.exactOptional(),
     headroomPercent: z.number().min(0, 'is negative').max(1000, 'is over 1000').exactOptional(),
   }).exactOptional(),
+  order: z
+    .literal('unproven', {
+      error: () => ({ message: 'invalid order: expected unproven, or no such key' }),
+    })
+    .exactOptional(),
   backup: name.exactOptional(),
   vm: vm.exactOptional(),
   pvcs: z.tuple([pvc], pvc),

@@ -22,6 +22,7 @@ export function writePlan(plan: Plan, comments: PlanComments): string {
       root.set('scratch', mapNode({ ...(path === undefined ? {} : { path }), ...headroom }));
     }
   }
+  if (plan.order !== undefined) root.set('order', plan.order);
   if (plan.backup !== undefined) root.set('backup', plan.backup);
   if (plan.vm !== undefined) root.set('vm', `${plan.vm.namespace}/${plan.vm.name}`);
   root.set('pvcs', seqNode(plan.pvcs.map((pvc) => pvcNode(pvc, comments.pvcs.get(pvc.name) ?? []))));

@@ -17,6 +17,8 @@ export interface RestoreOptions {
   /** The scratch folder after flags, plan and environment; undefined when none of them names one. */
   readonly scratch?: string;
   readonly verify: 'none' | 'compare';
+  /** Restore chains whose order no document proves. */
+  readonly acceptUnproven?: boolean;
   /** Overwrite targets that are not blank. */
   readonly force: boolean;
   /** Forget what an interrupted run left. */

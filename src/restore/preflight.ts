@@ -3,6 +3,7 @@ import type { SourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { checkOpenFiles, checkProcesses } from '../chain/handles.ts';
+import { unprovenProblems } from '../chain/unproven.ts';
 import type { Problem } from '../errors.ts';
 import { checkMemory } from '../memory-limits.ts';
 import { collect, throwProblems } from '../problems.ts';
@@ -51,6 +52,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const opened = await openTargets(run, targets);
   const known = [...(run.options.problems ?? []), ...answer.problems, ...options.problems];
   const problems: Problem[] = [...known, ...unverifiableChecksums(run.options, answer.disks)];
+  if (run.options.acceptUnproven !== true) problems.push(...unprovenProblems(answer.chains.map(({ disk }) => disk)));
   const checked: CheckedDisk[] = [];
   for (const { pvc, target, problem } of opened) {
     const chain = answer.chains.find(({ disk }) => disk.name === pvc.name);

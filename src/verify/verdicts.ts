@@ -3,6 +3,7 @@ import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { selectPvcs } from '../chain/resolve.ts';
 import { newStats, type PvcStats } from '../chain/tally.ts';
+import { isUnproven, unprovenMessage } from '../chain/unproven.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import { inPlanOrder } from '../problems.ts';
@@ -32,6 +33,7 @@ export class Verdicts {
     for (const disk of disks) this.#disks.set(disk.name, disk);
     for (const chain of chains) {
       this.#chains.set(chain.disk.name, { chain, tally: newStats(chain) });
+      if (isUnproven(chain.disk)) this.#suspect(chain, unprovenMessage(chain.disk), 'CHAIN_BROKEN');
       for (const { layer, header } of chain.layers) {
         if (header.features.dirty) this.#suspect(chain, `${layer.object} was not closed cleanly (dirty bit)`);
       }
@@ -49,9 +51,9 @@ export class Verdicts {
     this.#readThrough.add(disk.name);
   }
 
-  #suspect({ disk }: CheckedChain, message: string): void {
+  #suspect({ disk }: CheckedChain, message: string, code: Problem['code'] = 'IMAGE_CORRUPT'): void {
     const hint = 'the layer can still be restored; check the tool that wrote it, and keep an older backup';
-    this.#suspicions.push({ pvc: disk.name, code: 'IMAGE_CORRUPT', message, hint });
+    this.#suspicions.push({ pvc: disk.name, code, message, hint });
   }
 
   /** Why a sound chain's data, which was to be read, was not read to its end. */

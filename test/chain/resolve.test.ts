@@ -53,6 +53,19 @@ test('chains are found in the bucket, for every backup and each disk', async (t)
       object: `checkpoints/demo/web/cp-${number}/vmb-${number}-root.qcow2`,
       size: 10 + number,
     })),
+    origin: {
+      base: { checkpoint: 'cp-1', proof: 'type' },
+      order: 'index',
+      file: {
+        disk: 'root',
+        pvc: 'pvc-root',
+        pvcSize: 2 ** 30,
+        recordedName: 'root',
+        object: 'checkpoints/demo/web/cp-3/vmb-3-root.qcow2',
+        size: 13,
+      },
+      facts: undefined,
+    },
   });
   t.strictSame(shown(await resolve(folder, { backup: 'b1' })), ['root: 1', 'data: 1']);
   t.strictSame(shown(await resolve(folder, { backup: 'b5', names: ['late', 'pvc-data'] })), [

@@ -149,8 +149,15 @@ const unreferenced = ({ checkpoints }: IndexDocument): void => {
   for (const checkpoint of checkpoints) checkpoint.referencedBy = [];
 };
 
-test('a tip that was cut out of the index is said to be, whichever disks are asked for', async (t) => {
+test('a tip that was cut out of the index is rebuilt; one whose layers are gone too is reported', async (t) => {
   const folder = await copyWith(t, ({ checkpoints }) => checkpoints.pop());
+  const rebuilt = await draft(folder);
+  t.equal(rebuilt.plan.backup, 'backup-004');
+  const chains = ({ plan }: Awaited<ReturnType<typeof draft>>): unknown =>
+    Object.fromEntries(plan.pvcs.map(({ name, chain }) => [name, chain]));
+  t.strictSame(chains(rebuilt), chains(await draft(await copy(t))));
+  t.match(rebuilt.yaml, /order proven by a manifest/);
+  await rm(join(folder, 'checkpoints/demo/web/cp-004'), { recursive: true });
   for (const pvcs of [[], [{ name: 'rootdisk', target: '/dev/a' }]]) {
     await t.rejects(draft(folder, { pvcs }), {
       code: 'CHAIN_BROKEN',
@@ -162,6 +169,7 @@ test('a tip that was cut out of the index is said to be, whichever disks are ask
     checkpoints.pop();
     for (const checkpoint of checkpoints) checkpoint.referencedBy = [checkpoint.id.replace('cp', 'backup')];
   });
+  await rm(join(own, 'checkpoints/demo/web/cp-004'), { recursive: true });
   await t.rejects(draft(own), { code: 'CHAIN_BROKEN', message: /cp-004/ }, 'an older state is not restored unasked');
   t.equal((await draft(own, { backup: 'backup-003' })).plan.pvcs[0].chain?.length, 3);
 });

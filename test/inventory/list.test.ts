@@ -41,6 +41,7 @@ test('the document is as the contract says', async (t) => {
   await writeHistory(folder, history('1!root 2root'));
   const time = (day: number): string => `2026-01-0${day}T00:00:00.000Z`;
   const vm = (checkpoint: string): object[] => [{ namespace: 'demo', name: 'web', checkpoint }];
+  const base = { checkpoint: 'cp-1', proof: 'type' };
   t.strictSame(await list(folder), {
     version: 1,
     result: 'ok',
@@ -56,8 +57,16 @@ test('the document is as the contract says', async (t) => {
           {
             name: 'root',
             checkpoints: [
-              { id: 'cp-1', type: 'full', timestamp: time(1), size: 11, state: 'restorable' },
-              { id: 'cp-2', type: 'incremental', parent: 'cp-1', timestamp: time(2), size: 12, state: 'restorable' },
+              { id: 'cp-1', type: 'full', timestamp: time(1), size: 11, state: 'restorable', base },
+              {
+                id: 'cp-2',
+                type: 'incremental',
+                parent: 'cp-1',
+                timestamp: time(2),
+                size: 12,
+                state: 'restorable',
+                base,
+              },
             ],
           },
         ],

@@ -5,7 +5,7 @@ import { DatamoverError, type Problem } from '../../errors.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect } from '../../problems.ts';
 import type { VmRef } from '../../vm-ref.ts';
-import { parseText, scratchOption } from '../flags/flags.ts';
+import { acceptUnprovenOption, parseText, scratchOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { usageProblem } from '../flags/usage.ts';
@@ -25,6 +25,7 @@ interface Flags extends SourceFlags {
   readonly vm?: VmRef;
   readonly pvc?: readonly WantedPvc[];
   readonly scratch?: string;
+  readonly acceptUnproven?: boolean;
 }
 
 export function planCommand(run: Run): Command {
@@ -39,7 +40,8 @@ export function planCommand(run: Run): Command {
     .addOption(
       new Option('--pvc <name=target>', 'disk and its target; repeatable (default: all disks)').argParser(collectPvc),
     )
-    .addOption(scratchOption());
+    .addOption(scratchOption())
+    .addOption(acceptUnprovenOption());
   addHelp(command, {
     summary: 'create a plan from a backup',
     about:
@@ -77,7 +79,10 @@ function resolveTarget({ name, target }: WantedPvc, cwd: string): WantedPvc {
   return target === undefined ? { name } : { name, target: resolve(cwd, target) };
 }
 
-async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, session: Session): Promise<Outcome> {
+async function plan(
+  { backup, checkpoint, vm, pvc, scratch, acceptUnproven = false, ...flags }: Flags,
+  session: Session,
+): Promise<Outcome> {
   const { cwd, env, signal } = session;
   const problems: Problem[] = [];
   const source = await collect(problems, () => parseSource(flags, cwd));
@@ -96,6 +101,8 @@ async function plan({ backup, checkpoint, vm, pvc, scratch, ...flags }: Flags, s
       draftPlan(recordReads(store, source, session.paths), {
         source,
         vm,
+        acceptUnproven,
+        progress,
         pvcs: (pvc ?? []).map((wanted) => resolveTarget(wanted, cwd)),
         signal,
         ...omitUndefined({

@@ -34,6 +34,7 @@ export async function runRestore(
       verify: flags.verify,
       fresh: flags.resume === false,
       checksums: flags.checksums,
+      acceptUnproven: flags.acceptUnproven ?? false,
       env: session.env,
       paths: session.paths,
       progress,

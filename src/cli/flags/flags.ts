@@ -14,6 +14,7 @@ export interface RestoreFlags {
   readonly partSize?: number;
   readonly window?: number;
   readonly checksums: boolean;
+  readonly acceptUnproven?: boolean;
   readonly report?: string;
   readonly metricsPort?: number;
 }
@@ -30,6 +31,7 @@ export function restoreOptions(): Option[] {
     ...readingOptions(),
     windowOption(),
     new Option('--no-checksums', 'do not verify the checksums of the plan and the store'),
+    acceptUnprovenOption(),
     reportOption(),
     new Option('--metrics-port <port>', 'serve Prometheus metrics on this port').argParser(parsePort),
   ];
@@ -62,6 +64,10 @@ export function readingOptions(): Option[] {
       parseSize({ min: 64 * KiB, max: GiB }),
     ),
   ];
+}
+
+export function acceptUnprovenOption(): Option {
+  return new Option('--accept-unproven', 'accept a chain whose order no document proves');
 }
 
 export function reportOption(): Option {

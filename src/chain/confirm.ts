@@ -1,0 +1,114 @@
+// A chain that a plan writes out, compared with the bucket's documents: where they contradict its claim that the first layer is
+// full, the layer's own tables decide. A plan needs no documents: one that is missing or unreadable says nothing.
+import type { BackupFacts } from '../catalog/backup-facts.ts';
+import { parseCheckpointPlace } from '../catalog/keys.ts';
+import { type Evidence, stepAt } from '../catalog/step.ts';
+import { type IndexEntry, type Link, type VmIndex, withFacts } from '../catalog/vm-index.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { evidenceOfTables } from '../evidence/tables.ts';
+import { readFacts } from '../inventory/facts.ts';
+import { loadVmIndex } from '../inventory/vm-backup.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { Progress } from '../progress.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { CheckedChain, LayerCheck } from './check-layers.ts';
+import type { ChainOrigin } from './disk.ts';
+
+interface Options {
+  readonly plan: Plan;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** The same check, each chain with its origin; CHAIN_BROKEN for one whose first layer is not proven against the documents. */
+export async function confirmChains(store: ObjectStore, check: LayerCheck, options: Options): Promise<LayerCheck> {
+  const chains: CheckedChain[] = [];
+  const problems: Problem[] = [...check.problems];
+  const indexes = new Map<string, Promise<VmIndex | undefined>>();
+  for (const chain of check.chains) {
+    if (chain.disk.origin !== undefined) {
+      chains.push(chain);
+      continue;
+    }
+    const confirmed = await confirm(store, chain, { ...options, indexes });
+    if ('code' in confirmed) problems.push(confirmed);
+    else chains.push({ ...chain, disk: { ...chain.disk, origin: confirmed } });
+  }
+  return { chains, problems };
+}
+
+async function confirm(
+  store: ObjectStore,
+  { disk, layers: [first] }: CheckedChain,
+  { plan, progress, signal, indexes }: Options & { readonly indexes: Map<string, Promise<VmIndex | undefined>> },
+): Promise<ChainOrigin | Problem> {
+  const { checkpoint } = first.layer;
+  const byPlan: ChainOrigin = {
+    base: { checkpoint, proof: 'type' },
+    order: plan.order === 'unproven' ? 'time' : 'manifest',
+  };
+  const place = parseCheckpointPlace(first.layer.object);
+  if (place === undefined || place.checkpoint !== checkpoint) return byPlan;
+  const tip = disk.layers.at(-1)?.checkpoint ?? checkpoint;
+  const folder = `${place.vm.namespace}/${place.vm.name}`;
+  const loading = indexes.get(folder) ?? loadIfReadable(store, place.vm, { signal });
+  indexes.set(folder, loading);
+  const ids = disk.layers.map((layer) => layer.checkpoint);
+  const facts = await readFacts(store, place.vm, ids, { progress, signal });
+  const failed = [...facts.values()].find(({ failure }) => failure !== undefined);
+  if (failed !== undefined) return failedProblem(disk, failed);
+  const known = await loading;
+  const tipFacts = facts.get(tip);
+  const origin = { ...byPlan, ...(tipFacts === undefined ? {} : { facts: tipFacts }) };
+  if (known === undefined) return origin;
+  const index = withFacts(known, facts);
+  const entry = index.byId.get(checkpoint)?.[0];
+  const files = entry?.flaw === undefined ? entry?.files : undefined;
+  const file = files?.find(({ object }) => object === first.layer.object);
+  const order: Link = plan.order !== 'unproven' && isIndexed(index, disk.layers) ? 'index' : byPlan.order;
+  if (file === undefined) return { ...origin, order };
+  const context = { index, disk: file.disk, flawOf: () => undefined, evidence: new Map<string, Evidence>() };
+  const step = stepAt(context, checkpoint);
+  if (step.kind === 'base') return { ...origin, order };
+  const evidence = await evidenceOfTables(store, first, { signal });
+  if (evidence.complete) return { ...origin, order, base: { checkpoint, proof: 'tables' } };
+  const said = step.kind === 'link' ? `checkpoint ${checkpoint} is incremental, on ${step.parent}` : step.problem;
+  return {
+    pvc: disk.name,
+    code: 'CHAIN_BROKEN',
+    message: `${first.layer.object}: the plan says that the chain starts here, but by the documents ${said}; ${evidence.shows}`,
+    hint: 'write the plan again with `kubevirt-datamover plan`, which finds where the chain starts',
+  };
+}
+
+function failedProblem({ name }: CheckedChain['disk'], { key, failure }: BackupFacts): Problem {
+  return {
+    pvc: name,
+    code: 'CHAIN_BROKEN',
+    message: `${key}: the backup of a checkpoint of the chain failed: ${failure}`,
+    hint: 'restore a checkpoint that does not build on it; `kubevirt-datamover list` shows which',
+  };
+}
+
+/** Undefined for an index that is missing, unreadable or denied. */
+async function loadIfReadable(
+  store: ObjectStore,
+  vm: VmIndex['vm'],
+  { signal }: { readonly signal: AbortSignal },
+): Promise<VmIndex | undefined> {
+  try {
+    return await loadVmIndex(store, vm, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof DatamoverError && error.code !== 'SOURCE_UNREACHABLE') return undefined;
+    throw error;
+  }
+}
+
+function isIndexed(index: VmIndex, layers: readonly { readonly checkpoint: string }[]): boolean {
+  return layers.every(({ checkpoint }, place) => {
+    const entry: IndexEntry | undefined = index.byId.get(checkpoint)?.[0];
+    const before = layers[place - 1]?.checkpoint;
+    return entry !== undefined && entry.flaw === undefined && (before === undefined || entry.parent === before);
+  });
+}
