@@ -39,7 +39,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   kubernetes: { may: 'plan scratch', doors: 'manifest options' },
   inventory: {
     may: 'catalog evidence plan store store/s3 store/directory',
-    doors: 'facts list list-disks lost-layer not-found open-source vm-backup vm-manifest',
+    doors: 'facts list list-disks lost-layer not-found open-source rebuilt-document vm-backup vm-manifest whole-index',
   },
   chain: { may: 'catalog evidence inventory paths plan qcow2 qemu store', doors: 'all' },
   draft: { may: 'catalog chain inventory plan scratch store', doors: 'draft-plan' },

@@ -7,6 +7,7 @@ import { downloadCommand } from './commands/download.ts';
 import { listCommand, listFailureDocument } from './commands/list.ts';
 import { manifestCommand } from './commands/manifest.ts';
 import { planCommand } from './commands/plan.ts';
+import { rebuildIndexCommand } from './commands/rebuild-index.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { serveCommand } from './commands/serve.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -125,6 +126,7 @@ export function buildProgram({ stdout, stderr, writeOut }: ProgramStreams, run: 
     verifyCommand(run),
     serveCommand(run),
     manifestCommand(run),
+    rebuildIndexCommand(run),
     completionCommand(run),
   ]) {
     program.addCommand(command.copyInheritedSettings(program));

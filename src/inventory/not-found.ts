@@ -30,7 +30,7 @@ export async function vmNotFound(store: ObjectStore, vm: VmRef, { signal }: Opti
 export function indexNotFound(store: ObjectStore, vm: VmRef, checkpoints: readonly string[]): DatamoverError {
   const message = `${store.describe(vmIndexKey(vm))}: index not found, but VM ${vmText(vm)} has checkpoints: ${listNames(checkpoints)}`;
   return new DatamoverError('OBJECT_MISSING', message, {
-    hint: 'restore the index from another copy of the bucket, or write the chains into a plan (docs/recovery.md)',
+    hint: `restore the index from another copy of the bucket, or print what can be rebuilt of it: kubevirt-datamover rebuild-index --vm ${vmText(vm)} (docs/recovery.md)`,
   });
 }
 
