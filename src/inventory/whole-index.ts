@@ -1,8 +1,9 @@
 // The index of a VM with everything that any document names: as it is, completed, or rebuilt.
-import type { VmRef } from '../catalog/keys.ts';
+
 import { soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import { halfIndex, loadRebuilt } from './rebuild.ts';
 import { loadOrRebuildIndex } from './vm-backup.ts';
 

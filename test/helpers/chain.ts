@@ -10,7 +10,7 @@ import { tempFolder } from './tmp.ts';
  * One layer's writes, a character a unit of the disk: a letter fills the unit with its character code, `0` zeroes it,
  * `-` leaves it as it was. What the string does not reach is left as it was.
  */
-type Cells = string;
+export type Cells = string;
 
 interface LayerShape {
   readonly cells: Cells;

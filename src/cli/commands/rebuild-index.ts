@@ -1,8 +1,8 @@
 // `rebuild-index`: prints a VM's index as it can be rebuilt from what is left in the bucket.
 import { Command } from 'commander';
 import { DatamoverError, type Problem } from '../../errors.ts';
-import type { VmName } from '../../plan/plan.ts';
 import { collect } from '../../problems.ts';
+import type { VmRef } from '../../vm-ref.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { usageProblem } from '../flags/usage.ts';
@@ -12,7 +12,7 @@ import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
 
 interface Flags extends SourceFlags {
-  readonly vm?: VmName;
+  readonly vm?: VmRef;
 }
 
 export function rebuildIndexCommand(run: Run): Command {
