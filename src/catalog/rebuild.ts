@@ -43,6 +43,7 @@ export interface ListedManifest extends ListedChain {
 export function rebuildIndex({ vm, lost, known, found, manifests }: RebuildOptions): VmIndex {
   const kept = known?.entries ?? [];
   const pvcs = pvcsOf(known);
+  const disks = known === undefined ? [] : soundCheckpoints(known).flatMap((one) => one.files.map(({ disk }) => disk));
   const parents = new Parents(manifests, [
     ...(known === undefined ? [] : soundCheckpoints(known)).map(({ id, timestamp }) => ({ id, createdAt: timestamp })),
     ...[...found].map(([id, { facts }]) => ({ id, createdAt: facts?.createdAt })),
@@ -63,7 +64,7 @@ export function rebuildIndex({ vm, lost, known, found, manifests }: RebuildOptio
       ...link,
       timestamp: facts?.createdAt ?? (takenAt === undefined ? undefined : new Date(takenAt).toISOString()),
       vmBackup: facts?.name ?? parseCheckpointId(id)?.vmBackup,
-      files: toFiles(files, { vm, id, facts, pvcs }),
+      files: toFiles(files, { vm, id, facts, pvcs, disks }),
       referencedBy: [...manifests.values()].filter(({ ids }) => ids.includes(id)).map(({ backup }) => backup),
       ...(facts === undefined ? {} : { facts }),
     };
@@ -129,17 +130,21 @@ interface FileContext {
   readonly id: string;
   readonly facts: BackupFacts | undefined;
   readonly pvcs: ReadonlyMap<string, string>;
+  /** In the order of the rest of the index. */
+  readonly disks: readonly string[];
 }
 
 /** Of a backup whose name is known, only the files that start with it: others are of another upload. */
-function toFiles(files: ReadonlyMap<string, number>, { vm, id, facts, pvcs }: FileContext): CatalogFile[] {
+function toFiles(files: ReadonlyMap<string, number>, { vm, id, facts, pvcs, disks }: FileContext): CatalogFile[] {
   const vmBackup = facts?.name ?? parseCheckpointId(id)?.vmBackup;
-  return [...files].flatMap(([filename, size]) => {
+  const found = [...files].flatMap(([filename, size]) => {
     const disk = vmBackup === undefined ? withoutExtension(filename) : diskOfFilename(filename, vmBackup);
     if (disk === undefined) return [];
     const object = layerKey(vm, id, filename);
     return [{ disk, pvc: pvcs.get(disk), pvcSize: undefined, recordedName: undefined, object, size }];
   });
+  const placeOf = ({ disk }: CatalogFile): number => (disks.includes(disk) ? disks.indexOf(disk) : disks.length);
+  return found.sort((a, b) => placeOf(a) - placeOf(b));
 }
 
 /** Disk → PVC, where the rest of the index agrees on it. */

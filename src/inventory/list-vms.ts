@@ -209,8 +209,11 @@ async function completeIndex(
   const parents = soundCheckpoints(index).flatMap(({ parent }) => (parent === undefined ? [] : [parent]));
   const tips = [...ofBackups.values()].filter((tip) => tip !== null);
   const missing = [...new Set([...tips, ...parents])].filter((id) => !index.byId.has(id));
-  if (missing.length === 0) return index;
-  const lost = halfIndex(index.vm, missing);
+  const cutOff = soundCheckpoints(index).flatMap(({ id, type, parent }) =>
+    type === 'incremental' && parent === undefined ? [id] : [],
+  );
+  if (missing.length + cutOff.length === 0) return index;
+  const lost = halfIndex(index.vm, { missing, cutOff });
   const rebuilt = await loadRebuilt(store, { vm: index.vm, lost, known: index, wanted: missing }, { progress, signal });
   return rebuilt.rebuilt?.ids.length ? rebuilt : index;
 }

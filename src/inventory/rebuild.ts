@@ -1,5 +1,6 @@
 // Reads what is left of a VM whose index is lost: its directories, its archived backups, and its manifests.
-import { vmIndexKey, vmPrefix } from '../catalog/keys.ts';
+import { vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
+import { listNames } from '../catalog/names.ts';
 import { type FoundCheckpoint, type ListedManifest, rebuildIndex } from '../catalog/rebuild.ts';
 import { soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
@@ -87,11 +88,18 @@ async function readManifests(
   return new Map(found.filter((one) => one !== undefined));
 }
 
-/** The loss of an index that lacks ids which other documents name. */
-export function halfIndex(vm: VmRef, missing: readonly string[]): Problem {
+/** The loss of an index that lacks ids which other documents name, or was cut off before an incremental. */
+export function halfIndex(
+  vm: VmRef,
+  { missing, cutOff = [] }: { readonly missing: readonly string[]; readonly cutOff?: readonly string[] },
+): Problem {
+  const found = [
+    ...(missing.length === 0 ? [] : [`checkpoints that other documents name not found: ${listNames(missing)}`]),
+    ...(cutOff.length === 0 ? [] : [`incremental checkpoints without a parent: ${listNames(cutOff)}`]),
+  ];
   return {
     code: 'CHAIN_BROKEN',
-    message: `${vmIndexKey(vm)}: checkpoints that other documents name not found: ${missing.join(', ')}`,
-    hint: `restore the index from another copy of the bucket, or run \`kubevirt-datamover rebuild-index --vm ${vm.namespace}/${vm.name}\` and put its output in the index's place`,
+    message: `${vmIndexKey(vm)}: incomplete index: ${found.join('; ')}`,
+    hint: `restore the index from another copy of the bucket, or print what can be rebuilt of it: kubevirt-datamover rebuild-index --vm ${vmText(vm)}`,
   };
 }

@@ -97,14 +97,29 @@ async function complete(store: ObjectStore, backup: VmBackup, options: Options):
   const { index, tip, ids } = backup;
   const needed = ids ?? [...neededBy(index, tip)];
   const missing = missingFrom(index, [tip, ...needed]);
-  if (missing.length > 0 && index.rebuilt === undefined) {
-    const lost = halfIndex(index.vm, missing);
+  const cutOff = needed.filter((id) => isCutOff(index, id));
+  if (missing.length + cutOff.length > 0 && index.rebuilt === undefined) {
+    const lost = halfIndex(index.vm, { missing, cutOff });
     const half = { vm: index.vm, lost, known: index, wanted: missing };
     const rebuilt = await loadRebuilt(store, half, { progress, signal });
     if (rebuilt.rebuilt?.ids.length) return await complete(store, { ...backup, index: rebuilt }, options);
   }
   const facts = await readFacts(store, index.vm, needed, { progress, signal });
+  // The manifest of a backup after a reset lists only what was left of the index then.
+  const listed = index.rebuilt !== undefined && isIncremental(index, ids?.[0]) ? undefined : ids;
+  if (listed !== ids) return await complete(store, { ...backup, ids: listed }, options);
   return { ...backup, index: withFacts(index, facts) };
+}
+
+/** An incremental whose parent no document names: the uploader's index was reset before it. */
+function isCutOff(index: VmIndex, id: string): boolean {
+  const entry = index.byId.get(id)?.[0];
+  return isIncremental(index, id) && entry?.flaw === undefined && entry?.parent === undefined;
+}
+
+function isIncremental({ byId }: VmIndex, id: string | undefined): boolean {
+  const entry = id === undefined ? undefined : byId.get(id)?.[0];
+  return entry !== undefined && entry.flaw === undefined && entry.type === 'incremental' && entry.typedBy !== undefined;
 }
 
 /** Of these ids, and of the parents that they name, those that the index does not have. */
