@@ -52,7 +52,10 @@ function cutAt<Checked extends CheckedLayer>(
 ): CutChain<Checked> | undefined {
   const [base, ...rest] = disk.layers.slice(place);
   if (base === undefined) return undefined;
-  const layers = answers.slice(place).filter((answer): answer is Checked => !('problems' in answer));
+  const layers = answers
+    .slice(place)
+    .filter((answer): answer is Checked => !('problems' in answer))
+    .map((answer, index): Checked => (index === 0 ? { ...answer, layer: { ...answer.layer, type: 'full' } } : answer));
   const origin = {
     ...(disk.origin ?? { order: 'manifest' as const }),
     base: { checkpoint: base.checkpoint, proof: 'tables' as const },

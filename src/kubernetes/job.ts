@@ -112,7 +112,7 @@ function buildContainer(
 }
 
 /** A claim for scratch may be shared by all Jobs of a plan, so each works in a folder of its own there. */
-function buildArgs({ name }: PlanPvc, { strategy, scratch, force }: ManifestOptions): string[] {
+function buildArgs({ name }: PlanPvc, { strategy, scratch, force, acceptUnproven }: ManifestOptions): string[] {
   const shared = scratch.kind === 'claim' && strategy !== 'stream';
   return [
     'restore',
@@ -121,6 +121,7 @@ function buildArgs({ name }: PlanPvc, { strategy, scratch, force }: ManifestOpti
     ...(strategy === 'staged' ? [] : [`--strategy=${strategy}`]),
     ...(shared ? [`--scratch=${POD_PATHS.scratch}/${name}`] : []),
     ...(force ? ['--force'] : []),
+    ...(acceptUnproven === true ? ['--accept-unproven'] : []),
   ];
 }
 

@@ -10,6 +10,8 @@ export interface ManifestOptions {
   readonly secret?: string;
   readonly strategy: Strategy;
   readonly force: boolean;
+  /** Restore a plan whose order is unproven. */
+  readonly acceptUnproven?: boolean;
   readonly runAsRoot: boolean;
   /** The group that may write volumes; undefined where the cluster chooses it, as OpenShift does. */
   readonly fsGroup?: number;

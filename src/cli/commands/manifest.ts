@@ -6,7 +6,7 @@ import { isObjectName, type ManifestOptions, type ScratchChoice } from '../../ku
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
-import { parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
+import { acceptUnprovenOption, parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
 import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
 import { refuse } from '../flags/usage.ts';
@@ -24,6 +24,7 @@ interface Flags {
   readonly strategy: Strategy;
   readonly targetPvc?: ReadonlyMap<string, string>;
   readonly force?: boolean;
+  readonly acceptUnproven?: boolean;
   readonly runAsRoot?: boolean;
   readonly fsGroup?: number;
 }
@@ -88,6 +89,7 @@ function manifestOptions(): Option[] {
       parseTargetPvc,
     ),
     new Option('--force', 'overwrite targets that are not blank'),
+    acceptUnprovenOption(),
     new Option('--run-as-root', 'run as uid 0, still without capabilities'),
     new Option('--fs-group <gid>', 'group that owns the volumes').argParser(parseInteger({ min: 1, max: 999_999_999 })),
   ];
@@ -98,6 +100,10 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
   const scratch = await collect(problems, () => chooseScratch(flags));
   const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
   problems.push(...ofPlan);
+  if (plan.order === 'unproven' && flags.acceptUnproven !== true) {
+    const hint = 'add --accept-unproven, which the Jobs then use as well';
+    problems.push({ code: 'CHAIN_BROKEN', message: 'the plan marks the order of its layers as unproven', hint });
+  }
   const { buildManifest } = await import('../../kubernetes/manifest.ts');
   const { printDocuments } = await import('../../plan/print-yaml.ts');
   const options: ManifestOptions = {
@@ -105,6 +111,7 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
     scratch: scratch ?? { kind: 'ephemeral' },
     strategy: flags.strategy,
     force: flags.force ?? false,
+    acceptUnproven: flags.acceptUnproven ?? false,
     runAsRoot: flags.runAsRoot ?? false,
     claims: flags.targetPvc ?? new Map(),
     ...omitUndefined({

@@ -1,0 +1,151 @@
+// Lost and half documents through the program itself, from a directory and from Ceph RGW: list, plan, verify, restore, download.
+import { readFileSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { difference } from '../helpers/backup.ts';
+import { type Bucket, type BucketStep, INDEX, type Json, makeBucket, manifestKey } from '../helpers/bucket.ts';
+import { requires } from '../helpers/requires.ts';
+import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
+import { runCli } from '../helpers/run-cli.ts';
+import { tempFolder } from '../helpers/tmp.ts';
+
+const quiesced = { conditions: [{ type: 'Quiesced', status: 'True' }] };
+
+/** `data` is plugged in at step 2; `root` falls back to a full at step 3. */
+const MIXED: readonly BucketStep[] = [
+  { disks: { root: 'ABCD' }, spec: { forceFullBackup: true } },
+  { disks: { root: '-X--', data: 'EF0G' } },
+  { disks: { root: 'KLM0', data: '-H--' }, alone: ['root'] },
+  { disks: { root: '---Z', data: 'q---' }, status: quiesced },
+];
+
+interface Source {
+  readonly flags: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function json(args: readonly string[], { env }: Source): Promise<{ exitCode: number | null; document: Json }> {
+  const { exitCode, stdout } = await runCli([...args, '--output', 'json'], { env });
+  return { exitCode, document: JSON.parse(stdout) };
+}
+
+/** Plans and restores every disk of a backup, and compares the bytes. */
+async function restoreAll(
+  t: Test,
+  { bucket, source, step, accept = [] }: { bucket: Bucket; source: Source; step: number; accept?: readonly string[] },
+): Promise<Json> {
+  const folder = tempFolder(t);
+  const targets = ['root', 'data'].map((disk) => join(folder, `${disk}.raw`));
+  const pvcs = ['root', 'data'].map((disk, index) => `--pvc=${disk}=${targets[index]}`);
+  const planned = await runCli(
+    ['plan', ...source.flags, '--vm', 'demo/web', '--backup', `b${step}`, ...pvcs, ...accept],
+    {
+      env: source.env,
+    },
+  );
+  t.equal(planned.exitCode, 0, planned.stderr);
+  const plan = join(folder, 'plan.yaml');
+  await writeFile(plan, planned.stdout);
+  if (accept.length > 0) {
+    const refused = await json(['restore', plan, '--scratch', join(folder, 'scratch')], source);
+    t.equal(refused.exitCode, 4);
+    t.match(refused.document.error, { code: 'CHAIN_BROKEN', message: /unproven/, hint: /--accept-unproven/ });
+    t.match(planned.stdout, /\norder: unproven\n/);
+  }
+  const { exitCode, document } = await json(['restore', plan, '--scratch', join(folder, 'scratch'), ...accept], source);
+  t.equal(exitCode, 0, document.error?.message);
+  for (const [index, disk] of ['root', 'data'].entries()) {
+    t.equal(await difference(targets[index] ?? '', bucket.truth(step, disk)), undefined, `${disk} of b${step}`);
+  }
+  return document;
+}
+
+async function loseDocuments(t: Test, bucket: Bucket, source: Source, remove: (key: string) => Promise<void>) {
+  await t.test('every document there, the first layer of root gone', async (t) => {
+    await remove(bucket.object(1, 'root'));
+    const document = await restoreAll(t, { bucket, source, step: 4 });
+    t.match(document.pvcs, [
+      {
+        name: 'root',
+        base: { checkpoint: bucket.id(3), proof: 'tables' },
+        order: 'index',
+        taken: { by: 'vmb-4', at: '2026-01-04T02:00:00Z', consistency: 'quiesced' },
+      },
+      { name: 'data', base: { checkpoint: bucket.id(2), proof: 'tables' }, order: 'index' },
+    ]);
+    t.notOk(
+      document.pvcs.some((pvc: Json) => 'warnings' in pvc),
+      'without a warning',
+    );
+  });
+  await t.test('the index lost', async (t) => {
+    await remove(INDEX);
+    const listed = await json(['list', ...source.flags], source);
+    t.equal(listed.exitCode, 3);
+    t.match(listed.document.problems[0], { code: 'OBJECT_MISSING', hint: /rebuild-index/ });
+    const root = listed.document.vms[0].disks.find(({ name }: Json) => name === 'root');
+    t.match(
+      root.checkpoints,
+      [{ state: 'broken' }, { state: 'broken' }, { state: 'restorable', base: { proof: 'tables' } }, {}].slice(1),
+    );
+    const document = await restoreAll(t, { bucket, source, step: 4 });
+    t.match(document.pvcs, [{ order: 'manifest' }, { order: 'manifest' }]);
+    const { stdout, exitCode } = await runCli(['rebuild-index', ...source.flags, '--vm', 'demo/web'], {
+      env: source.env,
+    });
+    t.equal(exitCode, 0);
+    t.match(JSON.parse(stdout), { vmName: 'web', checkpoints: [{ id: bucket.id(2), parent: bucket.id(1) }, {}, {}] });
+  });
+  await t.test('the index and its manifest lost', async (t) => {
+    await remove(manifestKey(4));
+    const document = await restoreAll(t, { bucket, source, step: 4, accept: ['--accept-unproven'] });
+    t.match(document.pvcs, [{ order: 'time', warnings: [/unproven/] }, { order: 'time' }]);
+    const text = await runCli(['list', ...source.flags], { env: source.env });
+    t.match(text.stdout, /CONSISTENCY/);
+    t.match(text.stdout, /quiesced +unproven from vmb-3-\S+ \(by its tables\)/);
+  });
+}
+
+test('from a directory', async (t) => {
+  if (!requires(t, 'qemu-img', 'cmp')) return;
+  const bucket = await makeBucket(t, MIXED);
+  const source = { flags: ['--source', bucket.folder], env: {} };
+  await loseDocuments(t, bucket, source, async (key) => await rm(join(bucket.folder, key)));
+});
+
+test('from a bucket', async (t) => {
+  if (!requires(t, 'qemu-img', 'cmp', ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const bucket = await makeBucket(t, MIXED);
+  const name = await rgw.createBucket();
+  await rgw.putFolder(name, bucket.folder, 'velero-kubevirt-datamover/');
+  const { DeleteObjectCommand } = await import('@aws-sdk/client-s3');
+  const remove = async (key: string): Promise<void> => {
+    await rgw.client.send(new DeleteObjectCommand({ Bucket: name, Key: `velero-kubevirt-datamover/${key}` }));
+  };
+  const flags = [
+    '--source',
+    `s3://${name}/velero-kubevirt-datamover`,
+    '--endpoint',
+    rgw.endpoint,
+    '--region',
+    rgw.region,
+  ];
+  await loseDocuments(t, bucket, { flags: [...flags, '--path-style'], env: rgw.env }, remove);
+});
+
+test('a plan that calls a partial layer full is refused by the documents', async (t) => {
+  if (!requires(t, 'qemu-img', 'cmp')) return;
+  const bucket = await makeBucket(t, [{ disks: { root: 'ABCD' } }, { disks: { root: '-X--' }, alone: ['root'] }]);
+  const folder = tempFolder(t);
+  const plan = join(folder, 'plan.json');
+  const layer = { checkpoint: bucket.id(2), type: 'full', object: bucket.object(2, 'root') };
+  const pvcs = [{ name: 'root', target: join(folder, 'root.raw'), chain: [layer] }];
+  await writeFile(plan, JSON.stringify({ version: 1, source: { directory: bucket.folder }, pvcs }));
+  const source = { flags: [], env: {} };
+  const restored = await json(['restore', plan, '--scratch', join(folder, 'scratch')], source);
+  t.equal(restored.exitCode, 4);
+  t.match(restored.document.error, { code: 'CHAIN_BROKEN', message: /its tables leave offset 0 to a parent/ });
+  t.throws(() => readFileSync(join(folder, 'root.raw')), 'nothing was written');
+});
