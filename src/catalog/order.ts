@@ -35,6 +35,22 @@ function agrees({ ids: listed }: ListedChain, ids: readonly string[]): boolean {
   });
 }
 
+/** What a manifest says against the order of `ids` (base first); undefined when none contradicts it. */
+export function orderContradiction(
+  manifests: ReadonlyMap<string, ListedChain>,
+  ids: readonly string[],
+): string | undefined {
+  for (const [key, { ids: listed, gaps }] of manifests) {
+    for (const [place, id] of gaps ? [] : ids.entries()) {
+      const before = listed[listed.indexOf(id) - 1];
+      const parent = ids[place - 1];
+      if (place === 0 || before === undefined || before === parent) continue;
+      return `checkpoint ${id} builds on ${parent}, but ${key} lists it after ${before}`;
+    }
+  }
+  return undefined;
+}
+
 /** The ids from the base of a chain up to `tip`, by parents; empty where `base` is not reached. */
 export function idsBetween(
   { byId }: VmIndex,

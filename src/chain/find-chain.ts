@@ -11,7 +11,7 @@ import {
 import { type ChainBase, diskStates, neededBy } from '../catalog/health.ts';
 import { vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
-import { orderOf } from '../catalog/order.ts';
+import { orderContradiction, orderOf } from '../catalog/order.ts';
 import { type Evidence, type Step, stepAt } from '../catalog/step.ts';
 import type { CatalogFile, Link } from '../catalog/vm-index.ts';
 import { DatamoverError } from '../errors.ts';
@@ -98,7 +98,7 @@ function nextToAsk({ steps, end }: Walked, evidence: ReadonlyMap<string, Evidenc
 }
 
 function toChain(
-  { index }: VmBackup,
+  { index, manifests = new Map() }: VmBackup,
   steps: readonly UsableStep[],
   { file, proof }: { readonly file: CatalogFile; readonly proof: ChainBase['proof'] },
 ): FoundChain {
@@ -108,10 +108,14 @@ function toChain(
   });
   const [first, ...rest] = layers;
   if (first === undefined) throw new TypeError('a chain has a base but no layers');
-  const order = orderOf(
-    index,
-    layers.map(({ checkpoint }) => checkpoint),
-  );
+  const ids = layers.map(({ checkpoint }) => checkpoint);
+  const contradiction = orderContradiction(manifests, ids);
+  if (contradiction !== undefined) {
+    throw new DatamoverError('CHAIN_BROKEN', `VM ${vmText(index.vm)}: ${contradiction}`, {
+      hint: 'compare the index and the manifest with another copy of the bucket, or choose another checkpoint',
+    });
+  }
+  const order = orderOf(index, ids);
   const base = { checkpoint: first.checkpoint, proof };
   return { layers: [first, ...rest], tip: rest.at(-1) ?? first, base, order, file };
 }

@@ -2,8 +2,10 @@
 // lists for it.
 import { neededBy, tipsOf } from '../catalog/health.ts';
 import { vmIndexKey } from '../catalog/keys.ts';
-import { parseVmIndex, type VmIndex, withFacts } from '../catalog/vm-index.ts';
+import { type ListedChain, parseVmIndex, type VmIndex, withFacts } from '../catalog/vm-index.ts';
+import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
+import { whyNoName } from '../object-key.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
@@ -11,7 +13,7 @@ import { readFacts } from './facts.ts';
 import { backupNotFound, checkpointNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
 import { halfIndex, loadRebuilt } from './rebuild.ts';
-import { loadManifest, tipInBackup } from './vm-manifest.ts';
+import { loadManifest, readListedManifest, tipInBackup } from './vm-manifest.ts';
 
 export interface VmBackup {
   readonly index: VmIndex;
@@ -19,6 +21,8 @@ export interface VmBackup {
   readonly tip: string;
   /** The chain as the backup's manifest lists it, full first; undefined where the parents are followed. */
   readonly ids: readonly string[] | undefined;
+  /** Where the parents are followed: what manifests of backups that need the tip list, by key, to be held against them. */
+  readonly manifests?: ReadonlyMap<string, ListedChain>;
 }
 
 interface Options {
@@ -88,8 +92,26 @@ export async function loadVmCheckpoint(
   const index = await loadOrRebuildIndex(store, vm, options);
   const found = await complete(store, { index, tip: checkpoint, ids: undefined }, options);
   if (!found.index.byId.has(checkpoint)) throw withLoss(index, checkpointNotFound(index, checkpoint));
-  return found;
+  return { ...found, manifests: await manifestsWith(store, found, options) };
 }
+
+/** Some of the manifests that list the tip, as its references name their backups; one that cannot be read is noted. */
+async function manifestsWith(
+  store: ObjectStore,
+  { index, tip }: VmBackup,
+  { progress = silentProgress, signal }: Options,
+): Promise<Map<string, ListedChain>> {
+  const backups = (index.byId.get(tip)?.[0]?.referencedBy ?? []).filter((name) => whyNoName(name) === undefined);
+  const onUnreadable = (message: string): void =>
+    progress.report({ type: 'info', message: `ignored a manifest that cannot be read: ${message}` });
+  const found = await mapBounded(backups.slice(0, COMPARED), { limit: COMPARED, signal }, async (backup, inner) => {
+    return await readListedManifest(store, { vm: index.vm, backup }, { onUnreadable, signal: inner });
+  });
+  return new Map(found.flatMap((manifest) => (manifest === undefined ? [] : [[manifest.key, manifest] as const])));
+}
+
+/** One that contradicts the index is enough, and a tip may be needed by many backups. */
+const COMPARED = 8;
 
 /** Rebuilds what the index lacks of a chain, and adds what its archived backups say. */
 async function complete(store: ObjectStore, backup: VmBackup, options: Options): Promise<VmBackup> {
