@@ -5,7 +5,7 @@ import { vmIndexKey } from '../catalog/keys.ts';
 import { type ListedChain, parseVmIndex, type VmIndex, withFacts } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { whyNoName } from '../object-key.ts';
+import { invalidNameReason } from '../object-key.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
@@ -101,7 +101,9 @@ async function manifestsWith(
   { index, tip }: VmBackup,
   { progress = silentProgress, signal }: Options,
 ): Promise<Map<string, ListedChain>> {
-  const backups = (index.byId.get(tip)?.[0]?.referencedBy ?? []).filter((name) => whyNoName(name) === undefined);
+  const backups = (index.byId.get(tip)?.[0]?.referencedBy ?? []).filter(
+    (name) => invalidNameReason(name) === undefined,
+  );
   const onUnreadable = (message: string): void =>
     progress.report({ type: 'info', message: `ignored a manifest that cannot be read: ${message}` });
   const found = await mapBounded(backups.slice(0, COMPARED), { limit: COMPARED, signal }, async (backup, inner) => {

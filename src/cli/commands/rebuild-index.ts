@@ -28,7 +28,7 @@ export function rebuildIndexCommand(run: Run): Command {
       'nothing to the bucket: check the output, then put it in the place of the lost index.',
     examples: [
       {
-        says: 'rebuild the index of a VM from a copy of the bucket',
+        comment: 'rebuild the index of a VM from a copy of the bucket',
         command: 'kubevirt-datamover rebuild-index --source ./bucket --vm demo/web > index.json',
       },
     ],
