@@ -67,7 +67,7 @@ export function pvcResult({ disk, chain, state, strategy, keptFrom, tally, secon
 }
 
 /** What an archived backup says of the state that it captured. */
-export function takenOf({ name, createdAt, consistency, forcedFull }: BackupFacts): TakenResult {
+function takenOf({ name, createdAt, consistency, forcedFull }: BackupFacts): TakenResult {
   return {
     ...(name === undefined ? {} : { by: name }),
     ...(createdAt === undefined ? {} : { at: createdAt }),

@@ -9,7 +9,7 @@ import { type Cells, qemu } from './chain.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 /** Bytes of one character of `Cells`, and of a cluster. */
-export const UNIT = 64 * KiB;
+const UNIT = 64 * KiB;
 
 export interface BucketStep {
   /** The type of the checkpoint. Default: full for the first, incremental for the others. */
