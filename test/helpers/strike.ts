@@ -1,9 +1,10 @@
 // A restore that has been brought into the middle of a phase and stays there, to be killed or cancelled.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { Test } from 'tap';
 import type { Phase } from '../../src/progress.ts';
+import { JOURNAL } from '../../src/scratch/layout.ts';
 import type { Strategy } from '../../src/strategy.ts';
 import { MiB } from '../../src/units.ts';
 import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
@@ -94,7 +95,7 @@ export async function restoreInPhase(
   ];
   const run = watchRestore(t, plan, args, { env: { ...env, ...mark, ...gate?.env }, detached });
   await Promise.race([
-    isIn(phase, { run, gate, peer, mark }),
+    isIn(phase, { run, gate, peer, mark, scratch }),
     run.end.then(({ stderr }) => Promise.reject(new Error(stderr))),
   ]);
   return {
@@ -148,16 +149,27 @@ function holdIn(phase: HeldPhase): PeerPlan {
 
 async function isIn(
   phase: HeldPhase,
-  { run, gate, peer, mark }: { run: WatchedRestore; gate: Gate | undefined; peer: Peer; mark: RestoreInPhase['mark'] },
+  options: Pick<RestoreInPhase, 'run' | 'mark' | 'scratch'> & { readonly gate: Gate | undefined; readonly peer: Peer },
 ): Promise<void> {
+  const { run, gate, peer, mark, scratch } = options;
   // Where the gate is, a layer may be examined while others are still fetched.
   if (gate === undefined) await run.untilPhase(phase);
   else await gate.reached();
   if (phase === 'preflight') await seen(() => peer.requests.length > 0);
-  if (phase === 'download') await seen(() => peer.requests.some(({ fault, sent }) => fault !== undefined && sent > 0));
+  if (phase === 'download') {
+    await seen(() => peer.requests.some(({ fault, sent }) => fault !== undefined && sent > 0));
+    await seen(() => hasFetchedPart(scratch));
+  }
   if (phase === 'convert') {
     await seen(() => processesWith(mark).some(({ command }) => command.startsWith('qemu-img convert')));
   }
+}
+
+/** Whether a part is recorded: what an earlier run fetched is kept only then. */
+function hasFetchedPart(scratch: string): boolean {
+  return readdirSync(scratch, { recursive: true, encoding: 'utf8' })
+    .filter((path) => basename(path) === JOURNAL)
+    .some((path) => readFileSync(join(scratch, path), 'utf8').includes('"t":"part"'));
 }
 
 /** Asks again with every turn of the loop: what is waited for has no event of its own. */
