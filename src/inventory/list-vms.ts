@@ -1,27 +1,21 @@
 // Reads the VMs of a bucket: their indexes, their disks, and references of backups to checkpoints that the indexes lack.
-import { backupFactsKey } from '../catalog/backup-facts.ts';
 import { hasEmptyEntries } from '../catalog/empty-entries.ts';
 import { mergeTips } from '../catalog/health.ts';
-import { CHECKPOINTS, checkpointPrefix, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
+import { CHECKPOINTS, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
-import { parseVmIndex, soundCheckpoints, type VmIndex, withFacts } from '../catalog/vm-index.ts';
+import { parseVmIndex, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
-import { readFacts } from './facts.ts';
+import { type EvaluatedVm, evaluateVm, type Tip, usableIds, type VmListing } from './evaluate-vm.ts';
 import { findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
 import type { Ignored } from './ignored.ts';
-import { type DiskListing, evaluateDisks } from './list-disks.ts';
 import { indexNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
 import { halfIndex, loadRebuilt } from './rebuild.ts';
 import { lossOf } from './vm-backup.ts';
-
-export interface VmListing extends VmRef {
-  readonly disks: readonly DiskListing[];
-}
 
 /** What is kept of a VM after its index, which may be large, was evaluated. */
 export interface ReadVm {
@@ -32,11 +26,6 @@ export interface ReadVm {
   readonly flaws: ReadonlyMap<string, string>;
   /** Undefined for a VM that the filter excludes. */
   readonly listing: VmListing | undefined;
-}
-
-interface Tip {
-  readonly checkpoint: string;
-  readonly timestamp: string | undefined;
 }
 
 export interface ReferencedVm {
@@ -106,10 +95,10 @@ async function readRebuilt(
   if (lost === undefined || known.listing === undefined) return known;
   const index = await loadRebuilt(store, { vm, lost }, { progress, signal });
   const ofBackups = options.referenced.get(vmText(vm))?.tips ?? new Map<string, string | null>();
-  const read = await evaluate(store, index, { ofBackups, options });
+  const read = await evaluateVm(store, index, { ofBackups, options });
   const usable = new Set(usableIds(read));
   if (usable.size === 0) return known;
-  return { ...read, flaws: without(known.flaws, usable, read), problems: [lost, ...read.problems] };
+  return { ...read, flaws: withoutUsable(known.flaws, usable, read), problems: [lost, ...read.problems] };
 }
 
 /** The VMs that have a directory. A namespace that cannot be listed is a problem among others. */
@@ -147,53 +136,24 @@ async function readByIndex(store: ObjectStore, known: VmIndex, options: ReadOpti
   const ofBackups = referenced.get(vmText(vm))?.tips ?? new Map<string, string | null>();
   const { flaws, problems } = findUnindexedTips(known, ofBackups);
   if (backup !== undefined && !mergeTips(known, ofBackups).has(backup) && !ofBackups.has(backup)) {
-    return { ...(await evaluate(store, known, { ofBackups, options: undefined })), flaws, problems: [] };
+    return { ...(await evaluateVm(store, known, { ofBackups, options: undefined })), flaws, problems: [] };
   }
   const rebuilt = await completeIndex(store, known, { ofBackups, options });
-  const read = rebuilt === known ? undefined : await evaluate(store, rebuilt, { ofBackups, options });
+  const read = rebuilt === known ? undefined : await evaluateVm(store, rebuilt, { ofBackups, options });
   const usable = new Set(usableIds(read));
   if (read === undefined || !rebuilt.rebuilt?.ids.some((id) => usable.has(id))) {
-    const { problems: ofDisks, ...found } = await evaluate(store, known, { ofBackups, options });
+    const { problems: ofDisks, ...found } = await evaluateVm(store, known, { ofBackups, options });
     return { ...found, flaws, problems: [...problems, ...ofDisks] };
   }
   const lost = problems.length > 0 ? problems : [rebuilt.rebuilt.lost];
-  return { ...read, flaws: without(flaws, usable, read), problems: [...lost, ...read.problems] };
-}
-
-type Evaluated = Omit<ReadVmWithProblems, 'flaws'>;
-
-/** Tips and disks by an index; without options just the tips. */
-async function evaluate(
-  store: ObjectStore,
-  index: VmIndex,
-  {
-    ofBackups,
-    options,
-  }: { readonly ofBackups: ReadonlyMap<string, string | null>; readonly options: ReadOptions | undefined },
-): Promise<Evaluated> {
-  const { vm } = index;
-  const merged = mergeTips(index, ofBackups);
-  const tips = new Map([...merged].map(([name, id]) => [name, toTip(index, id)]));
-  if (options === undefined) return { vm, tips, listing: undefined, problems: [] };
-  const { backup, limit, progress, signal } = options;
-  const { sizes, archived } = await layerSizes(store, index, { limit, signal });
-  const facts = await readFacts(store, vm, archived, { limit, progress, signal });
-  const found = await evaluateDisks(store, withFacts(index, facts), { sizes, tips: merged, backup, limit, signal });
-  for (const message of index.rebuilt?.notes ?? []) progress.report({ type: 'info', message });
-  return { vm, tips, listing: { ...vm, disks: found.disks }, problems: found.problems };
-}
-
-/** The checkpoints of which a disk can be restored. */
-function usableIds(read: Evaluated | undefined): string[] {
-  const checkpoints = (read?.listing?.disks ?? []).flatMap((disk) => disk.checkpoints);
-  return checkpoints.filter(({ state }) => state !== 'broken').map(({ id }) => id);
+  return { ...read, flaws: withoutUsable(flaws, usable, read), problems: [...lost, ...read.problems] };
 }
 
 /** The flaws of backups whose tip cannot be restored. */
-function without(
+function withoutUsable(
   flaws: ReadonlyMap<string, string>,
   usable: ReadonlySet<string>,
-  { tips }: Evaluated,
+  { tips }: EvaluatedVm,
 ): Map<string, string> {
   return new Map([...flaws].filter(([backup]) => !usable.has(tips.get(backup)?.checkpoint ?? '')));
 }
@@ -281,11 +241,6 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-function toTip(index: VmIndex, checkpoint: string): Tip {
-  const [entry] = index.byId.get(checkpoint) ?? [];
-  return { checkpoint, timestamp: entry?.flaw === undefined ? entry?.timestamp : undefined };
-}
-
 /** Whether an error concerns one document or directory, so that the others can still be read. */
 export function isDocumentError(error: unknown): error is DatamoverError {
   return error instanceof DatamoverError && DOCUMENT_CODES.has(error.code);
@@ -298,19 +253,3 @@ const DOCUMENT_CODES: ReadonlySet<string> = new Set([
   'ACCESS_DENIED',
   'OBJECT_CHANGED',
 ]);
-
-/** Bytes of every object in the directories of the index's checkpoints, by key; and which of them have a vmb.json. */
-async function layerSizes(
-  store: ObjectStore,
-  index: VmIndex,
-  options: { readonly limit: number; readonly signal: AbortSignal },
-): Promise<{ readonly sizes: Map<string, number>; readonly archived: readonly string[] }> {
-  const sizes = new Map<string, number>();
-  const ids = [...new Set(soundCheckpoints(index).map(({ id }) => id))];
-  await mapBounded(ids, options, async (id, signal) => {
-    for await (const entry of store.list(checkpointPrefix(index.vm, id), { signal })) {
-      if (entry.kind === 'object') sizes.set(entry.key, entry.size);
-    }
-  });
-  return { sizes, archived: ids.filter((id) => sizes.has(backupFactsKey(index.vm, id))) };
-}

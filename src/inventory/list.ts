@@ -6,9 +6,10 @@ import { DatamoverError, type Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import type { VmListing } from './evaluate-vm.ts';
 import { Ignored } from './ignored.ts';
 import { type BackupListing, readBackups, referencedVms, sortUnreadable, toBackups } from './list-backups.ts';
-import { type ReadVm, readVms, type VmListing } from './list-vms.ts';
+import { type ReadVm, readVms } from './list-vms.ts';
 import { emptySource } from './not-found.ts';
 
 /** The document of `list --output json`: its keys are a contract (design section 7). */
