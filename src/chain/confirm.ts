@@ -1,8 +1,8 @@
 // A chain that a plan writes out, compared with the bucket's documents: where they contradict its claim that the first layer is
-// full, the layer's own tables decide. A plan needs no documents: one that is missing or unreadable says nothing.
+// full, or say nothing of the layer, its own tables are read. A plan needs no documents: without any, its word counts.
 import type { BackupFacts } from '../catalog/backup-facts.ts';
 import { parseCheckpointPlace } from '../catalog/keys.ts';
-import { type Evidence, stepAt } from '../catalog/step.ts';
+import { type Evidence, type Step, stepAt } from '../catalog/step.ts';
 import { type IndexEntry, type Link, type VmIndex, withFacts } from '../catalog/vm-index.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { evidenceOfTables } from '../evidence/tables.ts';
@@ -12,7 +12,7 @@ import type { Plan } from '../plan/plan.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { CheckedChain, LayerCheck } from './check-layers.ts';
-import type { ChainOrigin } from './disk.ts';
+import type { ChainOrigin, CheckedLayer, Disk } from './disk.ts';
 
 interface Options {
   readonly plan: Plan;
@@ -32,7 +32,11 @@ export async function confirmChains(store: ObjectStore, check: LayerCheck, optio
     }
     const confirmed = await confirm(store, chain, { ...options, indexes });
     if ('code' in confirmed) problems.push(confirmed);
-    else chains.push({ ...chain, disk: { ...chain.disk, origin: confirmed } });
+    else {
+      const { warning, ...origin } = confirmed;
+      const warnings = warning === undefined ? chain.warnings : [...chain.warnings, warning];
+      chains.push({ ...chain, warnings, disk: { ...chain.disk, origin } });
+    }
   }
   return { chains, problems };
 }
@@ -41,7 +45,7 @@ async function confirm(
   store: ObjectStore,
   { disk, layers: [first] }: CheckedChain,
   { plan, progress, signal, indexes }: Options & { readonly indexes: Map<string, Promise<VmIndex | undefined>> },
-): Promise<ChainOrigin | Problem> {
+): Promise<(ChainOrigin & { readonly warning?: string }) | Problem> {
   const { checkpoint } = first.layer;
   const byPlan: ChainOrigin = {
     base: { checkpoint, proof: 'type' },
@@ -60,18 +64,17 @@ async function confirm(
   const known = await loading;
   const tipFacts = facts.get(tip);
   const origin = { ...byPlan, ...(tipFacts === undefined ? {} : { facts: tipFacts }) };
-  if (known === undefined) return origin;
-  const index = withFacts(known, facts);
-  const entry = index.byId.get(checkpoint)?.[0];
-  const files = entry?.flaw === undefined ? entry?.files : undefined;
-  const file = files?.find(({ object }) => object === first.layer.object);
-  const order: Link = plan.order !== 'unproven' && isIndexed(index, disk.layers) ? 'index' : byPlan.order;
-  if (file === undefined) return { ...origin, order };
-  const context = { index, disk: file.disk, flawOf: () => undefined, evidence: new Map<string, Evidence>() };
-  const step = stepAt(context, checkpoint);
-  if (step.kind === 'base') return { ...origin, order };
+  const index = known === undefined ? undefined : withFacts(known, facts);
+  const order: Link =
+    index !== undefined && plan.order !== 'unproven' && isIndexed(index, disk.layers) ? 'index' : byPlan.order;
+  const step = stepOf(index, first.layer) ?? stepByFacts(facts.get(checkpoint), disk);
+  if (step?.kind === 'base') return { ...origin, order };
   const evidence = await evidenceOfTables(store, first, { signal });
   if (evidence.complete) return { ...origin, order, base: { checkpoint, proof: 'tables' } };
+  if (step === undefined) {
+    const warning = `${first.layer.object}: only the plan says that it is a full backup: no index and no vmb.json does, and ${evidence.shows}`;
+    return { ...origin, order, warning };
+  }
   const said = step.kind === 'link' ? `checkpoint ${checkpoint} is incremental, on ${step.parent}` : step.problem;
   return {
     pvc: disk.name,
@@ -80,6 +83,26 @@ async function confirm(
     hint: 'write the plan again with `kubevirt-datamover plan`, which finds where the chain starts',
   };
 }
+
+/** What the index says of the layer; undefined where it does not hold it. */
+function stepOf(index: VmIndex | undefined, { checkpoint, object }: CheckedLayer['layer']): Step | undefined {
+  const entry = index?.byId.get(checkpoint)?.[0];
+  const files = entry?.flaw === undefined ? entry?.files : undefined;
+  const file = files?.find((one) => one.object === object);
+  if (index === undefined || file === undefined) return undefined;
+  return stepAt({ index, disk: file.disk, flawOf: () => undefined, evidence: new Map<string, Evidence>() }, checkpoint);
+}
+
+/** What the archived backup alone says of it: one of a full proves the plan's claim, one of an incremental contradicts it. */
+function stepByFacts(facts: BackupFacts | undefined, { name }: Disk): OwnWord | undefined {
+  if (facts?.type === undefined || facts.misplaced !== undefined) return undefined;
+  const { key, type } = facts;
+  if (type === 'incremental') return { kind: 'open', problem: `it is incremental (${key}: status.type)` };
+  if (facts.volumes.get(name) !== 'incremental') return { kind: 'base' };
+  return { kind: 'open', problem: `it is incremental (${key}: status.includedVolumes: ${name})` };
+}
+
+type OwnWord = { readonly kind: 'base' } | { readonly kind: 'open'; readonly problem: string };
 
 function failedProblem({ name }: CheckedChain['disk'], { key, failure }: BackupFacts): Problem {
   return {

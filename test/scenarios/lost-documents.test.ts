@@ -1,12 +1,12 @@
 // Lost and half documents through the program itself, from a directory and from Ceph RGW: list, plan, verify, restore, download.
 import { readFileSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { cp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { difference } from '../helpers/backup.ts';
 import { type Bucket, type BucketStep, INDEX, type Json, makeBucket, manifestKey } from '../helpers/bucket.ts';
 import { requires } from '../helpers/requires.ts';
-import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
+import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -30,20 +30,27 @@ async function json(args: readonly string[], { env }: Source): Promise<{ exitCod
   return { exitCode, document: JSON.parse(stdout) };
 }
 
+interface RestoreAllOptions {
+  readonly bucket: Bucket;
+  readonly source: Source;
+  readonly step: number;
+  readonly accept?: readonly string[];
+  /** What `plan` is asked for. */
+  readonly by?: 'backup' | 'checkpoint';
+}
+
 /** Plans and restores every disk of a backup, and compares the bytes. */
 async function restoreAll(
   t: Test,
-  { bucket, source, step, accept = [] }: { bucket: Bucket; source: Source; step: number; accept?: readonly string[] },
+  { bucket, source, step, accept = [], by = 'backup' }: RestoreAllOptions,
 ): Promise<Json> {
   const folder = tempFolder(t);
   const targets = ['root', 'data'].map((disk) => join(folder, `${disk}.raw`));
   const pvcs = ['root', 'data'].map((disk, index) => `--pvc=${disk}=${targets[index]}`);
-  const planned = await runCli(
-    ['plan', ...source.flags, '--vm', 'demo/web', '--backup', `b${step}`, ...pvcs, ...accept],
-    {
-      env: source.env,
-    },
-  );
+  const which = by === 'backup' ? ['--backup', `b${step}`] : ['--checkpoint', bucket.id(step)];
+  const planned = await runCli(['plan', ...source.flags, '--vm', 'demo/web', ...which, ...pvcs, ...accept], {
+    env: source.env,
+  });
   t.equal(planned.exitCode, 0, planned.stderr);
   const plan = join(folder, 'plan.yaml');
   await writeFile(plan, planned.stdout);
@@ -107,14 +114,107 @@ async function loseDocuments(t: Test, bucket: Bucket, source: Source, remove: (k
   });
 }
 
-test('from a directory', async (t) => {
+function bucketSource({ endpoint, region, env }: Rgw, name: string): Source {
+  const url = `s3://${name}/velero-kubevirt-datamover`;
+  return { flags: ['--source', url, '--endpoint', endpoint, '--region', region, '--path-style'], env };
+}
+
+interface Loss {
+  readonly index?: boolean;
+  /** Manifests of these steps, per VM and per backup. */
+  readonly manifests?: readonly number[];
+  /** Every archived vmb.json. */
+  readonly archived?: boolean;
+  /** What then proves the order of a chain. */
+  readonly order: 'index' | 'manifest' | 'time';
+  /** What then proves the base of `root`, whose first layer is a full; `data` has only its tables. Default: `type`. */
+  readonly rootBase?: 'type' | 'tables';
+}
+
+const ALL = MIXED.map((_, index) => index + 1);
+
+/** Each document alone and together with others. Every disk has a base: a loss costs the proof of the order at most. */
+const LOSSES: readonly Loss[] = [
+  { manifests: [4], order: 'index' },
+  { manifests: [2], order: 'index' },
+  { manifests: ALL, order: 'index' },
+  { archived: true, order: 'index' },
+  { manifests: ALL, archived: true, order: 'index' },
+  { index: true, order: 'manifest' },
+  { index: true, manifests: [2], order: 'manifest' },
+  { index: true, manifests: [4], order: 'time' },
+  { index: true, manifests: ALL, order: 'time' },
+  { index: true, archived: true, order: 'manifest', rootBase: 'tables' },
+  { index: true, manifests: [4], archived: true, order: 'time', rootBase: 'tables' },
+  { index: true, manifests: ALL, archived: true, order: 'time', rootBase: 'tables' },
+];
+
+function keysOf(bucket: Bucket, { index = false, manifests = [], archived = false }: Loss): string[] {
+  return [
+    ...(index ? [INDEX] : []),
+    ...manifests.flatMap((step) => [manifestKey(step), `manifests/b${step}/index.json`]),
+    ...(archived ? ALL.map((step) => `checkpoints/demo/web/${bucket.id(step)}/vmb.json`) : []),
+  ];
+}
+
+/** Restores the newest checkpoint of both disks from a source that has lost these documents. */
+async function restoreAfter(t: Test, { bucket, source, loss }: { bucket: Bucket; source: Source; loss: Loss }) {
+  const { order, rootBase = 'type' } = loss;
+  const accept = order === 'time' ? ['--accept-unproven'] : [];
+  const document = await restoreAll(t, { bucket, source, step: 4, accept, by: 'checkpoint' });
+  t.match(document.pvcs, [
+    {
+      name: 'root',
+      base: rootBase === 'type' ? { checkpoint: bucket.id(1), proof: 'type' } : { proof: 'tables' },
+      order,
+    },
+    { name: 'data', base: { checkpoint: bucket.id(2), proof: 'tables' }, order },
+  ]);
+}
+
+function titleOf({ index, manifests = [], archived }: Loss): string {
+  const which = manifests === ALL ? 'all manifests' : manifests.map((step) => `the manifest of b${step}`).join();
+  return ['lost:', index ? 'the index' : '', which, archived ? 'every vmb.json' : ''].filter(Boolean).join(' ');
+}
+
+test('each document lost, alone and together, from a directory', async (t) => {
+  if (!requires(t, 'qemu-img', 'cmp')) return;
+  const bucket = await makeBucket(t, MIXED);
+  for (const loss of LOSSES) {
+    await t.test(titleOf(loss), async (t) => {
+      const copy = join(tempFolder(t), 'bucket');
+      await cp(bucket.folder, copy, { recursive: true });
+      for (const key of keysOf(bucket, loss)) await rm(join(copy, key));
+      await restoreAfter(t, { bucket, source: { flags: ['--source', copy], env: {} }, loss });
+    });
+  }
+});
+
+test('each document lost, alone and together, from a bucket', async (t) => {
+  if (!requires(t, 'qemu-img', 'cmp', ...RGW_TOOLS)) return;
+  const rgw = await startRgw(t);
+  const bucket = await makeBucket(t, MIXED);
+  for (const loss of LOSSES) {
+    await t.test(titleOf(loss), async (t) => {
+      const name = await rgw.createBucket();
+      const lost = keysOf(bucket, loss);
+      const copy = join(tempFolder(t), 'bucket');
+      await cp(bucket.folder, copy, { recursive: true });
+      for (const key of lost) await rm(join(copy, key));
+      await rgw.putFolder(name, copy, 'velero-kubevirt-datamover/');
+      await restoreAfter(t, { bucket, source: bucketSource(rgw, name), loss });
+    });
+  }
+});
+
+test('lists, plans and restores while documents go, from a directory', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
   const bucket = await makeBucket(t, MIXED);
   const source = { flags: ['--source', bucket.folder], env: {} };
   await loseDocuments(t, bucket, source, async (key) => await rm(join(bucket.folder, key)));
 });
 
-test('from a bucket', async (t) => {
+test('lists, plans and restores while documents go, from a bucket', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp', ...RGW_TOOLS)) return;
   const rgw = await startRgw(t);
   const bucket = await makeBucket(t, MIXED);
@@ -124,28 +224,34 @@ test('from a bucket', async (t) => {
   const remove = async (key: string): Promise<void> => {
     await rgw.client.send(new DeleteObjectCommand({ Bucket: name, Key: `velero-kubevirt-datamover/${key}` }));
   };
-  const flags = [
-    '--source',
-    `s3://${name}/velero-kubevirt-datamover`,
-    '--endpoint',
-    rgw.endpoint,
-    '--region',
-    rgw.region,
-  ];
-  await loseDocuments(t, bucket, { flags: [...flags, '--path-style'], env: rgw.env }, remove);
+  await loseDocuments(t, bucket, bucketSource(rgw, name), remove);
 });
 
-test('a plan that calls a partial layer full is refused by the documents', async (t) => {
+test('a plan that calls a partial layer full', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
   const bucket = await makeBucket(t, [{ disks: { root: 'ABCD' } }, { disks: { root: '-X--' }, alone: ['root'] }]);
   const folder = tempFolder(t);
   const plan = join(folder, 'plan.json');
+  const target = join(folder, 'root.raw');
   const layer = { checkpoint: bucket.id(2), type: 'full', object: bucket.object(2, 'root') };
-  const pvcs = [{ name: 'root', target: join(folder, 'root.raw'), chain: [layer] }];
+  const pvcs = [{ name: 'root', target, chain: [layer] }];
   await writeFile(plan, JSON.stringify({ version: 1, source: { directory: bucket.folder }, pvcs }));
-  const source = { flags: [], env: {} };
-  const restored = await json(['restore', plan, '--scratch', join(folder, 'scratch')], source);
-  t.equal(restored.exitCode, 4);
-  t.match(restored.document.error, { code: 'CHAIN_BROKEN', message: /its tables leave offset 0 to a parent/ });
-  t.throws(() => readFileSync(join(folder, 'root.raw')), 'nothing was written');
+  const restore = async () =>
+    await json(['restore', plan, '--scratch', join(folder, 'scratch')], { flags: [], env: {} });
+  for (const lost of [undefined, INDEX]) {
+    await t.test(lost === undefined ? 'is refused by the index' : 'is refused by vmb.json alone', async (t) => {
+      if (lost !== undefined) await rm(join(bucket.folder, lost));
+      const { exitCode, document } = await restore();
+      t.equal(exitCode, 4);
+      t.match(document.error, { code: 'CHAIN_BROKEN', message: /its tables leave offset 0 to a parent/ });
+      t.throws(() => readFileSync(target), 'nothing was written');
+    });
+  }
+  await t.test('is restored with a warning where no document is left', async (t) => {
+    await rm(join(bucket.folder, `checkpoints/demo/web/${bucket.id(2)}/vmb.json`));
+    const { exitCode, document } = await restore();
+    t.equal(exitCode, 0, document.error?.message);
+    const warnings = [/only the plan says that it is a full backup: .* its tables leave offset 0 to a parent/];
+    t.match(document.pvcs, [{ base: { proof: 'type' }, warnings }]);
+  });
 });
