@@ -41,7 +41,7 @@ test('the time limit of a tool does not run while we are stopped', async (t) => 
   await client;
   await stopFor(child);
   const { realMs, error } = await end;
-  t.match(error, 'time limit of 1.0 s');
+  t.match(error, 'timed out after 1.0 s');
   t.ok(realMs >= STOP_MS + LIMIT_MS - 10, `${realMs} ms`);
 });
 
