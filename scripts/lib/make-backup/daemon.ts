@@ -102,7 +102,10 @@ async function speak(socket: Socket, nbdSocket: string): Promise<StorageDaemon> 
     if (message.event === 'BLOCK_EXPORT_DELETED') replies.emit(`deleted ${message.data?.id}`);
   });
   const gone = new AbortController();
-  lines.on('close', () => gone.abort(new Error('the qemu-storage-daemon ended too early')));
+  const lost = (cause?: unknown): void => gone.abort(new Error('the qemu-storage-daemon ended too early', { cause }));
+  lines.on('close', () => lost());
+  // A command may be written to a daemon that was just killed.
+  socket.on('error', lost);
   let last = 0;
 
   const execute: StorageDaemon['execute'] = async (command, args = {}) => {
