@@ -139,7 +139,9 @@ test('what lies in scratch is believed by its bytes alone', async (t) => {
   const { made, rgw, scratch } = stage;
   const target = join(made.folder, 'disk.raw');
   const plan = await stage.plan({ rootdisk: target });
-  const base = made.checkpoints[0]?.layers[0]?.size ?? 0;
+  // A part of zeros is as a new, empty file has it: of a dense layer it may be the last one, which depends on QEMU's order.
+  const parts = partsOf(readFileSync(made.checkpoints[0]?.layers[0]?.path ?? ''), MiB);
+  const base = parts.filter((part) => part.some((byte) => byte !== 0)).reduce((sum, { length }) => sum + length, 0);
   const killedBeforeRebase = async (t: Test): Promise<string> => {
     rmSync(target, { force: true });
     const gate = gateBefore(t, '^rebase');
@@ -225,3 +227,9 @@ test('an object that was replaced between two runs loses its parts', async (t) =
   );
   t.equal(await difference(target, truth), undefined, 'the new one is what was restored');
 });
+
+function partsOf(bytes: Buffer, size: number): Buffer[] {
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+    bytes.subarray(index * size, (index + 1) * size),
+  );
+}
