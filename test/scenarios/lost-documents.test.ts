@@ -207,6 +207,50 @@ test('each document lost, alone and together, from a bucket', async (t) => {
   }
 });
 
+/** Step 3 builds on step 1 (a restore to an older checkpoint forks the time line); step 2 failed. */
+const FORKED: readonly BucketStep[] = [
+  { disks: { root: 'ABCD', data: 'EFGH' } },
+  {
+    disks: { root: '-X--', data: '-I--' },
+    status: { conditions: [{ type: 'Failed', status: 'True', message: 'no space' }] },
+  },
+  { disks: { root: '--Y-', data: 'J---' }, parent: 1 },
+  { disks: { root: '---Z', data: '--0-' } },
+];
+
+/** What the operator's uploader leaves: empty references and entries, and objects in `checkpointChain`. */
+async function leaveAsUploader(bucket: Bucket): Promise<void> {
+  await bucket.edit(INDEX, ({ checkpoints }) => checkpoints[0].referencedBy.push(''));
+  await bucket.edit(`manifests/b4/index.json`, ({ vms }) => vms.push({}));
+  await bucket.edit(manifestKey(4), (manifest) => {
+    manifest.checkpointChain = manifest.checkpointChain.map((id: string) => ({ id }));
+  });
+}
+
+async function restoreForked(t: Test, bucket: Bucket, source: Source): Promise<void> {
+  const document = await restoreAll(t, { bucket, source, step: 4 });
+  const base = { checkpoint: bucket.id(1), proof: 'type' };
+  t.match(document.pvcs, [
+    { name: 'root', base, order: 'index' },
+    { name: 'data', base, order: 'index' },
+  ]);
+  const targets = ['--pvc', `root=${join(tempFolder(t), 'root.raw')}`];
+  const failed = await runCli(['plan', ...source.flags, '--vm', 'demo/web', '--backup', 'b2', ...targets], source);
+  t.equal(failed.exitCode, 4);
+  t.match(failed.stderr, /CHAIN_BROKEN.*the backup of checkpoint vmb-2-\S+ failed: .*no space/);
+}
+
+test('a forked time line, a failed backup and leftovers of the uploader, from a directory and from a bucket', async (t) => {
+  if (!requires(t, 'qemu-img', 'cmp', ...RGW_TOOLS)) return;
+  const bucket = await makeBucket(t, FORKED);
+  await leaveAsUploader(bucket);
+  await restoreForked(t, bucket, { flags: ['--source', bucket.folder], env: {} });
+  const rgw = await startRgw(t);
+  const name = await rgw.createBucket();
+  await rgw.putFolder(name, bucket.folder, 'velero-kubevirt-datamover/');
+  await restoreForked(t, bucket, bucketSource(rgw, name));
+});
+
 test('lists, plans and restores while documents go, from a directory', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
   const bucket = await makeBucket(t, MIXED);
