@@ -104,8 +104,9 @@ async function speak(socket: Socket, nbdSocket: string): Promise<StorageDaemon> 
   const gone = new AbortController();
   const lost = (cause?: unknown): void => gone.abort(new Error('the qemu-storage-daemon ended too early', { cause }));
   lines.on('close', () => lost());
-  // A command may be written to a daemon that was just killed.
+  // A command may be written to a daemon that was just killed; readline passes the socket's errors on.
   socket.on('error', lost);
+  lines.on('error', lost);
   let last = 0;
 
   const execute: StorageDaemon['execute'] = async (command, args = {}) => {
