@@ -5,10 +5,10 @@ import { parseText } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { vmOption } from '../flags/vm.ts';
-import { withProgress } from '../progress/progress.ts';
 import { renderList } from '../render/list.ts';
 import { type FailureDocument, failureOf, type Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
+import { withStore } from './with-store.ts';
 
 interface Flags extends SourceFlags {
   readonly vm?: VmRef;
@@ -57,16 +57,10 @@ export const listFailureDocument: FailureDocument = (error) => ({
 
 async function list({ vm, backup, ...flags }: Flags, session: Session): Promise<Outcome> {
   const source = parseSource(flags, session.cwd);
-  const { pathsOfSource } = await import('../../paths/source-paths.ts');
-  const { recordReads } = await import('../../paths/recorded-store.ts');
-  session.paths.reads(...pathsOfSource(source, session.env));
   const { listBucket } = await import('../../inventory/list.ts');
-  const { withSource } = await import('../../inventory/open-source.ts');
-  const { env, signal } = session;
-  const listing = await withProgress(session, undefined, (progress) =>
-    withSource({ source, env, progress }, (store) =>
-      listBucket(recordReads(store, source, session.paths), { vm, backup, progress, signal }),
-    ),
+  const { signal } = session;
+  const listing = await withStore(session, source, (store, progress) =>
+    listBucket(store, { vm, backup, progress, signal }),
   );
   return { document: listing, text: renderList(listing, { now: session.now() }), problems: listing.problems };
 }

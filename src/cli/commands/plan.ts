@@ -1,28 +1,24 @@
 // `plan`: writes a plan from a backup in the bucket.
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { DatamoverError, type Problem } from '../../errors.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
-import { collect } from '../../problems.ts';
-import type { VmRef } from '../../vm-ref.ts';
 import { acceptUnprovenOption, parseText, scratchOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
-import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
-import { usageProblem } from '../flags/usage.ts';
+import { SOURCE_SECTION, sourceOptions } from '../flags/source.ts';
 import { vmOption } from '../flags/vm.ts';
-import { withProgress } from '../progress/progress.ts';
+import { parseVmSource, type VmSourceFlags } from '../flags/vm-source.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
+import { withStore } from './with-store.ts';
 
 interface WantedPvc {
   readonly name: string;
   readonly target?: string;
 }
 
-interface Flags extends SourceFlags {
+interface Flags extends VmSourceFlags {
   readonly backup?: string;
   readonly checkpoint?: string;
-  readonly vm?: VmRef;
   readonly pvc?: readonly WantedPvc[];
   readonly scratch?: string;
   readonly acceptUnproven?: boolean;
@@ -80,38 +76,27 @@ function resolveTarget({ name, target }: WantedPvc, cwd: string): WantedPvc {
 }
 
 async function plan(
-  { backup, checkpoint, vm, pvc, scratch, acceptUnproven = false, ...flags }: Flags,
+  { backup, checkpoint, pvc, scratch, acceptUnproven = false, ...flags }: Flags,
   session: Session,
 ): Promise<Outcome> {
-  const { cwd, env, signal } = session;
-  const problems: Problem[] = [];
-  const source = await collect(problems, () => parseSource(flags, cwd));
-  if (vm === undefined) {
-    problems.push(usageProblem('no VM given', 'add --vm NAMESPACE/NAME; `kubevirt-datamover list` shows the VMs'));
-  }
-  if (source === undefined || vm === undefined) throw DatamoverError.fromProblems(problems);
-  const { pathsOfSource } = await import('../../paths/source-paths.ts');
-  const { recordReads } = await import('../../paths/recorded-store.ts');
-  session.paths.reads(...pathsOfSource(source, session.env));
+  const { cwd, signal } = session;
+  const { source, vm } = await parseVmSource(flags, cwd);
   const { draftPlan } = await import('../../draft/draft-plan.ts');
-  const { withSource } = await import('../../inventory/open-source.ts');
   const { readText } = await import('../../plan/yaml-text.ts');
-  const { yaml } = await withProgress(session, undefined, (progress) =>
-    withSource({ source, env, progress }, (store) =>
-      draftPlan(recordReads(store, source, session.paths), {
-        source,
-        vm,
-        acceptUnproven,
-        progress,
-        pvcs: (pvc ?? []).map((wanted) => resolveTarget(wanted, cwd)),
-        signal,
-        ...omitUndefined({
-          backup,
-          checkpoint,
-          scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) },
-        }),
+  const { yaml } = await withStore(session, source, (store, progress) =>
+    draftPlan(store, {
+      source,
+      vm,
+      acceptUnproven,
+      progress,
+      pvcs: (pvc ?? []).map((wanted) => resolveTarget(wanted, cwd)),
+      signal,
+      ...omitUndefined({
+        backup,
+        checkpoint,
+        scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) },
       }),
-    ),
+    }),
   );
   const { data } = readText(yaml);
   return { document: Object(data), text: yaml, problems: [] };
