@@ -1,8 +1,7 @@
 // Whether a limit of memory leaves this process enough. V8 aborts the process when it cannot have more, in the middle of whatever it
 // does and without a word of ours, so the question is asked before.
-import { readFileSync } from 'node:fs';
 import { DatamoverError, type Problem } from './errors.ts';
-import { readLimit } from './process-limits.ts';
+import { readLimit, readProcText } from './process-limits.ts';
 import { formatBytes, KiB, MiB } from './units.ts';
 
 interface Kind {
@@ -48,11 +47,6 @@ export function requireMemory(bytes = 0): void {
 
 /** Bytes; 0 where it cannot be read. */
 function readUsed(name: string): number {
-  try {
-    const match = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readFileSync('/proc/self/status', 'utf8'));
-    return Number(match?.[1] ?? 0) * KiB;
-  } catch {
-    // No /proc, or no descriptor left: whatever ran out is reported where it is needed.
-    return 0;
-  }
+  const match = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readProcText('/proc/self/status') ?? '');
+  return Number(match?.[1] ?? 0) * KiB;
 }

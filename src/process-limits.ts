@@ -171,11 +171,12 @@ function fileSize(): Exhaustion | undefined {
   };
 }
 
-function readProcText(path: string): string | undefined {
+/** Undefined where there is no /proc, or no descriptor left to read it with. */
+export function readProcText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // No /proc, or no descriptor left to read it with.
+    // Whatever ran out is reported where it is needed.
     return undefined;
   }
 }

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import type { LayerType } from '../chain-order.ts';
 import type { VmRef } from '../vm-ref.ts';
-import { parseDocument } from './documents.ts';
+import { listOf, parseDocument } from './documents.ts';
 import { checkpointPrefix, vmText } from './keys.ts';
 
 export interface BackupFacts {
@@ -67,13 +67,6 @@ const layerType = text.transform((value): LayerType | undefined => {
 });
 
 const condition = z.object({ type: z.string(), status: text, reason: text, message: text });
-
-function listOf<Item extends z.ZodType>(item: Item) {
-  return z
-    .array(item)
-    .nullish()
-    .transform((value) => value ?? []);
-}
 
 /** As `schema`, of an object that may be missing. */
 function optional<Schema extends z.ZodType>(schema: Schema) {

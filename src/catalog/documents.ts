@@ -116,7 +116,7 @@ function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   return furthest === undefined ? issue : { ...furthest, path: [...issue.path, ...furthest.path] };
 }
 
-function listOf<Item extends z.ZodType>(item: Item) {
+export function listOf<Item extends z.ZodType>(item: Item) {
   return z
     .array(item)
     .nullish()
