@@ -25,7 +25,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   'target/linux': { may: '', doors: 'mounts openers sysfs' },
   paths: { may: 'plan store target/linux', doors: 'paths recorded-store source-paths uses' },
   store: { may: '', doors: 'store key limits memory-sink read-bytes' },
-  evidence: { may: 'catalog qcow2 store', doors: 'evidence tables' },
+  evidence: { may: 'catalog qcow2 store', doors: 'evidence read-header tables' },
   'store/retry': { may: 'store', doors: 'all' },
   'store/http': { may: 'store store/retry', doors: 'connection exchange message pool' },
   'store/aws': { may: '', doors: 'environment identity identity-types named-file settings' },

@@ -130,6 +130,11 @@ export function soundCheckpoints(index: VmIndex): Checkpoint[] {
   return index.entries.filter((entry): entry is Checkpoint => entry.flaw === undefined);
 }
 
+/** The ids that checkpoints name as their parents, in the index's order. */
+export function parentsIn(index: VmIndex): string[] {
+  return soundCheckpoints(index).flatMap(({ parent }) => (parent === undefined ? [] : [parent]));
+}
+
 type CheckpointDocument = ReturnType<(typeof checkpointDocument)['parse']>;
 
 function parseEntry(data: unknown, place: string, vm: VmRef): IndexEntry {

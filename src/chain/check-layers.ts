@@ -1,10 +1,9 @@
 // Before anything is fetched: every layer exists with the declared size, its header is safe, and each chain is whole.
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
+import { readHeader } from '../evidence/read-header.ts';
 import { withLoss } from '../inventory/lost-layer.ts';
-import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { validateChain, validateHeader } from '../qcow2/judge.ts';
-import { readBytes } from '../store/read-bytes.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { cutAtBase } from './cut-chain.ts';
 import type { CheckedLayer, Disk, Layer } from './disk.ts';
@@ -98,8 +97,7 @@ async function checkLayer(
       },
     );
   }
-  const length = Math.min(HEADER_READ_BYTES, info.size);
-  const header = parseHeader(await readBytes(store, info, { offset: 0, length, signal }), where);
+  const header = await readHeader(store, info, { where, signal });
   const warnings = validateHeader(header, { where, fileSize: info.size, base });
   return { layer, info, header, warnings };
 }

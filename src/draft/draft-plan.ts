@@ -1,4 +1,6 @@
 // `plan`: from a backup in the bucket to a plan with its chains written out, which runs unchanged.
+
+import type { VmIndex } from '../catalog/vm-index.ts';
 import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { findChain } from '../chain/find-chain.ts';
@@ -91,12 +93,13 @@ async function findState(
   if (checkpoint !== undefined) {
     return { backup: undefined, found: await loadVmCheckpoint(store, { vm, checkpoint }, options) };
   }
-  const chosen = backup ?? (await newestBackup(store, vm, signal));
-  return { backup: chosen, found: await loadVmBackup(store, { vm, backup: chosen }, options) };
+  if (backup !== undefined) return { backup, found: await loadVmBackup(store, { vm, backup }, options) };
+  const known = await loadOrRebuildIndex(store, vm, options);
+  const newest = await newestBackup(store, known, signal);
+  return { backup: newest, found: await loadVmBackup(store, { vm, backup: newest, known }, options) };
 }
 
-async function newestBackup(store: ObjectStore, vm: VmRef, signal: AbortSignal): Promise<string> {
-  const index = await loadOrRebuildIndex(store, vm, { signal });
+async function newestBackup(store: ObjectStore, index: VmIndex, signal: AbortSignal): Promise<string> {
   const { tips, problems } = await loadTips(store, index, { signal });
   // It may be the newest one that cannot be read: an older state is restored when it is asked for, and not unasked.
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);

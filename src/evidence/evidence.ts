@@ -1,10 +1,9 @@
 // What a layer itself shows about needing a parent, asked of the store where the documents do not answer.
 import type { Evidence } from '../catalog/step.ts';
 import { DatamoverError } from '../errors.ts';
-import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { validateHeader } from '../qcow2/judge.ts';
-import { readBytes } from '../store/read-bytes.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { readHeader } from './read-header.ts';
 import { evidenceOfTables } from './tables.ts';
 
 /**
@@ -18,8 +17,7 @@ export async function readEvidence(
 ): Promise<Evidence> {
   try {
     const info = await store.head(object, { signal });
-    const length = Math.min(HEADER_READ_BYTES, info.size);
-    const header = parseHeader(await readBytes(store, info, { offset: 0, length, signal }), object);
+    const header = await readHeader(store, info, { where: object, signal });
     const isBase = header.backing === undefined;
     validateHeader(header, { where: object, fileSize: info.size, base: isBase });
     return await evidenceOfTables(store, { info, header }, { signal });

@@ -3,7 +3,7 @@ import { hasEmptyEntries } from '../catalog/empty-entries.ts';
 import { mergeTips } from '../catalog/health.ts';
 import { CHECKPOINTS, vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
-import { parseVmIndex, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
+import { parentsIn, parseVmIndex, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
@@ -14,7 +14,7 @@ import { findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
 import type { Ignored } from './ignored.ts';
 import { indexNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
-import { halfIndex, loadRebuilt } from './rebuild.ts';
+import { completeIndex, loadRebuilt } from './rebuild.ts';
 import { lossOf } from './vm-backup.ts';
 
 /** What is kept of a VM after its index, which may be large, was evaluated. */
@@ -138,7 +138,7 @@ async function readByIndex(store: ObjectStore, known: VmIndex, options: ReadOpti
   if (backup !== undefined && !mergeTips(known, ofBackups).has(backup) && !ofBackups.has(backup)) {
     return { ...(await evaluateVm(store, known, { ofBackups, options: undefined })), flaws, problems: [] };
   }
-  const rebuilt = await completeIndex(store, known, { ofBackups, options });
+  const rebuilt = await withReferenced(store, known, { ofBackups, options });
   const read = rebuilt === known ? undefined : await evaluateVm(store, rebuilt, { ofBackups, options });
   const usable = new Set(usableIds(read));
   if (read === undefined || !rebuilt.rebuilt?.ids.some((id) => usable.has(id))) {
@@ -159,23 +159,17 @@ function withoutUsable(
 }
 
 /** What the index lacks of the checkpoints that backups and other checkpoints name is rebuilt. */
-async function completeIndex(
+async function withReferenced(
   store: ObjectStore,
   index: VmIndex,
   { ofBackups, options }: { readonly ofBackups: ReadonlyMap<string, string | null>; readonly options: ReadOptions },
 ): Promise<VmIndex> {
-  if (index.rebuilt !== undefined) return index;
-  const { progress, signal } = options;
-  const parents = soundCheckpoints(index).flatMap(({ parent }) => (parent === undefined ? [] : [parent]));
   const tips = [...ofBackups.values()].filter((tip) => tip !== null);
-  const missing = [...new Set([...tips, ...parents])].filter((id) => !index.byId.has(id));
+  const missing = [...new Set([...tips, ...parentsIn(index)])].filter((id) => !index.byId.has(id));
   const cutOff = soundCheckpoints(index).flatMap(({ id, type, parent }) =>
     type === 'incremental' && parent === undefined ? [id] : [],
   );
-  if (missing.length + cutOff.length === 0) return index;
-  const lost = halfIndex(index.vm, { missing, cutOff });
-  const rebuilt = await loadRebuilt(store, { vm: index.vm, lost, known: index, wanted: missing }, { progress, signal });
-  return rebuilt.rebuilt?.ids.length ? rebuilt : index;
+  return await completeIndex(store, index, { missing, cutOff }, options);
 }
 
 /** Undefined for a directory that is no VM: no index, no layers, and named by no backup. */

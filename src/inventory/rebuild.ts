@@ -2,7 +2,7 @@
 import { vmIndexKey, vmPrefix, vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import { type FoundCheckpoint, type ListedManifest, rebuildIndex } from '../catalog/rebuild.ts';
-import { soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
+import { parentsIn, type VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import type { Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
@@ -10,7 +10,7 @@ import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
 import { readFacts } from './facts.ts';
 import { findBackups, findCheckpoints } from './find-vms.ts';
-import { readListedManifest } from './vm-manifest.ts';
+import { readListedManifests } from './vm-manifest.ts';
 
 export interface LostIndex {
   readonly vm: VmRef;
@@ -35,7 +35,8 @@ export async function loadRebuilt(
   options: Options,
 ): Promise<VmIndex> {
   const { signal } = options;
-  const manifests = await readManifests(store, vm, options);
+  const backups = await findBackups(store, { signal });
+  const manifests = await readListedManifests(store, { vm, backups }, options);
   const present = await findCheckpoints(store, vm, { signal });
   const ids = known === undefined ? present : missingOf(known, { manifests, wanted, present });
   const facts = await readFacts(store, vm, ids, options);
@@ -54,6 +55,19 @@ export async function loadRebuilt(
 
 const LAYER = /^[^./][^/]*\.qcow2$/i;
 
+/** The index with what it lacks of `missing` ids and of the parents of `cutOff` ones, as far as it can be rebuilt; as it is else. */
+export async function completeIndex(
+  store: ObjectStore,
+  known: VmIndex,
+  { missing, cutOff }: { readonly missing: readonly string[]; readonly cutOff: readonly string[] },
+  options: Options,
+): Promise<VmIndex> {
+  if (known.rebuilt !== undefined || missing.length + cutOff.length === 0) return known;
+  const lost = halfIndex(known.vm, { missing, cutOff });
+  const rebuilt = await loadRebuilt(store, { vm: known.vm, lost, known, wanted: missing }, options);
+  return rebuilt.rebuilt?.ids.length ? rebuilt : known;
+}
+
 /** Those that a manifest names, that a checkpoint builds on, or that are asked for, and that the index does not have. */
 function missingOf(
   known: VmIndex,
@@ -67,25 +81,8 @@ function missingOf(
     readonly present: readonly string[];
   },
 ): string[] {
-  const parents = soundCheckpoints(known).flatMap(({ parent }) => (parent === undefined ? [] : [parent]));
-  const named = new Set([...[...manifests.values()].flatMap(({ ids }) => ids), ...parents, ...wanted]);
+  const named = new Set([...[...manifests.values()].flatMap(({ ids }) => ids), ...parentsIn(known), ...wanted]);
   return present.filter((id) => named.has(id) && !known.byId.has(id));
-}
-
-/** Every manifest of the VM, by key; one that cannot be read is noted, since any other may prove the order as well. */
-async function readManifests(
-  store: ObjectStore,
-  vm: VmRef,
-  { progress, signal }: Options,
-): Promise<Map<string, ListedManifest>> {
-  const backups = await findBackups(store, { signal });
-  const found = await mapBounded(backups, { limit: REQUESTS, signal }, async (backup, inner) => {
-    const onUnreadable = (message: string): void =>
-      progress.report({ type: 'info', message: `ignored a manifest that cannot be read: ${message}` });
-    const manifest = await readListedManifest(store, { vm, backup }, { onUnreadable, signal: inner });
-    return manifest === undefined ? undefined : ([manifest.key, { ...manifest, backup }] as const);
-  });
-  return new Map(found.filter((one) => one !== undefined));
 }
 
 /** The loss of an index that lacks ids which other documents name, or was cut off before an incremental. */

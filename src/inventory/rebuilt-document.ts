@@ -1,5 +1,5 @@
 // The index document of a rebuilt index, as the uploader writes it, for people to put back.
-import { type BackupFacts, backupFactsKey } from '../catalog/backup-facts.ts';
+import { backupFactsKey } from '../catalog/backup-facts.ts';
 import { vmText } from '../catalog/keys.ts';
 import type { Evidence } from '../catalog/step.ts';
 import { type Checkpoint, soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
@@ -65,7 +65,7 @@ function toDocument(index: VmIndex, entry: Checkpoint, options: Options): object
     })),
     ...pvcsOf(entry),
     referencedBy,
-    ...archivedAt(index, entry, facts),
+    ...(facts === undefined ? {} : { vmbObjectPath: backupFactsKey(index.vm, id) }),
   };
 }
 
@@ -89,12 +89,6 @@ function pvcsOf({ files }: Checkpoint): object {
     pvcs: pvcs.includes(undefined) ? [] : pvcs,
     ...(sizes.includes(undefined) ? {} : { pvcSizes: sizes.map(String) }),
   };
-}
-
-function archivedAt({ vm }: VmIndex, { id }: Checkpoint, facts: BackupFacts | undefined): object {
-  if (facts === undefined) return {};
-  const key = backupFactsKey(vm, id);
-  return { vmbObjectPath: key };
 }
 
 function warn({ progress }: Options, message: string): void {

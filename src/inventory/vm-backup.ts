@@ -3,7 +3,6 @@
 import { neededBy, tipsOf } from '../catalog/health.ts';
 import { vmIndexKey } from '../catalog/keys.ts';
 import { type ListedChain, parseVmIndex, type VmIndex, withFacts } from '../catalog/vm-index.ts';
-import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { invalidNameReason } from '../object-key.ts';
 import { type Progress, silentProgress } from '../progress.ts';
@@ -12,8 +11,8 @@ import type { VmRef } from '../vm-ref.ts';
 import { readFacts } from './facts.ts';
 import { backupNotFound, checkpointNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
-import { halfIndex, loadRebuilt } from './rebuild.ts';
-import { loadManifest, readListedManifest, tipInBackup } from './vm-manifest.ts';
+import { completeIndex, loadRebuilt } from './rebuild.ts';
+import { loadManifest, readListedManifests, tipInBackup } from './vm-manifest.ts';
 
 export interface VmBackup {
   readonly index: VmIndex;
@@ -63,16 +62,16 @@ export function lossOf(error: unknown): Problem | undefined {
 
 /**
  * The chain of a VM in a backup: as its manifest lists it, or, when that is missing, down from the newest checkpoint of
- * the index that the backup references. What the index lacks of it is rebuilt. BACKUP_NOT_FOUND when no document knows the
+ * the index that the backup references. What the index lacks of it is rebuilt; `known` is one that was loaded. BACKUP_NOT_FOUND when no document knows the
  * backup; METADATA_INVALID.
  */
 export async function loadVmBackup(
   store: ObjectStore,
-  { vm, backup }: { readonly vm: VmRef; readonly backup: string },
+  { vm, backup, known }: { readonly vm: VmRef; readonly backup: string; readonly known?: VmIndex | undefined },
   options: Options,
 ): Promise<VmBackup> {
   const { signal } = options;
-  const index = await loadOrRebuildIndex(store, vm, options);
+  const index = known ?? (await loadOrRebuildIndex(store, vm, options));
   const manifest = await loadManifest(store, { index, backup }, { signal });
   const listed = manifest?.gaps === true && index.rebuilt !== undefined ? undefined : manifest?.checkpointChain;
   const tip =
@@ -104,12 +103,7 @@ async function manifestsWith(
   const backups = (index.byId.get(tip)?.[0]?.referencedBy ?? []).filter(
     (name) => invalidNameReason(name) === undefined,
   );
-  const onUnreadable = (message: string): void =>
-    progress.report({ type: 'info', message: `ignored a manifest that cannot be read: ${message}` });
-  const found = await mapBounded(backups.slice(0, COMPARED), { limit: COMPARED, signal }, async (backup, inner) => {
-    return await readListedManifest(store, { vm: index.vm, backup }, { onUnreadable, signal: inner });
-  });
-  return new Map(found.flatMap((manifest) => (manifest === undefined ? [] : [[manifest.key, manifest] as const])));
+  return await readListedManifests(store, { vm: index.vm, backups: backups.slice(0, COMPARED) }, { progress, signal });
 }
 
 /** One that contradicts the index is enough, and a tip may be needed by many backups. */
@@ -122,17 +116,13 @@ async function complete(store: ObjectStore, backup: VmBackup, options: Options):
   const needed = ids ?? [...neededBy(index, tip)];
   const missing = missingFrom(index, [tip, ...needed]);
   const cutOff = needed.filter((id) => isCutOff(index, id));
-  if (missing.length + cutOff.length > 0 && index.rebuilt === undefined) {
-    const lost = halfIndex(index.vm, { missing, cutOff });
-    const half = { vm: index.vm, lost, known: index, wanted: missing };
-    const rebuilt = await loadRebuilt(store, half, { progress, signal });
-    if (rebuilt.rebuilt?.ids.length) return await complete(store, { ...backup, index: rebuilt }, options);
-  }
-  const facts = await readFacts(store, index.vm, needed, { progress, signal });
+  const completed = await completeIndex(store, index, { missing, cutOff }, { progress, signal });
+  if (completed !== index) return await complete(store, { ...backup, index: completed }, options);
   // The manifest of a backup after a reset lists only what was left of the index then.
-  const listed = index.rebuilt !== undefined && isIncremental(index, ids?.[0]) ? undefined : ids;
-  if (listed !== ids) return await complete(store, { ...backup, ids: listed }, options);
-  return { ...backup, index: withFacts(index, facts) };
+  if (index.rebuilt !== undefined && isIncremental(index, ids?.[0])) {
+    return await complete(store, { ...backup, ids: undefined }, options);
+  }
+  return { ...backup, index: withFacts(index, await readFacts(store, index.vm, needed, { progress, signal })) };
 }
 
 /** An incremental whose parent no document names: the uploader's index was reset before it. */

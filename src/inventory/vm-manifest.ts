@@ -2,9 +2,11 @@
 import { backupDocument, manifestDocument, parseDocument, type VmManifest } from '../catalog/documents.ts';
 import { mergeTips, tipsOf } from '../catalog/health.ts';
 import { backupIndexKey, vmManifestKeys, vmText } from '../catalog/keys.ts';
+import type { ListedManifest } from '../catalog/rebuild.ts';
 import type { ListedChain, VmIndex } from '../catalog/vm-index.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
+import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
 import { findBackups } from './find-vms.ts';
@@ -30,8 +32,23 @@ export async function loadManifest(
   return undefined;
 }
 
-/** As `loadManifest`, for the rebuilding of an index: a damaged manifest counts as none, and is passed to `onUnreadable`. */
-export async function readListedManifest(
+/** The manifest of the VM in each backup, by key; one that cannot be read is noted, since any other may prove the order as well. */
+export async function readListedManifests(
+  store: ObjectStore,
+  { vm, backups }: { readonly vm: VmRef; readonly backups: readonly string[] },
+  { progress, signal }: Options & { readonly progress: Progress },
+): Promise<Map<string, ListedManifest>> {
+  const onUnreadable = (message: string): void =>
+    progress.report({ type: 'info', message: `ignored a manifest that cannot be read: ${message}` });
+  const found = await mapBounded(backups, { limit: REQUESTS, signal }, async (backup, inner) => {
+    const manifest = await readListedManifest(store, { vm, backup }, { onUnreadable, signal: inner });
+    return manifest === undefined ? undefined : ([manifest.key, { ...manifest, backup }] as const);
+  });
+  return new Map(found.filter((one) => one !== undefined));
+}
+
+/** As `loadManifest`, but a damaged manifest counts as none, and is passed to `onUnreadable`. */
+async function readListedManifest(
   store: ObjectStore,
   { vm, backup }: { readonly vm: VmRef; readonly backup: string },
   { onUnreadable, signal }: Options & { readonly onUnreadable: (message: string) => void },
