@@ -7,7 +7,16 @@ import { listBucket } from '../../src/inventory/list.ts';
 import { silentProgress as progress } from '../../src/progress.ts';
 import { openDirectoryStore } from '../../src/store/directory/directory.ts';
 import { difference } from '../helpers/backup.ts';
-import { type Bucket, type BucketStep, flatten, INDEX, makeBucket, manifestKey, VM } from '../helpers/bucket.ts';
+import {
+  type Bucket,
+  type BucketStep,
+  FORKED,
+  flatten,
+  INDEX,
+  makeBucket,
+  manifestKey,
+  VM,
+} from '../helpers/bucket.ts';
 import { requires } from '../helpers/requires.ts';
 
 const signal = new AbortController().signal;
@@ -159,12 +168,7 @@ test('a full in the middle of a listed chain is cut at only when its tables prov
 
 test('a parent that is not the newest checkpoint is legal', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
-  const bucket = await makeBucket(t, [
-    { disks: { root: 'ABCD' } },
-    { disks: { root: '-X--' } },
-    { disks: { root: '--Y-' } },
-    { parent: 2, disks: { root: 'Z---' } },
-  ]);
+  const bucket = await makeBucket(t, FORKED);
   t.equal(await chainOf(t, bucket, 4, 'root'), '1 2 4');
   t.equal(await chainOf(t, bucket, 3, 'root'), '1 2 3');
   for (const step of [3, 4]) await rm(join(bucket.folder, manifestKey(step)));

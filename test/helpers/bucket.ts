@@ -25,6 +25,14 @@ export interface BucketStep {
   readonly spec?: object;
 }
 
+/** Step 4 builds on step 2, although step 3 is newer: a restore in place forked the time line. */
+export const FORKED: readonly BucketStep[] = [
+  { disks: { root: 'ABCD' } },
+  { disks: { root: '-X--' } },
+  { disks: { root: '--Y-' } },
+  { parent: 2, disks: { root: 'Z---' } },
+];
+
 export interface Bucket {
   readonly folder: string;
   /** By step, from 1. */

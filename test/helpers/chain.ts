@@ -1,6 +1,6 @@
 // A small chain from strings, as a backup leaves it: stand-alone layers, and the true disk beside them.
 import { execFileSync } from 'node:child_process';
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { KiB } from '../../src/units.ts';
@@ -59,6 +59,20 @@ export function makeChain(t: Test, shape: ChainShape): TestChain {
   closeSync(disk);
   for (const [index, layer] of shapes.entries()) record(layers[index] ?? '', layer.recordedBacking ?? '');
   return { dir, layers, truth, size };
+}
+
+/** Writes `plan.json` into `folder`: the chain, from its own directory, onto `target`. Returns the plan's path. */
+export function writeChainPlan(folder: string, { dir, layers }: TestChain, target: string): string {
+  const chain = layers.map((path, index) => ({
+    checkpoint: `c${index}`,
+    type: index === 0 ? 'full' : 'incremental',
+    ...(index === 0 ? {} : { parent: `c${index - 1}` }),
+    object: path.slice(dir.length + 1),
+  }));
+  const plan = join(folder, 'plan.json');
+  const pvcs = [{ name: 'disk', target, chain }];
+  writeFileSync(plan, JSON.stringify({ version: 1, source: { directory: dir }, pvcs }));
+  return plan;
 }
 
 /** Runs one of qemu's tools, quietly; throws when it fails. */

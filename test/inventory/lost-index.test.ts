@@ -11,7 +11,16 @@ import { loadWholeIndex } from '../../src/inventory/whole-index.ts';
 import type { ProgressEvent } from '../../src/progress.ts';
 import { openDirectoryStore } from '../../src/store/directory/directory.ts';
 import { difference } from '../helpers/backup.ts';
-import { type Bucket, type BucketStep, flatten, INDEX, makeBucket, manifestKey, VM } from '../helpers/bucket.ts';
+import {
+  type Bucket,
+  type BucketStep,
+  FORKED,
+  flatten,
+  INDEX,
+  makeBucket,
+  manifestKey,
+  VM,
+} from '../helpers/bucket.ts';
 import { put } from '../helpers/catalog.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -188,12 +197,7 @@ test('a VM that was deleted and made again under its name', async (t) => {
 
 test('a restore in place that forked the time line', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
-  const bucket = await makeBucket(t, [
-    { disks: { root: 'ABCD' } },
-    { disks: { root: '-X--' } },
-    { disks: { root: '--Y-' } },
-    { parent: 2, disks: { root: 'Z---' } },
-  ]);
+  const bucket = await makeBucket(t, FORKED);
   await remove(bucket, INDEX);
   t.equal(await outcome(t, bucket, 4), '1 2 4 proven');
   t.equal(await outcome(t, bucket, 3), '1 2 3 proven');

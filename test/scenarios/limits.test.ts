@@ -1,9 +1,9 @@
 // A restore under limits of open files, processes and file sizes: done with less at a time, or refused before anything is written.
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { KiB } from '../../src/units.ts';
-import { makeChain } from '../helpers/chain.ts';
+import { makeChain, writeChainPlan } from '../helpers/chain.ts';
 import { mustRun } from '../helpers/command.ts';
 import { makePidsGroup, runLimited } from '../helpers/limited.ts';
 import { requires } from '../helpers/requires.ts';
@@ -26,15 +26,7 @@ function longChain(t: Test, layers = LAYERS): Setup {
   // Beside the source: nothing inside of it may be written.
   const folder = tempFolder(t);
   const target = join(folder, 'out.img');
-  const objects = chain.layers.map((path, index) => ({
-    checkpoint: `c${index}`,
-    type: index === 0 ? 'full' : 'incremental',
-    ...(index === 0 ? {} : { parent: `c${index - 1}` }),
-    object: path.slice(chain.dir.length + 1),
-  }));
-  const plan = join(folder, 'plan.json');
-  const pvcs = [{ name: 'disk', target, chain: objects }];
-  writeFileSync(plan, JSON.stringify({ version: 1, source: { directory: chain.dir }, pvcs }));
+  const plan = writeChainPlan(folder, chain, target);
   const args = (strategy: string): string[] => {
     const scratch = strategy === 'stream' ? [] : ['--scratch', join(folder, 'scratch')];
     return ['restore', plan, '--strategy', strategy, ...scratch, '--force', '--output', 'json', '--no-progress'];

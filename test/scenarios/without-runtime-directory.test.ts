@@ -1,11 +1,11 @@
 // Another user than root, in whose environment nothing names a directory for sockets: `stream` and `serve` keep theirs in /tmp.
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Test, test } from 'tap';
 import { KiB } from '../../src/units.ts';
-import { makeChain } from '../helpers/chain.ts';
+import { makeChain, writeChainPlan } from '../helpers/chain.ts';
 import { mustRun } from '../helpers/command.ts';
 import { requires } from '../helpers/requires.ts';
 import { runCli, startCli } from '../helpers/run-cli.ts';
@@ -32,15 +32,8 @@ function settingOf(t: Test): Setting {
   mkdirSync(own);
   chmodSync(own, 0o777);
   const target = join(own, 'disk.raw');
-  const objects = chain.layers.map((path, index) => ({
-    checkpoint: `c${index}`,
-    type: index === 0 ? 'full' : 'incremental',
-    ...(index === 0 ? {} : { parent: `c${index - 1}` }),
-    object: path.slice(chain.dir.length + 1),
-  }));
-  const plan = join(folder, 'plan.json');
-  const pvcs = [{ name: 'disk', target, chain: objects }];
-  writeFileSync(plan, JSON.stringify({ version: 1, source: { directory: chain.dir }, pvcs }), { mode: 0o644 });
+  const plan = writeChainPlan(folder, chain, target);
+  chmodSync(plan, 0o644);
   return { plan, target, truth: chain.truth };
 }
 
