@@ -8,6 +8,7 @@ export type Phase =
   | 'rebase'
   | 'check-image'
   | 'flatten'
+  | 'copy'
   | 'convert'
   | 'finalize'
   | 'verify';

@@ -27,6 +27,8 @@ export interface PvcResult {
   readonly verified: boolean;
   /** Of a PVC that is `kept`; missing where the journal was written before it recorded this. */
   readonly keptFrom?: KeptFrom;
+  /** With `stream`: qemu-img read the layers and wrote the target, since the map of the chain could not place every byte. */
+  readonly via?: 'qemu';
   /** Of each phase that ran for this PVC, and `total`, which they never exceed together. */
   readonly seconds: Readonly<PhaseSeconds> & { readonly total: number };
   readonly warnings?: readonly string[];

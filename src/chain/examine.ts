@@ -20,23 +20,34 @@ export interface ExamineOptions {
   readonly signal: AbortSignal;
 }
 
-/** `leaks` is a suspicion, no damage. IMAGE_CORRUPT for everything else that `qemu-img check` or the file's end shows. */
-export async function examineImage(options: ExamineOptions): Promise<'clean' | 'leaks'> {
+/** What was found of a layer's tables. */
+export interface Findings<State extends string = 'clean' | 'leaks'> {
+  /** `leaks` is a suspicion, no damage. */
+  readonly state: State;
+  /** How many clusters are compressed; undefined where that is not known. */
+  readonly compressedClusters: number | undefined;
+  /** How many clusters of data it holds; undefined where that is not known. */
+  readonly allocatedClusters: number | undefined;
+}
+
+/** IMAGE_CORRUPT for all that `qemu-img check` or the file's end shows, leaks apart. */
+export async function examineImage(options: ExamineOptions): Promise<Findings> {
   const { image, header, where, fileSize, read, signal } = options;
-  const { outcome, imageEndOffset } = await checkImage({ image, where, signal });
+  const { outcome, imageEndOffset, compressedClusters, allocatedClusters } = await checkImage({ image, where, signal });
   const dataEnd = async (): Promise<number> => await dataEndOf(loneLayer(image), { signal });
   await checkImageEnd(header, { where, fileSize, imageEndOffset, dataEnd, read });
-  return outcome;
+  return { state: outcome, compressedClusters, allocatedClusters };
 }
 
 /** `unchecked`: its refcounts are wrong by its own account (dirty bit), and it is not to be repaired. */
-export type Examined = 'clean' | 'leaks' | 'unchecked';
+export type ExaminedState = 'clean' | 'leaks' | 'unchecked';
+export type Examined = Findings<ExaminedState>;
 
 /** As `examineImage`, of a layer that is taken as it is: of a dirty one just where it ends is looked at. */
 export async function examineUnrepaired(options: ExamineOptions): Promise<Examined> {
   if (!options.header.features.dirty) return await examineImage(options);
   await checkUnrepairedEnd(options);
-  return 'unchecked';
+  return { state: 'unchecked', compressedClusters: undefined, allocatedClusters: undefined };
 }
 
 /** IMAGE_CORRUPT when a dirty layer's file ends before its data or its L2 tables do. */
@@ -58,8 +69,8 @@ export async function checkUnrepairedEnd({
 }
 
 /** What people are told of a layer that is not clean. */
-export function imageWarning(examined: Examined, where: string): string | undefined {
-  if (examined === 'clean') return undefined;
-  if (examined === 'leaks') return `${where} has leaked clusters; harmless for the restore, but unexpected in a backup`;
+export function imageWarning({ state }: Examined, where: string): string | undefined {
+  if (state === 'clean') return undefined;
+  if (state === 'leaks') return `${where} has leaked clusters; harmless for the restore, but unexpected in a backup`;
   return `${where} was not closed cleanly (dirty bit): its refcounts are not checked, since the source is read-only`;
 }

@@ -12,6 +12,8 @@ export interface PvcStats {
   bytesFetched: number;
   scratchPeakBytes: number;
   verified: boolean;
+  /** `qemu`: a stream of what the map of the chain cannot place. */
+  via?: 'qemu';
   /** By phase, unrounded. The phases of a PVC follow each other: they never overlap. */
   readonly seconds: PhaseSeconds;
   /** What was proven of each layer, in the chain's order. */
@@ -61,6 +63,7 @@ export function pvcResult({ disk, chain, state, strategy, keptFrom, tally, secon
     scratchPeakBytes: tally?.scratchPeakBytes ?? 0,
     verified: tally?.verified ?? false,
     ...(keptFrom === undefined ? {} : { keptFrom }),
+    ...(tally?.via === undefined ? {} : { via: tally.via }),
     seconds: { ...inMilliseconds(tally?.seconds ?? {}), total: seconds ?? 0 },
     ...(tally !== undefined && tally.warnings.length > 0 ? { warnings: tally.warnings } : {}),
   };

@@ -18,6 +18,8 @@ export interface StartOptions {
   readonly memoryBytes?: number;
   /** The child's working folder; ours by default. */
   readonly cwd?: string;
+  /** `pipe` for a child that is given commands; nothing to read by default. */
+  readonly stdin?: 'pipe';
 }
 
 export interface RunOptions extends StartOptions {
@@ -52,6 +54,8 @@ export async function runTool(tool: QemuTool, args: readonly string[], options: 
 /** A child whose stdout the caller reads to its end (or destroys). */
 export interface RunningTool {
   readonly stdout: NodeJS.ReadableStream & { setEncoding(encoding: 'utf8'): NodeJS.ReadableStream };
+  /** With `stdin: 'pipe'`. */
+  readonly stdin: NodeJS.WritableStream | null;
   /** Settles after the child ended, with what `runTool` gives or rejects with; must be awaited. */
   readonly ended: Promise<{ readonly exitCode: number; readonly stderr: string }>;
 }
@@ -67,10 +71,11 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
   const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', 'prlimit', ...limits, '--', tool, ...args], {
     cancelSignal: AbortSignal.any([options.signal, late.signal]),
     forceKillAfterDelay: KILL_DELAY_MS,
-    env: { LC_ALL: 'C' },
+    // The number of our own threads is none of theirs.
+    env: { LC_ALL: 'C', UV_THREADPOOL_SIZE: undefined },
     // Out of the terminal's process group: a Ctrl-C is ours to hear, and must not look like a qemu-img that failed.
     detached: true,
-    stdin: 'ignore',
+    stdin: options.stdin ?? 'ignore',
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     buffer: false,
     reject: false,
@@ -85,7 +90,7 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
       options,
     );
   });
-  return { stdout: child.stdout, ended };
+  return { stdout: child.stdout, stdin: child.stdin, ended };
 }
 
 /** Long enough for a tool that is waiting for a slow device, short enough for a pod's grace (design section 8: 10 s). */

@@ -2,23 +2,24 @@
 
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { PvcStats } from '../chain/tally.ts';
-import type { GuestRange, VirtualDisk } from '../chain/virtual-disk.ts';
+import type { CarriedDisk, QemuDisk, GuestRange } from '../chain/virtual-disk.ts';
 import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';
 import { type CompareOptions, compare } from '../qemu/compare.ts';
 import { deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
+import { Comparison } from '../stream/copy/comparison.ts';
 import type { Target } from '../target/target.ts';
 import { keptDiffers } from './kept.ts';
 import type { Run } from './options.ts';
-import { withGuest } from './with-disk.ts';
+import { withDisk } from './with-disk.ts';
 
 export interface CompareTargetOptions extends Pick<CompareOptions, 'a' | 'b' | 'cache'> {
   readonly pvc: string;
   /** The target, as messages name it. */
   readonly path: string;
-  readonly guest: VirtualDisk;
+  readonly guest: QemuDisk;
   /** What of the disk is read. */
   readonly range: GuestRange;
   readonly tally: PvcStats;
@@ -53,16 +54,52 @@ export async function compareCompleted(
   const { chain, target, completed, folder, tally } = options;
   const pvc = chain.disk.name;
   const { kind, path, realPath } = target;
-  const node = rawNode(kind === 'block' ? deviceNode(realPath) : fileNode(realPath));
-  const cache = await cacheModeOf(realPath);
   const mismatch = (place: string): DatamoverError => keptDiffers(completed, target, place);
-  await withGuest(run, { chain, folder, tally }, async (guest) => {
-    const range = { offset: 0, length: guest.size };
-    const b = windowNode(node, { offset: 0, size: guest.size });
-    await compareTarget(run, { pvc, path, guest, range, tally, mismatch, a: guest.chain, b, cache });
+  await withDisk(run, { chain, target, folder, tally }, async (disk) => {
+    if (disk.kind === 'carried') {
+      await compareCarried(run, disk, { pvc, target, tally, mismatch });
+      return;
+    }
+    const node = rawNode(kind === 'block' ? deviceNode(realPath) : fileNode(realPath));
+    const cache = await cacheModeOf(realPath);
+    const range = { offset: 0, length: disk.size };
+    const b = windowNode(node, { offset: 0, size: disk.size });
+    await compareTarget(run, { pvc, path, guest: disk, range, tally, mismatch, a: disk.chain, b, cache });
   }).catch(async (error: unknown) => {
     if (error instanceof DatamoverError && error.code === 'VERIFY_MISMATCH') await run.folder.journal.reopen(pvc);
     throw error;
   });
   tally.verified = true;
+}
+
+/** The disk is received again, and each range of it compared with the target's. */
+async function compareCarried(
+  run: Run,
+  disk: CarriedDisk,
+  {
+    pvc,
+    target,
+    tally,
+    mismatch,
+  }: Pick<CompareTargetOptions, 'pvc' | 'tally' | 'mismatch'> & { readonly target: Target },
+): Promise<void> {
+  const { size } = disk;
+  const { seconds } = tally;
+  await runPhase(run.options.progress, { pvc, phase: 'verify', total: size, seconds }, async (onBytes) => {
+    let done = 0;
+    const onDone = (count: number): void => {
+      done += count;
+      onBytes(done, size);
+    };
+    await target.reading(async (io) => {
+      const comparison = new Comparison({
+        unit: io.unit,
+        read: (room, offset) => io.read(room, offset),
+        mismatch: (offset) => mismatch(` at byte ${offset}`),
+        signal: run.signal,
+      });
+      await disk.carry({ destination: comparison, onDone });
+      comparison.close();
+    });
+  });
 }

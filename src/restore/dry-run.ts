@@ -81,18 +81,24 @@ function recordPlanned(options: RestoreOptions, outcomes: Outcomes, { chain, tar
 /** What the layers lack in scratch; of a stream, what it will fetch of them, which costs a look at all tables. */
 async function countBytesToFetch(run: CheckRun, { disks }: Checked, folder: FoundFolder | undefined): Promise<number> {
   let bytes = 0;
-  for (const { chain, completed } of disks) {
+  for (const { chain, target, completed } of disks) {
     if (!needsLayers(run.options, { completed })) continue;
-    bytes += run.options.strategy === 'stream' ? await estimateOf(run, chain) : await missingOf(run, chain, folder);
+    bytes +=
+      run.options.strategy === 'stream'
+        ? await estimateOf(run, { chain, target })
+        : await missingOf(run, chain, folder);
   }
   return bytes;
 }
 
-async function estimateOf({ options, store, signal }: CheckRun, chain: CheckedChain): Promise<number> {
+async function estimateOf(
+  { options, store, signal }: CheckRun,
+  { chain, target: { sectorSize } }: Pick<CheckedDisk, 'chain' | 'target'>,
+): Promise<number> {
   const { concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW } = options;
   if (store === undefined) throw new TypeError('a checked chain, but no store');
   return await withRuntimeFolder(options, async (folder) => {
-    return await estimateFetch({ store, chain, folder, concurrency, window, signal });
+    return await estimateFetch({ store, chain, folder, concurrency, window, sectorSize, signal });
   });
 }
 

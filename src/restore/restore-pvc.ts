@@ -1,6 +1,6 @@
 // One PVC from its checked chain to its finished target.
 import { rm } from 'node:fs/promises';
-import { newStats, type PvcOutcome, type PvcStats } from '../chain/tally.ts';
+import { type PvcOutcome, newStats, type PvcStats } from '../chain/tally.ts';
 import type { VirtualDisk } from '../chain/virtual-disk.ts';
 import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
 import { secondsSince } from '../progress.ts';
@@ -12,7 +12,7 @@ import { describeKept, needsLayers } from './kept.ts';
 import type { Run } from './options.ts';
 import type { CheckedDisk } from './preflight.ts';
 import { checkBlank } from './preflight-targets.ts';
-import { withGuest } from './with-disk.ts';
+import { withDisk } from './with-disk.ts';
 import { writeTarget } from './write-target.ts';
 
 export interface RestoredPvc extends PvcOutcome {
@@ -41,18 +41,18 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
 
 async function restoreToTarget(run: Run, { chain, target }: CheckedDisk, tally: PvcStats): Promise<void> {
   const { journal } = run.folder;
-  const { disk } = chain;
-  const folder = await run.folder.diskFolder(placeInPlan(run, disk.name));
+  const { name } = chain.disk;
+  const folder = await run.folder.diskFolder(placeInPlan(run, name));
   await checkBlank(run, chain, target);
-  const write = async (guest: VirtualDisk): Promise<void> => {
+  const write = async (disk: VirtualDisk): Promise<void> => {
     await checkBlank(run, chain, target);
     // Not before: until it is written to, what an earlier run completed is still there.
-    await journal.reopen(disk.name).catch((error: unknown) => {
+    await journal.reopen(name).catch((error: unknown) => {
       throw scratchError(error, folder);
     });
-    await writeTarget(run, { chain, target, guest, folder, tally });
+    await writeTarget(run, { chain, target, disk, folder, tally });
   };
-  await withGuest(run, { chain, folder, tally }, write);
+  await withDisk(run, { chain, target, folder, tally }, write);
   await recordCompletion(run, { chain, target, runId: run.runId }, folder);
 }
 

@@ -1,15 +1,17 @@
 // The disk by the strategy that was asked for.
 import type { VirtualDisk } from '../chain/virtual-disk.ts';
 import { type StageOptions, withStagedGuest } from '../staged/staged.ts';
-import { withStreamedGuest } from '../stream/stream.ts';
+import { withStreamedDisk } from '../stream/stream.ts';
+import type { Target } from '../target/target.ts';
 import type { Run } from './options.ts';
 
-/** Gives `work` the disk of a chain; what was made for it in `folder` is the caller's to remove. */
-export async function withGuest<T>(
+/** Gives `work` the disk of a chain, for this target; what was made for it in `folder` is the caller's to remove. */
+export async function withDisk<T>(
   run: Run,
-  options: StageOptions,
-  work: (guest: VirtualDisk) => Promise<T>,
+  options: StageOptions & { readonly target: Target },
+  work: (disk: VirtualDisk) => Promise<T>,
 ): Promise<T> {
-  if (run.options.strategy === 'stream') return await withStreamedGuest(run, options, work);
+  const { sectorSize } = options.target;
+  if (run.options.strategy === 'stream') return await withStreamedDisk(run, { ...options, sectorSize }, work);
   return await withStagedGuest(run, options, work);
 }

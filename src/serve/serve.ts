@@ -15,10 +15,10 @@ import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { examineChain } from '../stream/examine-chain.ts';
 import { Arena } from '../stream/fetch/arena.ts';
+import { BlockCache } from '../stream/fetch/block-cache.ts';
 import { type ServedChain, withServedChain } from '../stream/served-chain.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
-import { BlockCache } from './block-cache.ts';
 import { checkServePaths } from './serve-paths.ts';
 
 export interface ServeOptions {

@@ -44,9 +44,9 @@ export async function examineStaged(
   { pvc, index, tally, signal }: Omit<CheckStagedOptions, 'onHashed'>,
 ): Promise<void> {
   const where = run.store.describe(layer.checked.layer.object);
-  const outcome = await examineFile(layer, { where, signal });
+  const { state } = await examineFile(layer, { where, signal });
   tally.checked[index]?.push('image');
-  if (outcome === 'clean') return;
+  if (state === 'clean') return;
   const message = `${where} has leaked clusters; harmless for the restore, but unexpected in a backup`;
   tally.warnings.push(message);
   run.options.progress.report({ type: 'warning', pvc, message });

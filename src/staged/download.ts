@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import { affordableTasks } from '../chain/handles.ts';
 import { abortable, runBounded } from '../concurrency.ts';
+import { combineCrc32 } from '../crc32-combine.ts';
 import type { Journal, LayerJournal } from '../scratch/journal.ts';
 import type { Part } from '../scratch/journal-state.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { type ByteRange, MiB } from '../units.ts';
-import { combineCrc32 } from './crc32-combine.ts';
 import { type BatchBuffers, FileSink, makeBatchBuffers } from './file-sink.ts';
 import { missingRanges, openLayerFile, putHeadBack, verifiedParts } from './layer-file.ts';
 

@@ -6,6 +6,7 @@ import {
   type ExamineOptions,
   examineImage,
   examineUnrepaired,
+  type Findings,
 } from '../chain/examine.ts';
 import { fileNode } from '../qemu/graph.ts';
 import { readFileRange } from '../scratch/files.ts';
@@ -19,7 +20,7 @@ export interface ExamineFileOptions {
 }
 
 /** As `examineImage`, of a layer's file in scratch. */
-export async function examineFile(layer: StagedLayer, options: ExamineFileOptions): Promise<'clean' | 'leaks'> {
+export async function examineFile(layer: StagedLayer, options: ExamineFileOptions): Promise<Findings> {
   // Not the object's size: a repair puts the refcounts that it rebuilt at the file's end.
   const { size: fileSize } = await stat(layer.path);
   return await examineImage({ ...ofFile(layer, options), fileSize });

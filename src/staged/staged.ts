@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
 import { fetchedCounter, type PvcStats } from '../chain/tally.ts';
-import { localGuest, type VirtualDisk } from '../chain/virtual-disk.ts';
+import { localGuest, type QemuDisk } from '../chain/virtual-disk.ts';
 import { runBounded } from '../concurrency.ts';
 import type { CacheMode } from '../direct-io.ts';
 import { runPhase } from '../progress.ts';
@@ -38,7 +38,7 @@ export interface StageOptions {
 export async function withStagedGuest<T>(
   run: StagedRun,
   options: StageOptions,
-  work: (guest: VirtualDisk) => Promise<T>,
+  work: (guest: QemuDisk) => Promise<T>,
 ): Promise<T> {
   const guest = await prepare(run, options).catch((error: unknown) => {
     throw scratchError(error, options.folder);
@@ -46,7 +46,7 @@ export async function withStagedGuest<T>(
   return await work(guest);
 }
 
-async function prepare(run: StagedRun, options: StageOptions): Promise<VirtualDisk> {
+async function prepare(run: StagedRun, options: StageOptions): Promise<QemuDisk> {
   const { chain } = options;
   const layers = await downloadLayers(run, options);
   await rebase(run, layers, options);
@@ -185,7 +185,7 @@ async function examineRepaired(
   });
 }
 
-async function assemble(run: StagedRun, staged: VirtualDisk, options: StageOptions): Promise<VirtualDisk> {
+async function assemble(run: StagedRun, staged: QemuDisk, options: StageOptions): Promise<QemuDisk> {
   const { chain, folder, tally } = options;
   const path = join(folder, 'disk.raw');
   await runPhase(

@@ -1,12 +1,15 @@
-// What a stream would fetch, without fetching it: the layers' tables are read, and the forecast is cut into pieces.
+// What a stream would fetch, without fetching it: the tables are read, and the map is cut into the pieces of a run.
 
 import type { CheckedChain } from '../chain/check-layers.ts';
+import type { Examined } from '../chain/examine.ts';
+import { mapImage } from '../qemu/map.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { canCarry } from './copy/can-carry.ts';
+import { pieceSizeOf } from './copy/carry.ts';
+import { readExtents } from './copy/extents.ts';
+import { planPieces } from './copy/pieces.ts';
 import { examineChain } from './examine-chain.ts';
-import { withServedChain } from './served-chain.ts';
-import { FetchPlan } from './window/fetch-plan.ts';
-import { forecast } from './window/forecast.ts';
-import { planFor } from './window/window.ts';
+import { type ServedChain, withServedChain } from './served-chain.ts';
 
 export interface EstimateOptions {
   readonly store: ObjectStore;
@@ -16,36 +19,51 @@ export interface EstimateOptions {
   readonly concurrency: number;
   /** Bytes of the window that the stream would have. */
   readonly window: number;
+  /** Bytes of the target's logical block. */
+  readonly sectorSize: number;
   readonly signal: AbortSignal;
 }
 
 /**
- * Bytes: tables, and all that the disk shows with the gaps that are fetched along with it. Examines the layers on the way;
- * rejects as `examineChain`.
+ * Bytes: tables, and all that the disk shows with the gaps that are fetched along with it. Of a chain that goes through qemu
+ * an estimate: as much of each object as the part of its clusters that the disk shows. Examines the layers on the way;
+ * rejects as `examineChain` and `readExtents`.
  */
-export async function estimateFetch({ window, ...options }: EstimateOptions): Promise<number> {
-  const { chain, signal } = options;
+export async function estimateFetch(options: EstimateOptions): Promise<number> {
   let tables = 0;
   const onFetched = (count: number): void => {
     tables += count;
   };
   return await withServedChain({ ...options, onFetched }, async (served) => {
-    await examineChain(served);
-    const plan = new FetchPlan(planFor(window));
-    let pieces = 0;
-    const cutRipe = (): void => {
-      for (let cut = plan.cutNext(false); cut !== undefined; cut = plan.cutNext(false)) {
-        for (const { start, end } of cut) pieces += end - start;
-      }
-    };
-    for await (const visible of forecast({ ...served, range: { offset: 0, length: chain.virtualSize }, signal })) {
-      for (const range of plan.split(visible)) {
-        plan.add(range);
-        cutRipe();
-      }
-    }
-    plan.complete();
-    cutRipe();
-    return tables + pieces;
+    const examined = await examineChain(served);
+    const carried = canCarry(served.layers, examined, options);
+    const data = carried ? await countPieces(served, options) : await countShown(served, examined);
+    return tables + data;
   });
+}
+
+async function countPieces(
+  { node, layers, signal }: ServedChain,
+  { chain, window, concurrency }: EstimateOptions,
+): Promise<number> {
+  // Whether a piece ends in padding changes nothing of what is fetched.
+  const extents = readExtents({ runs: mapImage({ source: node, signal }), layers, size: chain.virtualSize, unit: 512 });
+  let bytes = 0;
+  for await (const { pieces } of planPieces(extents, { pieceSize: pieceSizeOf({ window, concurrency }) })) {
+    for (const { start, end } of pieces) bytes += end - start;
+  }
+  return bytes;
+}
+
+async function countShown({ node, layers, signal }: ServedChain, examined: readonly Examined[]): Promise<number> {
+  const shown = layers.map(() => 0);
+  for await (const { data, depth, length } of mapImage({ source: node, signal })) {
+    const index = layers.length - 1 - depth;
+    if (data && shown[index] !== undefined) shown[index] += length;
+  }
+  return layers.reduce((sum, { size, header }, index) => {
+    const stored = (examined[index]?.allocatedClusters ?? 0) * header.clusterSize;
+    const part = stored === 0 ? 1 : Math.min(1, (shown[index] ?? 0) / stored);
+    return sum + Math.round(size * part);
+  }, 0);
 }

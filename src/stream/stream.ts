@@ -1,24 +1,30 @@
-// The strategy without scratch: the layers stay at the source, are examined there, and are shown to qemu as one disk through
-// a window that is filled in the order in which it will be read.
+// The strategy without scratch: the layers stay at the source, are examined there, and the bytes that the disk shows are
+// carried from there to the target; or qemu reads them through a cache where the map cannot place them.
+
 import type { CheckedChain } from '../chain/check-layers.ts';
-import { imageWarning } from '../chain/examine.ts';
+import { type Examined, imageWarning } from '../chain/examine.ts';
+import { affordableTasks } from '../chain/handles.ts';
 import { fetchedCounter, type PvcStats } from '../chain/tally.ts';
-import type { GuestRange, VirtualDisk } from '../chain/virtual-disk.ts';
+import type { QemuDisk, VirtualDisk } from '../chain/virtual-disk.ts';
 import { type Progress, runPhase } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { writesAtATime } from '../thread-pool.ts';
 import { MiB } from '../units.ts';
+import { canCarry } from './copy/can-carry.ts';
+import { carry } from './copy/carry.ts';
 import { examineChain } from './examine-chain.ts';
 import { Arena } from './fetch/arena.ts';
+import { BlockCache } from './fetch/block-cache.ts';
 import { type ServedChain, withServedChain } from './served-chain.ts';
-import { Window } from './window/window.ts';
 
 /** What the strategy needs of a run. */
 export interface StreamedRun {
   readonly options: {
-    /** Bytes of the read-ahead buffer; undefined for the default. */
+    /** Bytes of memory for what is fetched; undefined for the default. */
     readonly window?: number;
     /** Range requests at a time; undefined for the default. */
     readonly concurrency?: number;
+    readonly env: Readonly<NodeJS.ProcessEnv>;
     readonly progress: Progress;
   };
   readonly store: ObjectStore;
@@ -30,6 +36,8 @@ export interface StreamOptions {
   /** A small folder of ours, for the socket. */
   readonly folder: string;
   readonly tally: PvcStats;
+  /** Bytes of the target's logical block. */
+  readonly sectorSize: number;
 }
 
 /** With it the whole process stays below 300 MiB; it holds 24 pieces of 4 MiB, of which 16 are on their way. */
@@ -38,75 +46,75 @@ export const DEFAULT_WINDOW = 96 * MiB;
 /** Pieces of 4 MiB are a quarter of the parts that are downloaded to scratch, so twice as many at a time. */
 export const STREAM_CONCURRENCY = 16;
 
-/** Reads of so little need no forecast: one costs an opening of the whole chain. */
-const WORTH_FORESEEING = 4 * MiB;
-
 /** Examines the chain where it lies and gives `work` the disk. No byte of a layer is put into any file. */
-export async function withStreamedGuest<T>(
+export async function withStreamedDisk<T>(
   run: StreamedRun,
-  { chain, folder, tally }: StreamOptions,
-  work: (guest: VirtualDisk) => Promise<T>,
+  { chain, folder, tally, sectorSize }: StreamOptions,
+  work: (disk: VirtualDisk) => Promise<T>,
 ): Promise<T> {
   const { options, store, signal } = run;
-  const arena = new Arena(options.window ?? DEFAULT_WINDOW);
+  const { window = DEFAULT_WINDOW, concurrency = STREAM_CONCURRENCY } = options;
   const onFetched = fetchedCounter(options.progress, { pvc: chain.disk.name, tally });
-  const concurrency = options.concurrency ?? STREAM_CONCURRENCY;
-  try {
-    return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {
-      await examineStreamed(run, served, { chain, tally });
-      return await work({
-        node: served.node,
-        chain: served.node,
-        size: chain.virtualSize,
-        reading: (range, inner) => readThroughWindow(served, arena, range, inner),
-      });
+  const size = chain.virtualSize;
+  return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {
+    const examined = await examineStreamed(run, served, { chain, tally });
+    if (!canCarry(served.layers, examined, { sectorSize })) {
+      tally.via = 'qemu';
+      return await withCachedGuest(served, { size, window }, work);
+    }
+    const writes = writesAtATime(options.env);
+    return await work({
+      kind: 'carried',
+      size,
+      carry: (to) => carry({ ...served, ...to, size, window, writes, concurrency: affordableTasks(concurrency) }),
     });
-  } finally {
-    arena.close();
-  }
+  });
 }
 
 async function examineStreamed(
   run: StreamedRun,
   served: ServedChain,
   { chain, tally }: Pick<StreamOptions, 'chain' | 'tally'>,
-): Promise<void> {
+): Promise<Examined[]> {
   const pvc = chain.disk.name;
   const { seconds } = tally;
   const outcomes = await runPhase(run.options.progress, { pvc, phase: 'check-image', seconds }, async () => {
     return await examineChain(served);
   });
   for (const [index, outcome] of outcomes.entries()) {
-    if (outcome !== 'unchecked') tally.checked[index]?.push('image');
+    if (outcome.state !== 'unchecked') tally.checked[index]?.push('image');
     const message = imageWarning(outcome, served.layers[index]?.where ?? '');
     if (message === undefined) continue;
     tally.warnings.push(message);
     run.options.progress.report({ type: 'warning', pvc, message });
   }
+  return outcomes;
 }
 
-async function readThroughWindow<T>(
+/** Gives `work` the disk as qemu reads it, through blocks that are fetched ahead. */
+async function withCachedGuest<T>(
   served: ServedChain,
-  arena: Arena,
-  range: GuestRange,
-  work: (signal: AbortSignal) => Promise<T>,
+  { size, window }: { readonly size: number; readonly window: number },
+  work: (guest: QemuDisk) => Promise<T>,
 ): Promise<T> {
-  const { signal, fail } = served;
-  try {
-    if (range.length < WORTH_FORESEEING) return await work(signal);
-    const window = new Window({ ...served, range, arena, onError: fail });
+  const ending = new AbortController();
+  const arena = new Arena(window);
+  const { node, slots, signal } = served;
+  const cache = new BlockCache({ arena, slots, signal: AbortSignal.any([signal, ending.signal]) });
+  const reading: QemuDisk['reading'] = async (_range, inner) => {
     try {
-      await window.primed();
-      const result = await served.withReader(window, () => work(signal));
-      await window.settle();
+      return await served.withReader(cache, () => inner(signal));
+    } catch (error) {
+      // A read that the source refused is what made qemu fail.
       signal.throwIfAborted();
-      return result;
-    } finally {
-      await window.end();
+      throw error;
     }
-  } catch (error) {
-    // A read that the source refused is what made qemu fail.
-    signal.throwIfAborted();
-    throw error;
+  };
+  try {
+    return await work({ kind: 'qemu', node, chain: node, size, reading });
+  } finally {
+    ending.abort();
+    await cache.ended();
+    arena.close();
   }
 }

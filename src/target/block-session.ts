@@ -3,6 +3,7 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf } from '../errors.ts';
 import { type Claim, encodeClaim, parseClaim } from './claim.ts';
 import type { DeviceIo } from './device-io.ts';
+import type { DiskIo } from './disk-io.ts';
 import { withDetail } from './failure.ts';
 import { type DeviceLayout, planLayout } from './layout.ts';
 import type { BeginOptions, FinishedTarget, TargetSession } from './target.ts';
@@ -11,6 +12,7 @@ export interface BlockSessionOptions extends BeginOptions {
   readonly path: string;
   readonly realPath: string;
   readonly io: DeviceIo;
+  readonly diskIo: DiskIo;
   readonly capacity: number;
   readonly sectorSize: number;
   readonly cache: CacheMode;
@@ -39,6 +41,7 @@ class BlockSession implements TargetSession {
   readonly writePath: string;
   readonly cache: CacheMode;
   readonly layout: DeviceLayout;
+  readonly io: DiskIo;
   readonly #io: DeviceIo;
   readonly #path: string;
   readonly #claim: Claim;
@@ -46,10 +49,11 @@ class BlockSession implements TargetSession {
   #headBegun = false;
   #finished = false;
 
-  constructor({ realPath, path, cache, io, claim }: BlockSessionOptions, layout: DeviceLayout) {
+  constructor({ realPath, path, cache, io, diskIo, claim }: BlockSessionOptions, layout: DeviceLayout) {
     this.writePath = realPath;
     this.cache = cache;
     this.layout = layout;
+    this.io = diskIo;
     this.#io = io;
     this.#path = path;
     this.#claim = claim;

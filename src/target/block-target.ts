@@ -3,12 +3,13 @@ import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { stat } from 'node:fs/promises';
 import { DatamoverError, systemCode } from '../errors.ts';
-import { alignDown, alignUp, type ByteRange, formatBytes, MiB } from '../units.ts';
+import { alignDown, alignUp, type ByteRange, formatBytes, KiB, MiB } from '../units.ts';
 import { beginBlockSession } from './block-session.ts';
 import { busyError, checkNoWriters } from './busy.ts';
 import { type Checksum, ChecksumOfPieces } from './checksum.ts';
 import { CLAIM_SIZE, isClaimOf, parseClaim } from './claim.ts';
 import { DeviceIo, openHeld } from './device-io.ts';
+import { type DiskIo, HeldIo } from './disk-io.ts';
 import { targetFailure } from './failure.ts';
 import { planBlankRanges } from './layout.ts';
 import { deviceNumber, readAttribute, readQueueNumber, readUncertain } from './linux/sysfs.ts';
@@ -37,6 +38,7 @@ export async function openBlockTarget(options: OpenBlockOptions): Promise<Target
     await checkNoWriters({ path, device, signal });
     const sectorSize = (await readQueueNumber(device, 'logical_block_size')) ?? 512;
     const io = new DeviceIo(handle, { path, sectorSize });
+    const diskIo = new HeldIo({ handle, direct, path, unit: Math.max(4 * KiB, sectorSize) });
     const capacity = await capacityOf(device, path);
     const identity: TargetIdentity = { kind: 'block', place: device, size: capacity, medium: await mediumOf(device) };
     const fastZero = ((await readQueueNumber(device, 'write_zeroes_max_bytes')) ?? 0) > 0;
@@ -45,6 +47,7 @@ export async function openBlockTarget(options: OpenBlockOptions): Promise<Target
       realPath,
       device: stats.rdev,
       io,
+      diskIo,
       capacity,
       sectorSize,
       identity,
@@ -118,6 +121,7 @@ interface BlockParts {
   /** st_rdev, asked for again before the claim: a name may come to mean another device. */
   readonly device: bigint;
   readonly io: DeviceIo;
+  readonly diskIo: HeldIo;
   readonly capacity: number;
   readonly sectorSize: number;
   readonly identity: TargetIdentity;
@@ -133,6 +137,7 @@ class BlockTarget implements Target {
   readonly capacity: number;
   readonly identity: TargetIdentity;
   readonly fastZero: boolean;
+  readonly sectorSize: number;
   readonly #parts: BlockParts;
   #diskSize: number | undefined;
   #closed = false;
@@ -144,6 +149,7 @@ class BlockTarget implements Target {
     this.capacity = parts.capacity;
     this.identity = parts.identity;
     this.fastZero = parts.fastZero;
+    this.sectorSize = parts.sectorSize;
     this.#parts = parts;
   }
 
@@ -204,6 +210,10 @@ class BlockTarget implements Target {
     return this.capacity;
   }
 
+  async reading<T>(work: (io: Pick<DiskIo, 'unit' | 'read'>) => Promise<T>): Promise<T> {
+    return await work(this.#parts.diskIo);
+  }
+
   async syncCompleted(): Promise<void> {
     await this.#parts.io.sync();
   }
@@ -211,6 +221,7 @@ class BlockTarget implements Target {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#parts.diskIo.close();
     await this.#parts.io.close();
   }
 

@@ -73,7 +73,7 @@ export class DeviceIo {
       const count = await this.#call('read', offset + done, () =>
         this.#handle.read(this.#memory, done, length - done, offset + done),
       ).then((result) => result.bytesRead);
-      if (count === 0) throw ended(this.#path, offset + done, 'read');
+      if (count === 0) throw endsEarly(this.#path, offset + done, 'read');
       done += count;
     }
   }
@@ -83,7 +83,7 @@ export class DeviceIo {
       const count = await this.#call('write', offset + done, () =>
         this.#handle.write(this.#memory, done, length - done, offset + done),
       ).then((result) => result.bytesWritten);
-      if (count === 0) throw ended(this.#path, offset + done, 'written');
+      if (count === 0) throw endsEarly(this.#path, offset + done, 'written');
       done += count;
     }
   }
@@ -111,7 +111,8 @@ export async function openHeld(path: string): Promise<{ readonly handle: FileHan
   }
 }
 
-function ended(path: string, offset: number, verb: string): DatamoverError {
+/** What a read or write of 0 bytes means. */
+export function endsEarly(path: string, offset: number, verb: 'read' | 'written'): DatamoverError {
   return new DatamoverError('TARGET_WRITE_FAILED', `${path} ends at offset ${offset}, where it should be ${verb}`, {
     hint: 'check what changed the size of the device, then run again',
   });

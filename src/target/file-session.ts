@@ -5,7 +5,8 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
 import { undefinedIfMissing } from '../missing.ts';
 import { keepOwnership } from '../ownership.ts';
-import type { ByteRange } from '../units.ts';
+import { type ByteRange, KiB } from '../units.ts';
+import { HeldIo } from './disk-io.ts';
 import { targetFailure } from './failure.ts';
 import { fileId } from './partial-file.ts';
 import type { FinishedTarget, TargetSession } from './target.ts';
@@ -13,6 +14,8 @@ import type { FinishedTarget, TargetSession } from './target.ts';
 export interface FileParts {
   /** Of the file at `partial`, which we have just made. */
   readonly handle: FileHandle;
+  /** The same file, opened with O_DIRECT; undefined where that is not possible. */
+  readonly direct: FileHandle | undefined;
   readonly partial: string;
   readonly path: string;
   readonly realPath: string;
@@ -32,9 +35,18 @@ export class FileSession implements TargetSession {
   readonly writePath: string;
   readonly cache: CacheMode;
   readonly body: ByteRange;
+  readonly io: HeldIo;
   readonly #parts: FileParts;
 
   constructor(parts: FileParts) {
+    const { handle, direct, partial: path } = parts;
+    // Without O_DIRECT the file is never written beyond the disk's end, which no unit may divide.
+    this.io = new HeldIo({
+      handle: direct ?? handle,
+      direct: direct !== undefined,
+      path,
+      unit: direct ? DIRECT_UNIT : 1,
+    });
     this.writePath = parts.partial;
     this.cache = parts.cache;
     this.body = { offset: 0, length: parts.diskSize };
@@ -50,6 +62,7 @@ export class FileSession implements TargetSession {
   async finish(): Promise<FinishedTarget> {
     const { handle, partial, path, diskSize } = this.#parts;
     await this.flush();
+    await this.#closeIo();
     try {
       if (!(await this.#isOurs())) throw replacedMeanwhile(partial);
       const { size } = await handle.stat();
@@ -67,12 +80,19 @@ export class FileSession implements TargetSession {
     const { handle, partial } = this.#parts;
     try {
       const ours = await this.#isOurs();
+      await this.#closeIo();
       await handle.close();
       if (ours) await unlink(partial);
       return {};
     } catch (error) {
       return { problem: `${partial} could not be removed: ${messageOf(error)}` };
     }
+  }
+
+  /** Idempotent: a finish that failed is followed by `abandon`. */
+  async #closeIo(): Promise<void> {
+    await this.io.close();
+    await this.#parts.direct?.close();
   }
 
   async #isOurs(): Promise<boolean> {
@@ -104,6 +124,9 @@ export class FileSession implements TargetSession {
     await syncFolder(folder);
   }
 }
+
+/** Direct writes come in whole blocks: a disk that they do not divide would get a file that is longer than it. */
+export const DIRECT_UNIT = 4 * KiB;
 
 /** False where the file system knows no hard links. */
 async function linked(partial: string, { path, realPath }: Pick<FileParts, 'path' | 'realPath'>): Promise<boolean> {

@@ -9,8 +9,9 @@ import { type FreeSpace, freeSpaceAt } from '../free-space.ts';
 import { undefinedIfMissing } from '../missing.ts';
 import { type ByteRange, MiB } from '../units.ts';
 import { type Checksum, ChecksumOfPieces } from './checksum.ts';
+import { type DiskIo, HeldIo, reopen } from './disk-io.ts';
 import { targetFailure, withDetail } from './failure.ts';
-import { type FileParts, FileSession, syncFile, syncFolder } from './file-session.ts';
+import { DIRECT_UNIT, type FileParts, FileSession, syncFile, syncFolder } from './file-session.ts';
 import { describeOpener, findOpeners } from './linux/openers.ts';
 import { isSameFile, partialPathOf } from './partial-file.ts';
 import type { BeginOptions, BlankOptions, Target, TargetIdentity, TargetSession } from './target.ts';
@@ -74,6 +75,7 @@ class FileTarget implements Target {
   readonly written: readonly string[];
   readonly capacity = undefined;
   readonly fastZero = true;
+  readonly sectorSize = 512;
   readonly identity: TargetIdentity;
   readonly #partialPath: string;
 
@@ -133,16 +135,30 @@ class FileTarget implements Target {
     }
   }
 
-  async #start(parts: Omit<FileParts, 'cache'>): Promise<TargetSession> {
+  async #start(parts: Omit<FileParts, 'cache' | 'direct'>): Promise<TargetSession> {
     const { handle, partial, diskSize } = parts;
     try {
       await handle.truncate(diskSize);
-      // Direct writes come in whole blocks, and would leave a file that is longer than such a disk.
       const cache = diskSize % DIRECT_UNIT === 0 ? await cacheModeOf(partial) : 'writeback';
-      return new FileSession({ ...parts, cache });
+      const direct = cache === 'none' ? await reopen(handle, constants.O_RDWR | constants.O_DIRECT) : undefined;
+      return new FileSession({ ...parts, cache, direct });
     } catch (error) {
-      const { problem } = await new FileSession({ ...parts, cache: 'writeback' }).abandon();
+      const { problem } = await new FileSession({ ...parts, cache: 'writeback', direct: undefined }).abandon();
       throw withDetail(targetFailure(`cannot create ${partial}`, error), problem);
+    }
+  }
+
+  async reading<T>(work: (io: Pick<DiskIo, 'unit' | 'read'>) => Promise<T>): Promise<T> {
+    const { path, realPath } = this;
+    const handle = await openToRead(realPath).catch((error: unknown) => {
+      throw targetFailure(`cannot read target ${path}`, error);
+    });
+    const io = new HeldIo({ ...handle, path, unit: DIRECT_UNIT });
+    try {
+      return await work(io);
+    } finally {
+      await io.close();
+      await handle.handle.close();
     }
   }
 
@@ -176,6 +192,11 @@ class FileTarget implements Target {
   }
 }
 
+async function openToRead(path: string): Promise<{ handle: FileHandle; direct: boolean }> {
+  const direct = (await cacheModeOf(path)) === 'none';
+  return { handle: await open(path, constants.O_RDONLY | (direct ? constants.O_DIRECT : 0)), direct };
+}
+
 async function checksumOf(handle: FileHandle, ranges: readonly ByteRange[]): Promise<Checksum> {
   const buffer = Buffer.alloc(MiB);
   const checksum = new ChecksumOfPieces();
@@ -189,6 +210,3 @@ async function checksumOf(handle: FileHandle, ranges: readonly ByteRange[]): Pro
   }
   return checksum.result();
 }
-
-/** The largest block that a file system is likely to want direct writes in. */
-const DIRECT_UNIT = 4096;

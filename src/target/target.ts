@@ -4,6 +4,7 @@ import type { FreeSpace } from '../free-space.ts';
 import type { ByteRange } from '../units.ts';
 import type { Checksum } from './checksum.ts';
 import type { Claim, ClaimIdentity } from './claim.ts';
+import type { DiskIo } from './disk-io.ts';
 
 /** Who a target is, for the journal: equal again for the same device or file place, whatever name it has. */
 export interface TargetIdentity {
@@ -29,6 +30,8 @@ export interface Target {
   readonly identity: TargetIdentity;
   /** Whether zeroing costs no writing of zeros. */
   readonly fastZero: boolean;
+  /** Bytes of a device's logical block, which it writes completely or not at all; 512 for a file. */
+  readonly sectorSize: number;
   /** TARGET_TOO_SMALL with both numbers, unless a disk of `diskSize` bytes fits. */
   checkSize(diskSize: number): void;
   /**
@@ -45,6 +48,8 @@ export interface Target {
   checksum(ranges: readonly ByteRange[]): Promise<Checksum>;
   /** Claims a device, or makes a file beside its place; from here on `finish` or `abandon` must follow. */
   begin(options: BeginOptions): Promise<TargetSession>;
+  /** Lets `work` read what is on the target now, past the page cache where that is possible. */
+  reading<T>(work: (io: Pick<DiskIo, 'unit' | 'read'>) => Promise<T>): Promise<T>;
   /** Bytes of a device, or that a file has now; undefined where there is no file. */
   length(): Promise<number | undefined>;
   /**
@@ -83,6 +88,8 @@ export interface TargetSession {
   readonly cache: CacheMode;
   /** It reads as zeros everywhere, so zeros need not be written. */
   readonly isZero: boolean;
+  /** Writes of this process, which end before `flush`, `finish` and `abandon` are called. */
+  readonly io: DiskIo;
   /**
    * What the caller must leave at the disk's edges until `finish`: `head` at 0, zeros in the ranges. Undefined for a
    * file, which has no edges: the caller writes all of it; and for a disk without a body, of which it writes nothing.

@@ -86,6 +86,6 @@ async function checkStagedLayer(
   const where = store.describe(layer.info.key);
   if (checksums) checked.push(...(await checkLayerChecksums(staged, { where, onBytes: () => {}, signal })));
   const outcome = await examineFileUnrepaired(staged, { where, signal });
-  if (outcome !== 'unchecked') checked.push('image');
+  if (outcome.state !== 'unchecked') checked.push('image');
   return outcome;
 }

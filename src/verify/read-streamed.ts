@@ -59,7 +59,7 @@ async function verifyStreamedLayer(task: LayerTask, onBytes: (count: number) => 
     const found = await hashLayer(task, own, onBytes);
     if (options.checksums) checked.push(...compareChecksums(own, found, layer));
     const outcome = await examineServed(served, layer, served.signal);
-    if (outcome !== 'unchecked') checked.push('image');
+    if (outcome.state !== 'unchecked') checked.push('image');
     return { checked, outcome };
   } catch (error) {
     if (isCorruption(error)) return { checked, outcome: error };

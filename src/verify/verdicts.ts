@@ -44,7 +44,7 @@ export class Verdicts {
   read(chain: CheckedChain, index: number, { checked, outcome }: LayerFindings): void {
     this.#chains.get(chain.disk.name)?.tally.checked[index]?.push(...checked);
     if (outcome instanceof DatamoverError) this.#problems.push(...outcome.about(chain.disk.name).problems);
-    else if (outcome === 'leaks') this.#suspect(chain, `${chain.layers[index]?.info.key} has leaked clusters`);
+    else if (outcome.state === 'leaks') this.#suspect(chain, `${chain.layers[index]?.info.key} has leaked clusters`);
   }
 
   readThrough({ disk }: CheckedChain): void {

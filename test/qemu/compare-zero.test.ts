@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { compare } from '../../src/qemu/compare.ts';
 import { fileNode, loneLayer, nbdNode, rawNode, windowNode } from '../../src/qemu/graph.ts';
-import { zeroRange } from '../../src/qemu/zero.ts';
+import { withZeroer, type ZeroOptions } from '../../src/qemu/zero.ts';
 import { KiB, MiB } from '../../src/units.ts';
+import { BAD_DEVICE_TOOLS, badDevice } from '../helpers/bad-device.ts';
 import { makeChain } from '../helpers/chain.ts';
+import { withInjected } from '../helpers/injected.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { nbdkit } from '../helpers/nbdkit.ts';
 import { requires } from '../helpers/requires.ts';
@@ -14,7 +16,6 @@ import { tempFolder } from '../helpers/tmp.ts';
 import { WITHOUT_DIRECT_TOOLS, withoutDirect } from '../helpers/without-direct.ts';
 
 const { signal } = new AbortController();
-const DEVICE = { device: true, cache: 'none', fast: true } as const;
 
 test('says where the first sector that differs is, counted in the window', async (t) => {
   if (!requires(t, 'qemu-img', 'qemu-io')) return;
@@ -86,49 +87,85 @@ test('a comparison that cannot be made is no mismatch, and says which end it was
   await t.rejects(compare({ ...options, a: sound, b: missing }), { code: 'TOOL_FAILED' });
 });
 
-test('zeroes a range of a device, and nothing else', async (t) => {
+test('zeroes ranges of a device, and nothing else', async (t) => {
   if (!requires(t, 'qemu-io', 'root', 'losetup')) return;
   const device = loopDevice(t, { size: 4 * MiB, fill: 0xff });
   const done: number[] = [];
-  const onProgress = (bytes: number) => done.push(bytes);
-  await zeroRange({ ...DEVICE, path: device.path, offset: MiB + 512, length: 2 * MiB, onProgress, signal });
-  const expected = Buffer.alloc(4 * MiB, 0xff).fill(0, MiB + 512, 3 * MiB + 512);
+  await withZeroer({ path: device.path, device: true, cache: 'none', signal }, async (zeroer) => {
+    t.equal(zeroer.fast, undefined, 'not known before it was measured');
+    const onStep = (count: number): number => done.push(count);
+    await Promise.all([
+      zeroer.zero({ offset: MiB + 512, length: MiB }, onStep),
+      zeroer.zero({ offset: 3 * MiB, length: 512 }, onStep),
+    ]);
+    t.type(zeroer.fast, 'boolean');
+  });
+  const expected = Buffer.alloc(4 * MiB, 0xff).fill(0, MiB + 512, 2 * MiB + 512);
+  expected.fill(0, 3 * MiB, 3 * MiB + 512);
   t.equal(readFileSync(device.path).equals(expected), true);
-  t.strictSame(done, [2 * MiB]);
+  t.strictSame(done, [MiB, 512]);
 });
 
-for (const [fast, step] of [
-  [true, 1024 * MiB],
-  [false, 64 * MiB],
-] as const) {
-  test(`zeroes a file in steps of ${step / MiB} MiB when that is ${fast ? 'fast' : 'slow'}`, async (t) => {
-    if (!requires(t, 'qemu-io')) return;
-    const path = join(tempFolder(t), 'large.raw');
-    const length = 2.5 * step;
-    writeFileSync(path, 'x');
-    truncateSync(path, length);
-    const done: number[] = [];
-    const onProgress = (bytes: number) => done.push(bytes);
-    await zeroRange({ path, device: false, offset: 0, length, cache: 'none', fast, onProgress, signal });
-    t.strictSame(done, [step, 2 * step, length]);
-  });
+/** What each step of a range of `length` bytes zeroes. */
+async function stepsOf(options: Omit<ZeroOptions, 'signal'>, length: number): Promise<number[]> {
+  const steps: number[] = [];
+  await withZeroer({ ...options, signal }, (zeroer) =>
+    zeroer.zero({ offset: 0, length }, (count) => steps.push(count)),
+  );
+  return steps;
 }
+
+test('a file is zeroed in large steps after a small one', async (t) => {
+  if (!requires(t, 'qemu-io')) return;
+  const path = join(tempFolder(t), 'large.raw');
+  writeFileSync(path, 'x');
+  truncateSync(path, 2048 * MiB);
+  const steps = await stepsOf({ path, device: false, cache: 'none' }, 2048 * MiB);
+  t.strictSame(steps, [64 * MiB, 1024 * MiB, 960 * MiB]);
+});
+
+test('a device that is slow to zero is zeroed in small steps', async (t) => {
+  if (!requires(t, 'qemu-io', 'strace', 'root', 'losetup')) return;
+  const { path } = loopDevice(t, { size: 160 * MiB });
+  await withInjected(t, { tool: 'qemu-io', inject: 'fallocate:delay_enter=100000' }, async () => {
+    const steps = await stepsOf({ path, device: true, cache: 'none' }, 160 * MiB);
+    t.strictSame(steps, [64 * MiB, 64 * MiB, 32 * MiB]);
+  });
+});
 
 test('zeroes a file where O_DIRECT is refused', async (t) => {
   if (!requires(t, 'qemu-io', ...WITHOUT_DIRECT_TOOLS)) return;
   const path = join(withoutDirect(t), 'tail.raw');
   writeFileSync(path, Buffer.alloc(MiB, 1));
-  const options = { path, device: false, offset: 4 * KiB, length: MiB - 4 * KiB, fast: true, signal };
-  await t.rejects(zeroRange({ ...options, cache: 'none' }), { message: /O_DIRECT/ });
-  await zeroRange({ ...options, cache: 'writeback' });
+  const zero = (cache: 'none' | 'writeback'): Promise<void> =>
+    withZeroer({ path, device: false, cache, signal }, (zeroer) =>
+      zeroer.zero({ offset: 4 * KiB, length: MiB - 4 * KiB }),
+    );
+  await t.rejects(zero('none'), { message: /O_DIRECT/ });
+  await zero('writeback');
   t.equal(readFileSync(path).equals(Buffer.alloc(MiB).fill(1, 0, 4 * KiB)), true);
 });
 
 test('says where zeroing failed', async (t) => {
   if (!requires(t, 'qemu-io', 'root', 'losetup')) return;
   const device = loopDevice(t, { size: MiB });
-  await t.rejects(zeroRange({ ...DEVICE, path: device.path, offset: MiB, length: MiB, signal }), {
+  const zeroing = withZeroer({ path: device.path, device: true, cache: 'none', signal }, (zeroer) =>
+    zeroer.zero({ offset: MiB, length: MiB }),
+  );
+  await t.rejects(zeroing, {
     code: 'TARGET_WRITE_FAILED',
     message: /zeroing \/dev\/loop\d+ at offset 1048576 failed: /,
   });
+});
+
+test('a cancel ends the child that zeroes, and is what it rejects with', async (t) => {
+  if (!requires(t, 'qemu-io', ...BAD_DEVICE_TOOLS)) return;
+  const device = await badDevice(t, { size: 512 * MiB, writesPerSecond: 64 * MiB });
+  const cancel = new AbortController();
+  const reason = new Error('cancelled');
+  const options = { path: device.path, device: true, cache: 'none', signal: cancel.signal } as const;
+  const zeroing = withZeroer(options, (zeroer) =>
+    zeroer.zero({ offset: 0, length: 512 * MiB }, () => cancel.abort(reason)),
+  );
+  await t.rejects(zeroing, reason);
 });

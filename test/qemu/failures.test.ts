@@ -8,7 +8,7 @@ import { virtualSizeOf } from '../../src/qemu/info.ts';
 import { makeMask } from '../../src/qemu/mask.ts';
 import { rebaseUnsafe } from '../../src/qemu/rebase.ts';
 import { runTool } from '../../src/qemu/run.ts';
-import { zeroRange } from '../../src/qemu/zero.ts';
+import { withZeroer } from '../../src/qemu/zero.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { makeChain, type TestChain } from '../helpers/chain.ts';
 import { withInjected, withScript } from '../helpers/injected.ts';
@@ -64,9 +64,10 @@ test('a thin volume without space under what is zeroed is a target that is full'
     ['EIO', 'TARGET_WRITE_FAILED'],
   ] as const) {
     await withInjected(t, { tool: 'qemu-io', inject: `fallocate,pwrite64:error=${error}` }, async () => {
-      await t.rejects(zeroRange({ path, device: false, offset: 0, length: MiB, cache: 'none', fast: true, signal }), {
-        code,
-      });
+      const zeroing = withZeroer({ path, device: false, cache: 'none', signal }, (zeroer) =>
+        zeroer.zero({ offset: 0, length: MiB }),
+      );
+      await t.rejects(zeroing, { code });
     });
   }
 });

@@ -1,15 +1,14 @@
-// A layer's export fulfils the contract, whoever reads its data: directly, through a block cache, or through a window.
+// A layer's export fulfils the contract, whoever reads its data: directly, or through a block cache.
 import { readFileSync } from 'node:fs';
 import { t as root, type Test, test } from 'tap';
 import { rebasedHead } from '../../src/qcow2/rebased-head.ts';
-import { BlockCache } from '../../src/serve/block-cache.ts';
 import { Arena } from '../../src/stream/fetch/arena.ts';
+import { BlockCache } from '../../src/stream/fetch/block-cache.ts';
 import { type DataReader, directReader } from '../../src/stream/fetch/data-reader.ts';
 import { RemoteLayer } from '../../src/stream/fetch/remote-layer.ts';
 import { Slots } from '../../src/stream/fetch/slots.ts';
 import { layerExport } from '../../src/stream/layer-export.ts';
 import { Metadata, type TableOrder } from '../../src/stream/tables/metadata.ts';
-import { Window } from '../../src/stream/window/window.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { type ExportUnderTest, exportContract } from '../contract/export.ts';
 import { requires } from '../helpers/requires.ts';
@@ -57,18 +56,6 @@ async function open(t: Test, make: Make, order: TableOrder): Promise<ExportUnder
   };
 }
 
-const windowOf =
-  (size: number): Make =>
-  async ({ layers, metadata, slots, signal }) => {
-    const range = { offset: 0, length: 2 * MiB };
-    const onError = (error: unknown): never => {
-      throw error;
-    };
-    const window = new Window({ layers, metadata, slots, signal, range, arena: new Arena(size), onError });
-    await window.primed();
-    return { reader: window, end: () => window.end() };
-  };
-
 const cacheOf =
   (size: number): Make =>
   async ({ slots, signal }) => {
@@ -78,8 +65,6 @@ const cacheOf =
 
 const READERS: Readonly<Record<string, Make>> = {
   'read directly': async () => ({ reader: directReader, end: async () => {} }),
-  'through a window': windowOf(16 * MiB),
-  'through a window with hardly any room': windowOf(128 * KiB),
   'through a block cache': cacheOf(16 * MiB),
   'through a block cache with room for one block': cacheOf(512 * KiB),
 };

@@ -1,23 +1,24 @@
 // Memory for fetched bytes: one stretch of a fixed size, given out in pages and taken back, so that neither the garbage
 // collector nor the heap grows with what passes through.
 import { KiB } from '../../units.ts';
+import { type BorrowedMemory, borrowMemory } from './memory.ts';
 
 /** Clusters are 64 KiB nearly everywhere: smaller pages would only add pieces, larger ones waste room. */
 export const PAGE_SIZE = 64 * KiB;
 
 /**
- * Pages of 64 KiB of one lazily touched ArrayBuffer. What is taken need not be contiguous, so nothing is lost to
+ * Pages of 64 KiB of one lazily touched memory. What is taken need not be contiguous, so nothing is lost to
  * fragmentation; the lowest free pages come first, so that a window that is never full never takes up all its memory.
  */
 export class Arena {
-  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #memory: BorrowedMemory;
   readonly #used: Uint8Array;
   #free: number;
 
   /** `size` in bytes, rounded down to whole pages, at least one. */
   constructor(size: number) {
-    const pages = Math.max(1, Math.floor(size / PAGE_SIZE));
-    this.#bytes = new Uint8Array(pages * PAGE_SIZE);
+    this.#memory = borrowMemory(Math.max(1, Math.floor(size / PAGE_SIZE)) * PAGE_SIZE);
+    const pages = this.#memory.bytes.length / PAGE_SIZE;
     this.#used = new Uint8Array(pages);
     this.#free = pages;
   }
@@ -28,7 +29,7 @@ export class Arena {
   }
 
   get size(): number {
-    return this.#bytes.length;
+    return this.#memory.bytes.length;
   }
 
   /** Memory for `length` bytes (≥ 1), or undefined when so much is not free. */
@@ -41,16 +42,16 @@ export class Arena {
       const first = this.#used.indexOf(0, from);
       const end = this.#runEnd(first, left);
       this.#used.fill(1, first, end);
-      runs.push(this.#bytes.subarray(first * PAGE_SIZE, end * PAGE_SIZE));
+      runs.push(this.#memory.bytes.subarray(first * PAGE_SIZE, end * PAGE_SIZE));
       left -= end - first;
       from = end;
     }
     return new Memory(runs, length, () => this.#giveBack(runs));
   }
 
-  /** Ends it, and frees its memory at once rather than at some collection of garbage. Nobody may hold any of it. */
+  /** Gives its memory to whoever needs some next. Nothing may hold any of it. */
   close(): void {
-    this.#bytes.buffer.transfer(0);
+    this.#memory.giveBack();
   }
 
   #runEnd(first: number, most: number): number {

@@ -4,6 +4,7 @@
 export class Slots {
   readonly #limit: number;
   readonly #onFree: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
   #taken = 0;
 
   /** `limit` ≥ 1. */
@@ -24,6 +25,27 @@ export class Slots {
     };
   }
 
+  /**
+   * Waits for a free slot, which the caller uses at once. Those that `whenFree` calls come first: they fetch tables, and
+   * without these nobody knows what else to fetch. Rejects with the signal's reason.
+   */
+  async ready(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.free && this.#waiting.length === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(go), 1);
+        reject(signal.reason);
+      };
+      const go = (): void => {
+        signal.removeEventListener('abort', leave);
+        resolve();
+      };
+      this.#waiting.push(go);
+      signal.addEventListener('abort', leave, { once: true });
+    });
+  }
+
   /** Runs one fetch in a slot. */
   async run<T>(fetch: () => Promise<T>): Promise<T> {
     this.#taken += 1;
@@ -32,6 +54,7 @@ export class Slots {
     } finally {
       this.#taken -= 1;
       for (const begin of [...this.#onFree]) begin();
+      if (this.free) this.#waiting.shift()?.();
     }
   }
 }

@@ -88,35 +88,6 @@ export class Metadata {
     return { end: last, data: bytes instanceof SparseBlock ? show(bytes) : bytes.then(show) };
   }
 
-  /** Guest bytes that a slice of the layer's L2 tables maps: a power of two. */
-  spanOf({ index }: RemoteLayer): number {
-    return this.#rootsOf(index).tables.guestSpan;
-  }
-
-  /** The first guest offset at or behind `guest` that some layer may map; Infinity when none does. */
-  nextMapped(guest: number): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const { tables } of this.#roots) {
-      const rank = tables.rankAt(guest);
-      if (rank < tables.l2Count) next = Math.min(next, Math.max(guest, tables.guestOf(rank)));
-    }
-    return next;
-  }
-
-  /** The slice of the layer's L2 tables that maps the byte at `guest`, and where it begins; undefined when there is none. */
-  l2Slice(
-    layer: RemoteLayer,
-    guest: number,
-    signal: AbortSignal,
-  ): { readonly guest: number; readonly bytes: SparseBlock | Promise<SparseBlock> } | undefined {
-    const { tables } = this.#rootsOf(layer.index);
-    const rank = tables.rankAt(guest);
-    const start = tables.guestOf(rank);
-    if (start > guest) return undefined;
-    const slice = tables.at(rank);
-    return slice.end <= slice.start ? undefined : { guest: start, bytes: this.#read(layer, slice, 'chain', signal) };
-  }
-
   /** Resolves when nothing of it is under way; its signal must have been aborted. */
   async ended(): Promise<void> {
     this.#leaveSlots();

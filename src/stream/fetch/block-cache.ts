@@ -1,13 +1,14 @@
 // For readers that nobody can foresee: aligned blocks of the layers, kept as long as there is room, the least recently used
 // let go first; whoever reads one block after the other finds the next ones there.
-import { abortable, Gate } from '../concurrency.ts';
-import { DatamoverError } from '../errors.ts';
-import type { Arena, Memory } from '../stream/fetch/arena.ts';
-import { type Begun, type DataReader, directReader } from '../stream/fetch/data-reader.ts';
-import { Piece } from '../stream/fetch/piece.ts';
-import type { RemoteLayer } from '../stream/fetch/remote-layer.ts';
-import type { Slots } from '../stream/fetch/slots.ts';
-import { KiB } from '../units.ts';
+
+import { abortable, Gate } from '../../concurrency.ts';
+import { DatamoverError } from '../../errors.ts';
+import { KiB } from '../../units.ts';
+import type { Arena, Memory } from './arena.ts';
+import { type Begun, type DataReader, directReader } from './data-reader.ts';
+import { Piece } from './piece.ts';
+import type { RemoteLayer } from './remote-layer.ts';
+import type { Slots } from './slots.ts';
 
 export interface BlockCacheOptions {
   readonly arena: Arena;

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { test } from 'tap';
-import { combineCrc32 } from '../../src/staged/crc32-combine.ts';
+import { combineCrc32, crc32OfZeros } from '../src/crc32-combine.ts';
 
 test('the CRC of a whole comes from those of its parts', async (t) => {
   fc.assert(
@@ -24,4 +24,10 @@ test('lengths beyond 4 GiB are whole numbers of zero bits too', async (t) => {
     zeros = combineCrc32(zeros, ofChunk, chunk.length);
   }
   t.equal(combineCrc32(crc32('x'), zeros, length), expected);
+});
+
+test('zeros without looking at them', async (t) => {
+  for (const length of [0, 1, 2, 3, 511, 512, 65_536, 1_000_003]) {
+    t.equal(crc32OfZeros(length), crc32(new Uint8Array(length)), `${length} bytes`);
+  }
 });

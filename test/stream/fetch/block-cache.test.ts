@@ -1,19 +1,19 @@
 // The block cache over a real server: how much it asks for at a time, and what becomes of an object that is replaced.
 import { readFileSync } from 'node:fs';
 import { type Test, test } from 'tap';
-import { checkLayers } from '../../src/chain/check-layers.ts';
-import type { ExportData } from '../../src/nbd/export.ts';
-import { BlockCache } from '../../src/serve/block-cache.ts';
-import { Arena } from '../../src/stream/fetch/arena.ts';
-import { RemoteLayer } from '../../src/stream/fetch/remote-layer.ts';
-import { Slots } from '../../src/stream/fetch/slots.ts';
-import { KiB, MiB } from '../../src/units.ts';
-import { rejectsWith } from '../contract/store.ts';
-import { makeChain } from '../helpers/chain.ts';
-import type { Peer } from '../helpers/peer.ts';
-import { requires } from '../helpers/requires.ts';
-import { RGW_TOOLS } from '../helpers/rgw.ts';
-import { storeBehindPeer } from '../helpers/s3-peer.ts';
+import { checkLayers } from '../../../src/chain/check-layers.ts';
+import type { ExportData } from '../../../src/nbd/export.ts';
+import { Arena } from '../../../src/stream/fetch/arena.ts';
+import { BlockCache } from '../../../src/stream/fetch/block-cache.ts';
+import { RemoteLayer } from '../../../src/stream/fetch/remote-layer.ts';
+import { Slots } from '../../../src/stream/fetch/slots.ts';
+import { KiB, MiB } from '../../../src/units.ts';
+import { rejectsWith } from '../../contract/store.ts';
+import { makeChain } from '../../helpers/chain.ts';
+import type { Peer } from '../../helpers/peer.ts';
+import { requires } from '../../helpers/requires.ts';
+import { RGW_TOOLS } from '../../helpers/rgw.ts';
+import { storeBehindPeer } from '../../helpers/s3-peer.ts';
 
 const { signal } = new AbortController();
 

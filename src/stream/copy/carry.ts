@@ -1,0 +1,136 @@
+// The copy engine: qemu-img says which bytes of which object the disk shows, this process carries them to their places.
+//
+//   qemu-img map ──▶ readExtents ──▶ planPieces ──▶ a buffer each ──▶ ObjectStore.read ──▶ Destination.write
+//   (of the served    checked line    a window of     of the one        `concurrency`        O_DIRECT, from
+//    tables)          by line         the disk        memory            at a time            the same memory
+//                                        │
+//                                        └─ ranges of zeros ──▶ Destination.zero
+//
+// Every stage waits for the one behind it: the map is read no faster than there are buffers, so that memory is bounded
+// whatever the size of the disk. A buffer is free when the writes from it have settled.
+import type { CarryOptions } from '../../chain/destination.ts';
+import { Gate } from '../../concurrency.ts';
+import type { Qcow2Node } from '../../qemu/graph.ts';
+import { mapImage } from '../../qemu/map.ts';
+import { alignDown, type ByteRange, KiB, MiB } from '../../units.ts';
+import { borrowMemory } from '../fetch/memory.ts';
+import type { RemoteLayer } from '../fetch/remote-layer.ts';
+import type { Slots } from '../fetch/slots.ts';
+import { Buffers } from './buffers.ts';
+import { dataRuns } from './data-runs.ts';
+import { type DataExtent, readExtents } from './extents.ts';
+import { type Piece, planPieces } from './pieces.ts';
+import { Tasks } from './tasks.ts';
+
+export interface CarryPlan extends CarryOptions {
+  /** The disk, as qemu sees it. */
+  readonly node: Qcow2Node;
+  /** Base first. */
+  readonly layers: readonly RemoteLayer[];
+  /** Bytes of the disk. */
+  readonly size: number;
+  /** Where fetches wait for their turn. */
+  readonly slots: Slots;
+  /** Fetches at a time; `slots` may have fewer. */
+  readonly concurrency: number;
+  /** Bytes of memory for the buffers. */
+  readonly window: number;
+  /** Writes at a time. */
+  readonly writes: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Carries all of the disk to `destination`. When it settles, nothing of it is under way any more: no fetch, no write, no
+ * child.
+ * @throws DatamoverError as `ObjectStore.read`, `readExtents`, `mapImage` and the destination.
+ */
+export async function carry(plan: CarryPlan): Promise<void> {
+  const { node, layers, size, window, concurrency, destination, witness, onDone } = plan;
+  const pieceSize = pieceSizeOf({ window, concurrency });
+  const memory = borrowMemory(window);
+  try {
+    const buffers = new Buffers(memory.bytes, pieceSize);
+    await Tasks.run(plan.signal, async (tasks, signal) => {
+      const mover = { ...plan, signal, gate: new Gate(plan.writes) };
+      const zeroing = new Gate(1);
+      const zero = async ({ offset, length }: ByteRange): Promise<void> => {
+        for (let done = 0; done < length; done += ZERO_STEP) {
+          signal.throwIfAborted();
+          const range = { offset: offset + done, length: Math.min(ZERO_STEP, length - done) };
+          if (!destination.readsZero) await destination.zero(range);
+          witness?.sawZeros(range);
+          onDone?.(range.length);
+        }
+      };
+      const runs = mapImage({ source: node, signal });
+      const extents = readExtents({ runs, layers, size, unit: destination.unit });
+      for await (const { pieces, zeros } of planPieces(extents, { pieceSize })) {
+        // A window's ranges of zeros wait for those of the window before: a slow device holds the map back.
+        await zeroing.run(async () => {});
+        for (const range of zeros) tasks.add(zeroing.run(() => zero(range)));
+        for (const piece of pieces) {
+          const buffer = await buffers.take(signal);
+          await plan.slots.ready(signal);
+          tasks.add(movePiece(piece, buffer, mover).finally(() => buffers.give(buffer)));
+        }
+      }
+    });
+  } finally {
+    memory.giveBack();
+  }
+}
+
+/** Where zeros have to be written, a step takes 3 s at 20 MB/s: a cancelled run waits for it. */
+const ZERO_STEP = 64 * MiB;
+
+const MAX_PIECE = 4 * MiB;
+const MIN_PIECE = 64 * KiB;
+
+/** Half as many buffers more than fetches, for what is being written. */
+const BUFFERS_A_FETCH = 1.5;
+
+/** Bytes of the largest piece: 4 MiB, less where that many buffers do not fit into the memory. */
+export function pieceSizeOf({ window, concurrency }: Pick<CarryPlan, 'window' | 'concurrency'>): number {
+  const share = alignDown(Math.floor(window / (concurrency * BUFFERS_A_FETCH)), MIN_PIECE);
+  return Math.min(MAX_PIECE, Math.max(MIN_PIECE, share));
+}
+
+interface Mover extends CarryPlan {
+  /** Bounds the writes. */
+  readonly gate: Gate;
+}
+
+async function movePiece(piece: Piece, buffer: Uint8Array, mover: Mover): Promise<void> {
+  const { slots, signal } = mover;
+  const { layer, start, end, extents } = piece;
+  const length = end - start;
+  let filled = 0;
+  const room = (): Uint8Array => buffer.subarray(filled, length);
+  const take = (count: number): void => {
+    filled += count;
+  };
+  await slots.run(() => layer.fetch(start, length, { room, filled: take }, signal));
+  const writes = extents.map((extent) => placeExtent(extent, buffer.subarray(extent.host - start), mover));
+  const outcomes = await Promise.allSettled(writes);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/** `memory` starts with the extent's bytes. Settles when no write reads them any more. */
+async function placeExtent({ offset, length, stored }: DataExtent, memory: Uint8Array, mover: Mover): Promise<void> {
+  const { destination, witness, onDone, gate, signal } = mover;
+  const bytes = memory.subarray(0, length);
+  // An older piece left its bytes there.
+  bytes.fill(0, stored);
+  witness?.sawBytes(bytes, offset);
+  const runs = destination.readsZero ? dataRuns(bytes) : [[0, length] as const];
+  const writes = runs.map(([from, to]) =>
+    gate.run(async () => {
+      signal.throwIfAborted();
+      await destination.write(bytes.subarray(from, to), offset + from);
+    }),
+  );
+  const outcomes = await Promise.allSettled(writes);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  onDone?.(length);
+}
