@@ -17,6 +17,7 @@ export interface BadDeviceOptions {
   readonly fill?: number;
   /** Bytes a second. */
   readonly writesPerSecond?: number;
+  readonly readsPerSecond?: number;
   /** Requests of this kind that touch the sector of this byte fail, or the nth flush alone. */
   readonly fails?: {
     readonly on: 'read' | 'write' | 'flush';
@@ -33,7 +34,7 @@ export interface BadDevice extends LoopDevice {
 
 export async function badDevice(
   t: Owner,
-  { size, fill, writesPerSecond, fails }: BadDeviceOptions,
+  { size, fill, writesPerSecond = 0, readsPerSecond = 0, fails }: BadDeviceOptions,
 ): Promise<BadDevice> {
   const folder = tempFolder(t);
   const [file, served] = [join(folder, 'device'), join(folder, 'served')];
@@ -41,8 +42,10 @@ export async function badDevice(
   truncateSync(file, size);
   writeFileSync(served, '');
   const nodes = ['--blockdev', `driver=file,node-name=file,filename=${file},cache.direct=off`];
-  if (writesPerSecond !== undefined) {
-    nodes.push('--object', `throttle-group,id=group,x-bps-write=${writesPerSecond}`);
+  if (writesPerSecond + readsPerSecond > 0) {
+    // 0 is no limit.
+    const limits = `x-bps-write=${writesPerSecond},x-bps-read=${readsPerSecond}`;
+    nodes.push('--object', `throttle-group,id=group,${limits}`);
     nodes.push('--blockdev', 'driver=throttle,node-name=top,throttle-group=group,file=file');
   } else if (fails !== undefined) {
     nodes.push('--blockdev', `driver=blkdebug,node-name=debug,image=file,${faultRules(fails)}`);

@@ -10,7 +10,13 @@ import { restore } from '../../src/restore/restore.ts';
 import { STRATEGIES } from '../../src/strategy.ts';
 
 /** A line of standard input. */
-export const caseSchema = z.object({ name: z.string(), plan: z.string(), strategy: z.enum(STRATEGIES) });
+export const caseSchema = z.object({
+  name: z.string(),
+  plan: z.string(),
+  strategy: z.enum(STRATEGIES),
+  verify: z.enum(['none', 'compare']).optional(),
+  force: z.boolean().optional(),
+});
 
 /** A line of standard output. */
 export const endSchema = z.object({
@@ -18,6 +24,8 @@ export const endSchema = z.object({
   /** `ok` or the error's code. */
   code: z.string(),
   message: z.string(),
+  /** How a streamed disk got to its target. */
+  via: z.enum(['copy', 'qemu']),
   milliseconds: z.number(),
 });
 
@@ -34,16 +42,16 @@ async function main(): Promise<void> {
   }
 }
 
-async function run({ name, plan, strategy }: RestoreCase): Promise<RestoreEnd> {
+async function run({ name, plan, strategy, verify = 'none', force = false }: RestoreCase): Promise<RestoreEnd> {
   const began = performance.now();
   const signal = AbortSignal.timeout(LIMIT_MS);
   const read = await readPlan({ path: plan, cwd: process.cwd() });
-  const { error } = await restore({
+  const { error, pvcs } = await restore({
     plan: read,
     strategy,
     ...(read.scratch?.path === undefined ? {} : { scratch: read.scratch.path }),
-    verify: 'none',
-    force: false,
+    verify,
+    force,
     fresh: false,
     checksums: true,
     env: process.env,
@@ -52,7 +60,13 @@ async function run({ name, plan, strategy }: RestoreCase): Promise<RestoreEnd> {
     signal,
   });
   const code = signal.aborted ? 'HANG' : (error?.code ?? 'ok');
-  return { name, code, message: error?.message ?? '', milliseconds: Math.round(performance.now() - began) };
+  return {
+    name,
+    code,
+    message: error?.message ?? '',
+    via: pvcs[0]?.via ?? 'copy',
+    milliseconds: Math.round(performance.now() - began),
+  };
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await main();

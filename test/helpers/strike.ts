@@ -8,7 +8,7 @@ import { JOURNAL } from '../../src/scratch/layout.ts';
 import type { Strategy } from '../../src/strategy.ts';
 import { MiB } from '../../src/units.ts';
 import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
-import { badDevice } from './bad-device.ts';
+import { type BadDeviceOptions, badDevice } from './bad-device.ts';
 import { type Gate, gateBefore } from './gate.ts';
 import { type LoopDevice, loopDevice } from './loop-device.ts';
 import { type Peer, type PeerPlan, startPeer } from './peer.ts';
@@ -29,6 +29,7 @@ export interface Source {
 
 export interface RestoreInPhase {
   readonly run: WatchedRestore;
+  readonly strategy: Strategy;
   readonly device: LoopDevice;
   readonly scratch: string;
   /** By which everything that the run has started is found. */
@@ -45,6 +46,7 @@ export const HELD_PHASES = [
   'check-image',
   'flatten',
   'convert',
+  'copy',
   'verify',
   'finalize',
 ] as const satisfies readonly Phase[];
@@ -60,8 +62,24 @@ const CALLS: Readonly<Partial<Record<HeldPhase, { readonly pattern: string; read
   finalize: { pattern: '^convert.*edge\\.raw', nth: 2 },
 };
 
-/** Bytes a second that the device takes in `convert`: slow enough to be met in the middle. */
+/** Bytes a second that the device takes: slow enough to be met in the middle. */
 const SLOW = 4 * MiB;
+
+const SLOWNESS: Readonly<Partial<Record<HeldPhase, Omit<BadDeviceOptions, 'size'>>>> = {
+  convert: { writesPerSecond: SLOW },
+};
+
+/** Where no qemu-img can be held: our process reads the target back, and writes the edges, by itself. */
+const SLOWNESS_OF_STREAM: typeof SLOWNESS = {
+  copy: { writesPerSecond: SLOW },
+  verify: { readsPerSecond: SLOW },
+  finalize: { writesPerSecond: SLOW },
+};
+
+function usual(phase: HeldPhase): Strategy {
+  if (phase === 'copy') return 'stream';
+  return phase === 'flatten' ? 'staged-raw' : 'staged';
+}
 
 /** `detached` gives it a process group of its own, as a shell does. */
 export async function restoreInPhase(
@@ -72,7 +90,9 @@ export async function restoreInPhase(
 ): Promise<RestoreInPhase> {
   const { made, backup, disk, rgw, bucket } = source;
   const { size } = sizeOf(source);
-  const device = phase === 'convert' ? await badDevice(t, { size, writesPerSecond: SLOW }) : loopDevice(t, { size });
+  const used = strategy ?? usual(phase);
+  const slowness = used === 'stream' ? SLOWNESS_OF_STREAM[phase] : SLOWNESS[phase];
+  const device = slowness === undefined ? loopDevice(t, { size }) : await badDevice(t, { size, ...slowness });
   const scratch = join(tempFolder(t), 'scratch');
   const peer = await startPeer({ upstream: rgw.endpoint, plan: holdIn(phase) }, t);
   const plan = await planFor(
@@ -81,25 +101,19 @@ export async function restoreInPhase(
     { [disk]: device.path },
     { s3: { rgw: { ...rgw, endpoint: peer.endpoint }, bucket }, scratch },
   );
-  const call = CALLS[phase];
+  const call = used === 'stream' ? undefined : CALLS[phase];
   const gate = call === undefined ? undefined : gateBefore(t, call.pattern, call);
   const mark = markEnvironment();
   const env = { ...rgw.env, XDG_RUNTIME_DIR: tempFolder(t) };
-  const args = [
-    '--part-size',
-    '1Mi',
-    '--strategy',
-    strategy ?? (phase === 'flatten' ? 'staged-raw' : 'staged'),
-    '--verify',
-    'compare',
-  ];
+  const args = ['--part-size', '1Mi', '--strategy', used, '--verify', 'compare'];
   const run = watchRestore(t, plan, args, { env: { ...env, ...mark, ...gate?.env }, detached });
   await Promise.race([
-    isIn(phase, { run, gate, peer, mark, scratch }),
+    isIn(phase, { run, gate, peer, mark, scratch, device }),
     run.end.then(({ stderr }) => Promise.reject(new Error(stderr))),
   ]);
   return {
     run,
+    strategy: used,
     device,
     scratch,
     mark,
@@ -149,9 +163,12 @@ function holdIn(phase: HeldPhase): PeerPlan {
 
 async function isIn(
   phase: HeldPhase,
-  options: Pick<RestoreInPhase, 'run' | 'mark' | 'scratch'> & { readonly gate: Gate | undefined; readonly peer: Peer },
+  options: Pick<RestoreInPhase, 'run' | 'mark' | 'scratch' | 'device'> & {
+    readonly gate: Gate | undefined;
+    readonly peer: Peer;
+  },
 ): Promise<void> {
-  const { run, gate, peer, mark, scratch } = options;
+  const { run, gate, peer, mark, scratch, device } = options;
   // Where the gate is, a layer may be examined while others are still fetched.
   if (gate === undefined) await run.untilPhase(phase);
   else await gate.reached();
@@ -162,6 +179,13 @@ async function isIn(
   }
   if (phase === 'convert') {
     await seen(() => processesWith(mark).some(({ command }) => command.startsWith('qemu-img convert')));
+  }
+  if (phase === 'copy') {
+    await seen(() =>
+      readFileSync(device.file)
+        .subarray(MiB, -MiB)
+        .some((byte) => byte !== 0),
+    );
   }
 }
 

@@ -22,7 +22,7 @@ import {
 /** Phases after the last byte was fetched: the next run fetches none of them again. */
 const FETCHED = ['rebase', 'flatten', 'convert', 'verify', 'finalize'];
 /** Phases in which the target is ours. */
-const CLAIMED = ['convert', 'verify', 'finalize'];
+const CLAIMED = ['convert', 'copy', 'verify', 'finalize'];
 
 async function sourceOf(t: Test): Promise<Source> {
   const rgw = await startRgw(t);
@@ -37,7 +37,7 @@ test('killed in each phase', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, 'blkid', 'mkfifo')) return;
   const source = await sourceOf(t);
   const cases: (readonly [HeldPhase, Strategy | undefined])[] = HELD_PHASES.map((phase) => [phase, undefined]);
-  cases.push(['convert', 'stream'], ['verify', 'stream'], ['finalize', 'stream']);
+  cases.push(['verify', 'stream'], ['finalize', 'stream']);
   for (const [phase, strategy] of cases) {
     await t.test(strategy === undefined ? phase : `${phase}, ${strategy}`, async (t) => {
       const held = await restoreInPhase(t, source, phase, strategy === undefined ? {} : { strategy });
@@ -50,7 +50,7 @@ test('killed in each phase', async (t) => {
       const again = await held.again();
       t.equal(again.exitCode, 0, again.document.error?.message ?? 'ends well');
       t.equal(await holdsTruth(source, device), undefined, 'identical to the true disk');
-      if (FETCHED.includes(phase) && strategy === undefined)
+      if (FETCHED.includes(phase) && held.strategy !== 'stream')
         t.equal(again.document.pvcs[0]?.bytesFetched, 0, 'nothing is fetched again');
       t.strictSame(await survivorsOf(mark), [], 'nothing is left running');
     });

@@ -11,7 +11,7 @@ import { watchRestore } from '../helpers/watched-restore.ts';
 const PHASES = {
   staged: ['download', 'checksum', 'rebase', 'check-image', 'convert', 'verify', 'finalize'],
   'staged-raw': ['download', 'checksum', 'rebase', 'check-image', 'flatten', 'convert', 'verify', 'finalize'],
-  stream: ['check-image', 'convert', 'verify', 'finalize'],
+  stream: ['check-image', 'copy', 'verify', 'finalize'],
 };
 
 async function secondsOf(

@@ -48,11 +48,12 @@ async function endsInOrder(
   t.match(end.document, { result: 'cancelled', error: { code: 'CANCELLED' } });
   t.strictSame(await survivorsOf(held.mark), [], 'no process survives');
   t.equal(headOf(held.device), 'blank', 'no claim is left');
-  t.equal(existsSync(held.scratch), phase !== 'preflight', 'scratch is kept when something was fetched');
+  const keeps = phase !== 'preflight' && held.strategy !== 'stream';
+  t.equal(existsSync(held.scratch), keeps, 'scratch is kept when something was fetched into it');
   const again = await held.again();
   t.equal(again.exitCode, 0, again.document.error?.message ?? 'the same command ends well');
   t.equal(await holdsTruth(source, held.device), undefined, 'identical to the true disk');
-  if (!['preflight', 'download', 'check-image'].includes(phase)) {
+  if (!['preflight', 'download', 'check-image'].includes(phase) && held.strategy !== 'stream') {
     t.equal(again.document.pvcs[0]?.bytesFetched, 0, 'nothing is fetched again');
   }
 }
@@ -63,6 +64,13 @@ test('SIGTERM in each phase', async (t) => {
   for (const phase of HELD_PHASES) {
     await t.test(phase, async (t) => {
       const held = await restoreInPhase(t, source, phase);
+      held.run.child.kill('SIGTERM');
+      await endsInOrder(t, source, { phase, held, status: 143 });
+    });
+  }
+  for (const phase of ['verify', 'finalize'] as const) {
+    await t.test(`${phase}, stream`, async (t) => {
+      const held = await restoreInPhase(t, source, phase, { strategy: 'stream' });
       held.run.child.kill('SIGTERM');
       await endsInOrder(t, source, { phase, held, status: 143 });
     });

@@ -131,7 +131,7 @@ function drawBlow(random: () => number, strategy: Strategy): Blow {
 const PHASES: Readonly<Record<Strategy, readonly Phase[]>> = {
   staged: ['preflight', 'download', 'rebase', 'check-image', 'convert', 'finalize', 'verify'],
   'staged-raw': ['preflight', 'download', 'rebase', 'check-image', 'flatten', 'convert', 'finalize', 'verify'],
-  stream: ['preflight', 'check-image', 'convert', 'finalize', 'verify'],
+  stream: ['preflight', 'check-image', 'copy', 'finalize', 'verify'],
 };
 
 function pick<T>(random: () => number, from: readonly T[]): T {

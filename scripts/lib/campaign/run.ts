@@ -116,7 +116,10 @@ function onPhaseOf(
   const phase = fillPhase === 'flatten' && strategy !== 'staged-raw' ? 'convert' : fillPhase;
   if (fault === 'fills up' && !mended) return { phase, act: () => scratch.fill() };
   const die = disks[0]?.target.die;
-  if (target === 'dying device' && die !== undefined) return { phase: place < 0.7 ? 'convert' : 'finalize', act: die };
+  if (target === 'dying device' && die !== undefined) {
+    const writing = strategy === 'stream' ? 'copy' : 'convert';
+    return { phase: place < 0.7 ? writing : 'finalize', act: die };
+  }
   return undefined;
 }
 

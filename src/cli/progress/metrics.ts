@@ -100,7 +100,7 @@ function recordPhase({ running, done, expected, written }: Metrics, event: Phase
   }
   done.set(labels, event.done);
   expected.set(labels, event.total);
-  if (phase === 'convert') written.reach(pvc, event.done);
+  if (phase === 'convert' || phase === 'copy') written.reach(pvc, event.done);
 }
 
 /** A counter fed with totals: events tell how far a phase is, a Prometheus counter only takes steps. */
