@@ -44,6 +44,8 @@ async function bundle(outfile: string): Promise<Metafile> {
     format: 'cjs',
     // Stack traces and error names stay readable; the Node binary is a hundred times as large anyway.
     minifySyntax: true,
+    // As bin/kubevirt-datamover has it.
+    banner: { js: "process.env.UV_THREADPOOL_SIZE ||= '16';" },
     metafile: true,
     plugins: [bakeVersion()],
     logLevel: 'warning',
