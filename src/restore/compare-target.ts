@@ -2,7 +2,7 @@
 
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { PvcStats } from '../chain/tally.ts';
-import type { CarriedDisk, QemuDisk, GuestRange } from '../chain/virtual-disk.ts';
+import type { CarriedDisk, GuestRange, QemuDisk } from '../chain/virtual-disk.ts';
 import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';

@@ -1,7 +1,7 @@
 // The disk onto its target by qemu-img: masked, so that the edges are left as they are, converted, compared if asked.
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { QemuDisk, GuestRange } from '../chain/virtual-disk.ts';
+import type { GuestRange, QemuDisk } from '../chain/virtual-disk.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';
 import { convert } from '../qemu/convert.ts';
@@ -16,7 +16,11 @@ import type { Run } from './options.ts';
 import type { ReadEdges, WriteOptions } from './write-options.ts';
 
 /** Writes body and tail, flushed, and compares the body. The edges are read when they are asked for. */
-export async function convertDisk(run: Run, session: TargetSession, options: WriteOptions<QemuDisk>): Promise<ReadEdges> {
+export async function convertDisk(
+  run: Run,
+  session: TargetSession,
+  options: WriteOptions<QemuDisk>,
+): Promise<ReadEdges> {
   const { disk } = options;
   const source = await maskDisk(session, disk.node, options);
   await writeBody(run, session, source, options);

@@ -1,6 +1,6 @@
 // One PVC from its checked chain to its finished target.
 import { rm } from 'node:fs/promises';
-import { type PvcOutcome, newStats, type PvcStats } from '../chain/tally.ts';
+import { newStats, type PvcOutcome, type PvcStats } from '../chain/tally.ts';
 import type { VirtualDisk } from '../chain/virtual-disk.ts';
 import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
 import { secondsSince } from '../progress.ts';

@@ -12,7 +12,7 @@ import { tempFolder } from './tmp.ts';
  */
 export type Cells = string;
 
-interface LayerShape {
+export interface LayerShape {
   readonly cells: Cells;
   /** Bytes of the disk from this layer on: a disk that grew. */
   readonly size?: number;
