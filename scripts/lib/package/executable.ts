@@ -44,13 +44,20 @@ async function bundle(outfile: string): Promise<Metafile> {
     format: 'cjs',
     // Stack traces and error names stay readable; the Node binary is a hundred times as large anyway.
     minifySyntax: true,
-    // As bin/kubevirt-datamover has it.
-    banner: { js: "process.env.UV_THREADPOOL_SIZE ||= '16';" },
+    banner: { js: threadPool() },
     metafile: true,
     plugins: [bakeVersion()],
     logLevel: 'warning',
   });
   return metafile;
+}
+
+/** What the launcher of the npm package does about libuv's threads, before anything else runs. */
+function threadPool(): string {
+  const launcher = readFileSync(join(ROOT, 'bin/kubevirt-datamover'), 'utf8');
+  const lines = /^var pids = [\s\S]*^if \(!process\.env\.UV_THREADPOOL_SIZE.*$/m.exec(launcher)?.[0];
+  if (lines === undefined) throw new Error('the launcher does not set UV_THREADPOOL_SIZE');
+  return `(function () { ${lines} })();`;
 }
 
 /** The program's version, which it else reads from the package.json beside it. */
