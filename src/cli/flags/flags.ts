@@ -47,7 +47,7 @@ export function scratchOption(description = 'directory for temporary files'): Op
   return new Option('--scratch <dir>', description).argParser(parseText);
 }
 
-export function windowOption(description = 'read-ahead buffer of stream (default 96Mi)'): Option {
+export function windowOption(description = 'memory of stream for data on its way (default 96Mi)'): Option {
   return new Option('--window <size>', description).argParser(parseSize({ min: 16 * MiB, max: 64 * GiB }));
 }
 
