@@ -3,9 +3,9 @@ import type { Problem } from '../errors.ts';
 import { countOpenFiles, openFiles, processes, readLimit, readPidsLimit } from '../process-limits.ts';
 
 /**
- * How often each layer is open in this process. staged: its file, while the layers are downloaded. streamed: a connection of each
- * of the two programs of QEMU that read the chain at a time, one that maps and one that copies. (Those have one
- * descriptor a layer themselves, and about ten besides: always fewer than this process.)
+ * How often each layer is open in this process. staged: its file, while the layers are downloaded. streamed: a connection of the
+ * program of QEMU that reads the chain, while those of the one before may still be closing. (A program has one descriptor a
+ * layer itself, and about ten besides: always fewer than this process.)
  */
 type Reading = 'staged' | 'streamed';
 const PER_LAYER: Readonly<Record<Reading, number>> = { staged: 1, streamed: 2 };
