@@ -41,6 +41,8 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRun, voi
     signal: AbortSignal.any([options.signal, stop.signal]),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   });
+  // It may end while the caller is busy with a run, long before the loop asks how.
+  child.ended.catch(() => {});
   let finished = false;
   // The last line of a child that was ended is torn: it is parsed when it is known how the child ended.
   let held: string | undefined;

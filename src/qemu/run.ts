@@ -71,7 +71,7 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
   const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', 'prlimit', ...limits, '--', tool, ...args], {
     cancelSignal: AbortSignal.any([options.signal, late.signal]),
     forceKillAfterDelay: KILL_DELAY_MS,
-    // The number of our own threads is none of theirs.
+    // It sizes the thread pool of this process.
     env: { LC_ALL: 'C', UV_THREADPOOL_SIZE: undefined },
     // Out of the terminal's process group: a Ctrl-C is ours to hear, and must not look like a qemu-img that failed.
     detached: true,

@@ -1,4 +1,6 @@
 // What `qemu-img map` says, run by run.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'tap';
 import { chainGraph, fileNode, loneLayer } from '../../src/qemu/graph.ts';
 import { dataEndOf } from '../../src/qemu/info.ts';
@@ -7,6 +9,7 @@ import { KiB, MiB } from '../../src/units.ts';
 import { makeChain } from '../helpers/chain.ts';
 import { withScript } from '../helpers/injected.ts';
 import { requires } from '../helpers/requires.ts';
+import { tempFolder } from '../helpers/tmp.ts';
 
 const { signal } = new AbortController();
 
@@ -95,3 +98,31 @@ test('says that a chain cannot be opened', async (t) => {
   const runs = mapImage({ source: loneLayer(fileNode('/nowhere.qcow2')), signal });
   await t.rejects(runs.next(), { code: 'IMAGE_CORRUPT', message: /No such file or directory/ });
 });
+
+test('a map that is cancelled while its reader is busy rejects when the reader asks again, and not before', async (t) => {
+  if (!requires(t, 'bash')) return;
+  const pid = join(tempFolder(t), 'pid');
+  const line = JSON.stringify({ start: 0, length: 512, depth: 0, present: true, zero: false, data: false });
+  const script = `echo '[${line},'; echo '${line},'; echo $$ >'${pid}'; exec sleep 1000`;
+  await withScript(t, { tool: 'qemu-img', script }, async () => {
+    const cancel = new AbortController();
+    const reason = new Error('cancelled');
+    const runs = mapImage({ source: fileNode('/x'), signal: cancel.signal });
+    t.match(await runs.next(), { value: { start: 0 } });
+    const child = await until(() => existsSync(pid) && readFileSync(pid, 'utf8').trim());
+    cancel.abort(reason);
+    // The child has ended, and whoever waits for it has heard so: an unhandled rejection would end the test.
+    await until(() => !existsSync(`/proc/${child}`));
+    await until(() => true);
+    await t.rejects(runs.next(), reason);
+  });
+});
+
+/** Asks with every turn of the loop. */
+async function until<T>(fact: () => T): Promise<T> {
+  for (;;) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const found = fact();
+    if (found) return found;
+  }
+}
