@@ -52,7 +52,8 @@ export async function carry(plan: CarryPlan): Promise<void> {
   try {
     const buffers = new Buffers(memory.bytes, pieceSize);
     await Tasks.run(plan.signal, async (tasks, signal) => {
-      const mover = { ...plan, signal, gate: new Gate(plan.writes) };
+      const fail = (error: unknown): void => tasks.fail(error);
+      const mover = { ...plan, signal, fail, gate: new Gate(plan.writes) };
       const zeroing = new Gate(1);
       const zero = async ({ offset, length }: ByteRange): Promise<void> => {
         for (let done = 0; done < length; done += ZERO_STEP) {
@@ -106,6 +107,8 @@ function chunks(from: number, to: number): number[] {
 interface Mover extends CarryPlan {
   /** Bounds the writes. */
   readonly gate: Gate;
+  /** Stops all else, before the next write is let in. */
+  readonly fail: (error: unknown) => void;
 }
 
 async function movePiece(piece: Piece, buffer: Uint8Array, mover: Mover): Promise<void> {
@@ -125,7 +128,7 @@ async function movePiece(piece: Piece, buffer: Uint8Array, mover: Mover): Promis
 
 /** `memory` starts with the extent's bytes. Settles when no write reads them any more. */
 async function placeExtent({ offset, length, stored }: DataExtent, memory: Uint8Array, mover: Mover): Promise<void> {
-  const { destination, witness, onDone, gate, signal } = mover;
+  const { destination, witness, onDone, gate, fail, signal } = mover;
   const bytes = memory.subarray(0, length);
   // An older piece left its bytes there.
   bytes.fill(0, stored);
@@ -135,7 +138,11 @@ async function placeExtent({ offset, length, stored }: DataExtent, memory: Uint8
     chunks(from, to).map((at) =>
       gate.run(async () => {
         signal.throwIfAborted();
-        await destination.write(bytes.subarray(at, Math.min(at + MAX_WRITE, to)), offset + at);
+        const write = destination.write(bytes.subarray(at, Math.min(at + MAX_WRITE, to)), offset + at);
+        await write.catch((error: unknown) => {
+          fail(error);
+          throw error;
+        });
       }),
     ),
   );

@@ -18,13 +18,14 @@ export class Tasks {
     if (tasks.#failure !== undefined) throw tasks.#failure.error;
   }
 
+  /** Stops everything with this error, at once; a task that fails does so when it settles. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#stop.abort(error);
+  }
+
   add(task: Promise<void>): void {
-    const done = task
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-        this.#stop.abort(error);
-      })
-      .finally(() => this.#running.delete(done));
+    const done = task.catch((error: unknown) => this.fail(error)).finally(() => this.#running.delete(done));
     this.#running.add(done);
   }
 }
