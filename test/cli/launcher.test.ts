@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Test, test } from 'tap';
+import { readPidsLimit } from '../../src/process-limits.ts';
 import { requires } from '../helpers/requires.ts';
 import { cleanEnvironment } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -84,4 +85,20 @@ test('built: it is the program', async (t) => {
   t.equal(code, 0);
   t.equal(stderr, '');
   t.match(stdout, /^Usage: kubevirt-datamover /);
+});
+
+test('it asks for threads that writes may occupy, where the container has them', async (t) => {
+  const folder = tempFolder(t);
+  for (const name of ['bin', 'dist']) mkdirSync(join(folder, name));
+  for (const name of ['kubevirt-datamover', 'package.json']) {
+    copyFileSync(join(launcher, '..', name), join(folder, 'bin', name));
+  }
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(folder, 'dist/main.js'), 'console.log(process.env.UV_THREADPOOL_SIZE);');
+  const script = join(folder, 'bin', 'kubevirt-datamover');
+  const { max = Number.POSITIVE_INFINITY } = readPidsLimit() ?? {};
+  const { stdout } = await launch([process.execPath], script);
+  t.equal(stdout.trim(), max < 100 ? 'undefined' : '12');
+  const named = await launch(['UV_THREADPOOL_SIZE=7', process.execPath], script);
+  t.equal(named.stdout.trim(), '7', 'a number of the user is kept');
 });
