@@ -40,7 +40,7 @@ export async function examineImage(options: ExamineOptions): Promise<Findings> {
 }
 
 /** `unchecked`: its refcounts are wrong by its own account (dirty bit), and it is not to be repaired. */
-export type ExaminedState = 'clean' | 'leaks' | 'unchecked';
+type ExaminedState = 'clean' | 'leaks' | 'unchecked';
 export type Examined = Findings<ExaminedState>;
 
 /** As `examineImage`, of a layer that is taken as it is: of a dirty one just where it ends is looked at. */
