@@ -17,6 +17,7 @@ import {
   restoreInPhase,
   type Source,
 } from '../helpers/strike.ts';
+import type { WatchedEnd } from '../helpers/watched-restore.ts';
 
 /** Design section 8. */
 const BOUND_MS = 10_000;
@@ -30,17 +31,22 @@ async function sourceOf(t: Test): Promise<Source> {
   return { made, backup: 'backup-004', disk: 'rootdisk', rgw, bucket: await uploadBucket(rgw, made) };
 }
 
+async function endWithinBound({ run }: RestoreInPhase): Promise<WatchedEnd | undefined> {
+  const bound = new AbortController();
+  const late = delay(BOUND_MS, undefined, { signal: bound.signal }).catch(() => undefined);
+  const end = await Promise.race([run.end, late]);
+  bound.abort();
+  return end;
+}
+
 /** What must hold after a cancelled run, and that the same command then ends well. */
 async function endsInOrder(
   t: Test,
   source: Source,
   { phase, held, status }: { readonly phase: HeldPhase; readonly held: RestoreInPhase; readonly status: number },
 ): Promise<void> {
-  const bound = new AbortController();
-  const late = delay(BOUND_MS, 'late', { signal: bound.signal }).catch(() => 'late');
-  const end = await Promise.race([held.run.end, late]);
-  bound.abort();
-  if (typeof end === 'string') {
+  const end = await endWithinBound(held);
+  if (end === undefined) {
     t.fail(`still running after ${BOUND_MS} ms`);
     return;
   }
@@ -68,11 +74,21 @@ test('SIGTERM in each phase', async (t) => {
       await endsInOrder(t, source, { phase, held, status: 143 });
     });
   }
-  // It finalizes without a child, and is not cancelled between the first edge and the last.
   await t.test('verify, stream', async (t) => {
     const held = await restoreInPhase(t, source, 'verify', { strategy: 'stream' });
     held.run.child.kill('SIGTERM');
     await endsInOrder(t, source, { phase: 'verify', held, status: 143 });
+  });
+  // The edges are in memory: the run that would take the first one back finishes the last one instead.
+  await t.test('finalize, stream', async (t) => {
+    const held = await restoreInPhase(t, source, 'finalize', { strategy: 'stream' });
+    held.run.child.kill('SIGTERM');
+    const end = await endWithinBound(held);
+    if (end === undefined) return void t.fail(`still running after ${BOUND_MS} ms`);
+    t.equal(end.exitCode, 0, end.document?.error?.message ?? 'the restore is complete');
+    t.match(end.document, { result: 'ok', pvcs: [{ state: 'restored', verified: true }] });
+    t.strictSame(await survivorsOf(held.mark), [], 'no process survives');
+    t.equal(await holdsTruth(source, held.device), undefined, 'identical to the true disk');
   });
 });
 
