@@ -79,6 +79,10 @@ export function startInTerminal(
   const end = once(child, 'close').then(
     (): TerminalEnd => ({ exitCode: child.exitCode, signal: child.signalCode, ...output }),
   );
+  let isOver = false;
+  void end.then(() => {
+    isOver = true;
+  });
   let done = 0;
   let sent = 0;
   const acknowledged = new EventEmitter();
@@ -90,7 +94,8 @@ export function startInTerminal(
     child.stdin?.write(`${line}\n`);
     sent += 1;
     const mine = sent;
-    while (done < mine) await Promise.race([once(acknowledged, 'done'), end]);
+    // A program that ends meanwhile takes the helper along, with the answer.
+    while (done < mine && !isOver) await Promise.race([once(acknowledged, 'done'), end]);
   };
   return {
     child,
