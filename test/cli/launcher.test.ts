@@ -1,6 +1,6 @@
 // bin/kubevirt-datamover under a Node that is too old, and in a checkout that was not built.
 import { execFile } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -70,13 +70,18 @@ test('a Node that says it is an old one: the same', async (t) => {
 
 test('not built: one line that says what to type, exit 1', async (t) => {
   const folder = tempFolder(t);
-  mkdirSync(join(folder, 'bin'));
-  for (const name of ['kubevirt-datamover', 'package.json']) {
-    copyFileSync(join(launcher, '..', name), join(folder, 'bin', name));
+  cpSync(join(launcher, '..'), join(folder, 'bin'), { recursive: true });
+  const script = join(folder, 'bin', 'kubevirt-datamover');
+  for (const missing of ['dist', 'bin/thread-pool.js']) {
+    rmSync(join(folder, missing), { recursive: true, force: true });
+    const { code, stderr } = await launch([process.execPath], script);
+    t.equal(code, 1);
+    t.match(
+      stderr,
+      /^kubevirt-datamover: incomplete installation \(.*\); in a checkout run: npm run build\n$/,
+      missing,
+    );
   }
-  const { code, stderr } = await launch([process.execPath], join(folder, 'bin', 'kubevirt-datamover'));
-  t.equal(code, 1);
-  t.match(stderr, /^kubevirt-datamover: incomplete installation \(.*\); in a checkout run: npm run build\n$/);
 });
 
 test('built: it is the program', async (t) => {
@@ -89,10 +94,8 @@ test('built: it is the program', async (t) => {
 
 test('it asks for threads that writes may occupy, where the container has them', async (t) => {
   const folder = tempFolder(t);
-  for (const name of ['bin', 'dist']) mkdirSync(join(folder, name));
-  for (const name of ['kubevirt-datamover', 'package.json']) {
-    copyFileSync(join(launcher, '..', name), join(folder, 'bin', name));
-  }
+  cpSync(join(launcher, '..'), join(folder, 'bin'), { recursive: true });
+  mkdirSync(join(folder, 'dist'));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   writeFileSync(join(folder, 'dist/main.js'), 'console.log(process.env.UV_THREADPOOL_SIZE);');
   const script = join(folder, 'bin', 'kubevirt-datamover');

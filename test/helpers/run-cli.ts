@@ -80,8 +80,15 @@ export function cleanEnvironment(added: NodeJS.ProcessEnv = {}): NodeJS.ProcessE
   return { ...Object.fromEntries(kept), ...added };
 }
 
-/** What is shipped where dist/ is newer than every source; else the sources themselves, which behave the same. */
+let path: string | undefined;
+
+/** What is shipped where dist/ is newer than every source; else the sources themselves, which behave the same. Looked up once. */
 export function programPath(): string {
+  path ??= findProgram();
+  return path;
+}
+
+function findProgram(): string {
   const root = fileURLToPath(new URL('../../', import.meta.url));
   const built = mtimeOf(join(root, 'dist/main.js'));
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) =>

@@ -64,8 +64,7 @@ async function startsAnywhere(t: Test, { image }: Context): Promise<void> {
 }
 
 async function holdsWhatRuns(t: Test, { image }: Context): Promise<void> {
-  const look =
-    'ls /opt/kubevirt-datamover /opt/kubevirt-datamover/node_modules; du -sm /opt; id -u; ls -A /var/lib/apt/lists';
+  const look = 'ls /opt/kubevirt-datamover; du -sm /opt; id -u; ls -A /var/lib/apt/lists';
   const { stdout } = await image.podman(
     'run',
     '--rm',
@@ -75,10 +74,9 @@ async function holdsWhatRuns(t: Test, { image }: Context): Promise<void> {
     '-c',
     look,
   );
-  t.match(stdout, /^@aws-sdk$/m);
-  t.notMatch(stdout, /^(tap|typescript|@biomejs|esbuild|src|test)$/m);
+  t.match(stdout, /^LICENSE\nbin\ndist\npackage\.json\n\d/);
   const size = Number(/^(\d+)\s+\/opt$/m.exec(stdout)?.[1]);
-  t.ok(size > 5 && size < 40, `the program and its packages take ${size} MiB`);
+  t.ok(size > 1 && size < 10, `the program and its packages take ${size} MiB`);
   t.match(stdout, /^65532$\s*$/m, 'not root, and no package lists after it');
 }
 

@@ -1,13 +1,18 @@
 // What is handed out: the npm package, and the one file for emergencies on a machine that has qemu-utils and no Node.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import { stringify } from 'yaml';
-import { KiB, MiB } from '../../src/units.ts';
+import { readPidsLimit } from '../../src/process-limits.ts';
+import { MiB } from '../../src/units.ts';
 import { command, mustRun } from '../helpers/command.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
+import { cleanEnvironment } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -29,25 +34,46 @@ test('what scripts/package makes', async (t) => {
     for (const name of ['@aws-sdk/client-s3', 'commander', 'execa', 'zod', 'Node.js']) t.match(licenses, name);
   });
   await t.test('as an npm package installs and runs', (t) => installs(t, made));
+  await t.test('as one file has threads for writes', (t) =>
+    hasThreadsForWrites(t, [join(made, 'kubevirt-datamover-linux-x64')]),
+  );
   await t.test('as one file restores where there is no Node', (t) => restoresWithoutNode(t, made));
 });
 
 async function installs(t: Test, made: string): Promise<void> {
   const tarball = join(made, readdirSync(made).find((name) => name.endsWith('.tgz')) ?? '');
-  t.ok(statSync(tarball).size < 500 * KiB, `${statSync(tarball).size} bytes`);
+  t.ok(statSync(tarball).size < MiB, `${statSync(tarball).size} bytes`);
   const files = (await mustRun('tar', ['-tf', tarball])).split('\n');
-  t.ok(files.includes('package/dist/main.js'));
+  for (const name of ['dist/main.js', 'dist/LICENSES.txt']) t.ok(files.includes(`package/${name}`), name);
   t.strictSame(
     files.filter((name) => /\.(ts|map)$|^package\/(src|test|scripts|fixtures)\//.test(name)),
     [],
   );
   const project = tempFolder(t);
   writeFileSync(join(project, 'package.json'), '{"private":true}');
-  const npm = ['install', '--no-audit', '--no-fund', '--omit=dev', '--prefer-offline', tarball];
-  await mustRun('npm', npm, { cwd: project });
+  await mustRun('npm', ['install', '--no-audit', '--no-fund', '--omit=dev', '--offline', tarball], { cwd: project });
+  const installed = readdirSync(join(project, 'node_modules')).filter((name) => !name.startsWith('.'));
+  t.strictSame(installed, ['kubevirt-datamover'], 'what it needs is in it; a package it uses is a devDependency');
   const ran = await command('npx', ['--no-install', 'kubevirt-datamover', '--version'], { cwd: project });
   t.equal(ran.stdout, `kubevirt-datamover ${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`);
   t.equal(ran.status, 0);
+  await hasThreadsForWrites(t, [process.execPath, join(project, 'node_modules/.bin/kubevirt-datamover')]);
+}
+
+/** As many threads as writes of a disk may occupy, where the container allows them. The plan is a pipe, at which it can be watched. */
+async function hasThreadsForWrites(t: Test, [program = '', ...args]: readonly string[]): Promise<void> {
+  const pipe = join(tempFolder(t), 'plan');
+  await mustRun('mkfifo', [pipe]);
+  const env = cleanEnvironment();
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', program, ...args, 'restore', pipe], { env, stdio: 'ignore' });
+  // It opens once the program has opened the other end.
+  const plan = await open(pipe, 'w');
+  const tasks = readdirSync(`/proc/${child.pid}/task`).map((task) => `/proc/${child.pid}/task/${task}/comm`);
+  const names = tasks.map((path) => readFileSync(path, 'utf8').trim());
+  const { max = Number.POSITIVE_INFINITY } = readPidsLimit() ?? {};
+  t.equal(names.filter((name) => name === 'libuv-worker').length, max < 100 ? 4 : 12, names.join(' '));
+  await plan.close();
+  await once(child, 'close');
 }
 
 /** A Debian as debootstrap makes it, with qemu-utils: what a rescue host has. */
