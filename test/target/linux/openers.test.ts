@@ -95,3 +95,31 @@ test('a device by another name, anywhere, is found', async (t) => {
   const found = await findOpeners({ devices: new Set([`${major}:${minor}`]) }, { signal });
   t.match(found, [{ pid, program: 'bash', writes: true }]);
 });
+
+test('a process with many descriptors keeps nothing else waiting', async (t) => {
+  const path = join(tempFolder(t), 'file');
+  writeFileSync(path, '');
+  const { dev, ino } = statSync(path, { bigint: true });
+  const many = 3_000;
+  const script = `
+    const { openSync } = require('node:fs');
+    for (let count = 0; count < ${many}; count += 1) openSync('/dev/null', 'r');
+    openSync(process.argv[1], 'a');
+    console.log('held');
+    process.stdin.resume();`;
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, '-e', script, path], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  let turns = 0;
+  let isDone = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  t.match(await findOpeners({ file: { dev, ino } }, { signal }), [{ pid: child.pid, writes: true }]);
+  isDone = true;
+  t.ok(turns > many / 300, `${turns} turns of the event loop for ${many} descriptors`);
+});
