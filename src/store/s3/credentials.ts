@@ -37,12 +37,12 @@ export async function chooseCredentials(
 type Keys = AwsCredentialIdentity;
 
 async function resolveKeys(identity: Identity, settings: CredentialSettings): Promise<Keys> {
+  if (identity.kind === 'keys') {
+    const { kind: _, ...keys } = identity;
+    return keys;
+  }
   const sdk = await import('@aws-sdk/credential-providers');
   switch (identity.kind) {
-    case 'keys': {
-      const { kind: _, ...keys } = identity;
-      return keys;
-    }
     case 'web-identity': {
       const { tokenFile: webIdentityTokenFile, roleArn, sessionName: roleSessionName = SESSION_NAME } = identity;
       const clientConfig = stsConfig(settings);
