@@ -24,7 +24,7 @@ export async function bundle(shape: Shape): Promise<BuildResult<{ write: false; 
     mainFields: ['module', 'main'],
     // Names and lines stay: a stack trace of --log-level debug must say where it came from.
     minifySyntax: true,
-    plugins: [bakeVersion(), englishOnly()],
+    plugins: [bakeVersion(), englishOnly(), withoutGetters()],
     logLevel: 'warning',
     ...shape,
   });
@@ -51,4 +51,33 @@ function englishOnly(): Plugin {
         resolveDir: join(path, '..'),
       })),
   };
+}
+
+/**
+ * An import of a module of Node reads each of its exports, getters as well: of `http` they load all of undici, for a WebSocket,
+ * which took 40 ms; of `process` they open the standard streams. These modules are had without what is behind a getter; esbuild
+ * refuses a source that imports such a name.
+ */
+function withoutGetters(): Plugin {
+  const namespace = 'without-getters';
+  return {
+    name: namespace,
+    setup: ({ onResolve, onLoad }) => {
+      onResolve({ filter: /^(node:)?(http|process)$/ }, ({ path, kind }) =>
+        kind === 'import-statement' || kind === 'dynamic-import'
+          ? { path: path.replace('node:', ''), namespace }
+          : null,
+      );
+      onLoad({ filter: /./, namespace }, ({ path }) => ({ contents: reexport(path) }));
+    },
+  };
+}
+
+function reexport(name: string): string {
+  const properties = Object.entries(Object.getOwnPropertyDescriptors(process.getBuiltinModule(name)));
+  const plain = properties.filter(
+    ([key, { get }]) => get === undefined && /^[a-z]\w*$/i.test(key) && key !== 'default',
+  );
+  const names = plain.map(([key]) => `export const ${key} = builtin.${key};`);
+  return [`const builtin = process.getBuiltinModule('node:${name}');`, 'export default builtin;', ...names].join('\n');
 }
