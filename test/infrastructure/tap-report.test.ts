@@ -22,6 +22,7 @@ const FAILING = `TAP version 14
     noise
     1..1
     # time=103.979ms
+    # cpu=1230ms
 not ok 1 - test/a.test.ts # time=103.979ms
   ---
   command: node
@@ -50,7 +51,7 @@ test('a failure is shown with where it is and its diagnosis', async (t) => {
   const { printed } = report(FAILING, { skipsFail: false, status: 1 });
   t.same(printed, [
     '  skip: adds > three: needs losetup',
-    'FAILED test/a.test.ts 0.1 s',
+    'FAILED test/a.test.ts 0.1 s, CPU 1.2 s',
     '  not ok: adds > two',
     '    diff: |',
     '      -2',
@@ -58,6 +59,7 @@ test('a failure is shown with where it is and its diagnosis', async (t) => {
     '  | noise',
     '  exitCode: 1',
     'ok     test/b.test.ts 0.0 s',
+    'CPU of all files: 1.2 s',
     '1 skipped or to do',
   ]);
 });

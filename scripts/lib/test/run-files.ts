@@ -1,8 +1,10 @@
 // Runs test files in the order in which they are named, several at a time, and prints TAP. tap's own runner orders them by name.
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { t } from 'tap';
 
 const TIMEOUT_S = 1_800;
+const HOOK = fileURLToPath(new URL('./cpu-hook.ts', import.meta.url));
 
 // Many tests wait for a limit or a back-off to pass: one file more than there are cores keeps these busy.
 t.setTimeout(0);
@@ -10,7 +12,7 @@ t.jobs = availableParallelism() + 1;
 const env = { ...process.env, TAP_TIMEOUT: String(TIMEOUT_S) };
 for (const file of process.argv.slice(2)) {
   // Without env(1) each process would start with a loader of tap's that writes reports of coverage.
-  t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, file], {
+  t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, '--import', HOOK, file], {
     name: file,
     buffered: true,
     timeout: TIMEOUT_S * 1_000,

@@ -33,7 +33,13 @@ async function main(args: readonly string[]): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'kdmt-'));
   // As /tmp is: some tests run programs as another user.
   chmodSync(folder, 0o1777);
-  const env = { ...process.env, TMPDIR: folder, FORCE_COLOR: '0' };
+  // One compile cache for the tests and the program that they start, thousands of times; it is removed with the folder.
+  const env = {
+    ...process.env,
+    TMPDIR: folder,
+    FORCE_COLOR: '0',
+    NODE_COMPILE_CACHE: join(folder, 'node-compile-cache'),
+  };
   const stopped = stopOnSignals();
   let passed = 0;
   let failed = 0;

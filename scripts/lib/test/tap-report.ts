@@ -19,6 +19,9 @@ export class TapReport {
   #diagnosis: { readonly indent: number; readonly show: boolean } | undefined;
   #lastFailed = false;
   #emptyFiles = 0;
+  /** Milliseconds of CPU that the file under way took, and all so far. */
+  #cpu: number | undefined;
+  #cpuOfAll = 0;
   #totals: ReadonlyMap<string, number> | undefined;
 
   constructor(options: TapReportOptions) {
@@ -39,6 +42,7 @@ export class TapReport {
     const result = /^(not ok|ok) \d+(?: - (.*?))?(?: # time=(\S+))?(?: # (SKIP|TODO)\b ?(.*))?$/i.exec(text);
     if (result !== null) this.#takeResult(result, indent);
     else if (indent === 0) this.#takeTopLevel(text);
+    else if (/^# cpu=\d+ms$/.test(text)) this.#cpu = Number.parseInt(text.slice('# cpu='.length), 10);
     else if (text !== '' && !/^(1\.\.\d+|# time=|# No coverage)/.test(text)) this.#shown.push(`  | ${text}`);
   }
 
@@ -49,6 +53,7 @@ export class TapReport {
     let failed = count('fail');
     if (this.#options.skipsFail) failed += count('skip') + count('todo');
     else failed += this.#emptyFiles;
+    if (this.#cpuOfAll > 0) this.#options.print(`CPU of all files: ${secondsOf(this.#cpuOfAll)}`);
     const skipped = count('skip') + count('todo');
     if (skipped > 0)
       this.#options.print(`${skipped} skipped or to do${this.#options.skipsFail ? ': failed in CI' : ''}`);
@@ -102,11 +107,20 @@ export class TapReport {
     if (empty) this.#emptyFiles += 1;
     const failed = file.failed || empty;
     this.#options.print(
-      `${failed ? 'FAILED' : 'ok    '} ${file.name} ${durationOf(file.time)}${empty ? ' ran nothing' : ''}`,
+      `${failed ? 'FAILED' : 'ok    '} ${file.name} ${durationOf(file.time)}${this.#takeCpu()}${empty ? ' ran nothing' : ''}`,
     );
     if (failed) for (const line of this.#shown) this.#options.print(line);
     this.#shown = [];
     this.#lastFailed = file.failed;
+  }
+
+  /** `, CPU 8.1 s`; '' for a file that did not say. */
+  #takeCpu(): string {
+    if (this.#cpu === undefined) return '';
+    const text = `, CPU ${secondsOf(this.#cpu)}`;
+    this.#cpuOfAll += this.#cpu;
+    this.#cpu = undefined;
+    return text;
   }
 
   #takeTopLevel(text: string): void {
@@ -119,5 +133,9 @@ export class TapReport {
 
 /** TAP's `103.979ms` for people; '' for a file without a time. */
 function durationOf(time: string): string {
-  return time === '' ? '' : formatDuration(Number.parseFloat(time) / 1_000);
+  return time === '' ? '' : secondsOf(Number.parseFloat(time));
+}
+
+function secondsOf(milliseconds: number): string {
+  return formatDuration(milliseconds / 1_000);
 }
