@@ -6,9 +6,9 @@ import { t } from 'tap';
 const TIMEOUT_S = 1_800;
 const HOOK = fileURLToPath(new URL('./cpu-hook.ts', import.meta.url));
 
-// Many tests wait for a limit or a back-off to pass: one file more than there are cores keeps these busy.
+// Many tests wait for a limit or a back-off to pass: two files more than there are cores keep these busy.
 t.setTimeout(0);
-t.jobs = availableParallelism() + 1;
+t.jobs = availableParallelism() + 2;
 const env = { ...process.env, TAP_TIMEOUT: String(TIMEOUT_S) };
 for (const file of process.argv.slice(2)) {
   // Without env(1) each process would start with a loader of tap's that writes reports of coverage.

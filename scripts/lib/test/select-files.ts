@@ -4,17 +4,18 @@ import { join } from 'node:path';
 
 /** The files that take longest, in the order in which they start: one that starts last would run alone on one core. */
 export const LONGEST: readonly string[] = [
-  'test/scripts/make-backup.test.ts',
   'test/scenarios/campaign.test.ts',
-  'test/scenarios/container.test.ts',
   'test/scenarios/dialects.test.ts',
-  'test/scenarios/problems-together.test.ts',
+  'test/scenarios/container.test.ts',
   'test/scenarios/restore-every-shape.test.ts',
+  'test/scenarios/problems-together.test.ts',
+  'test/scenarios/no-warnings.test.ts',
+  'test/scenarios/kept.test.ts',
+  'test/scripts/make-backup.test.ts',
   'test/scenarios/tiny-disks.test.ts',
   'test/scenarios/bench.test.ts',
   'test/scenarios/signals.test.ts',
   'test/scenarios/faults.test.ts',
-  'test/scenarios/no-warnings.test.ts',
   'test/store/s3/dialects.test.ts',
   'test/scenarios/space.test.ts',
   'test/scenarios/resume.test.ts',
