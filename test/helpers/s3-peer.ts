@@ -44,13 +44,15 @@ export interface BehindPeerOptions {
   readonly policy?: RetryPolicy;
   readonly options?: Partial<S3Options>;
   readonly seed?: number;
+  /** The server's keys by default. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A bucket with these objects, seen through a peer. */
 export async function storeBehindPeer(
   t: Test,
   objects: Readonly<Record<string, Uint8Array>>,
-  { plan, policy = QUICK, options = {}, seed = 1 }: BehindPeerOptions = {},
+  { plan, policy = QUICK, options = {}, seed = 1, env }: BehindPeerOptions = {},
 ): Promise<StoreBehindPeer> {
   const rgw = await startRgw(t);
   const bucket = await rgw.createBucket();
@@ -59,7 +61,7 @@ export async function storeBehindPeer(
   const retries: RetryEvent[] = [];
   const store = await openS3Store(
     { bucket, endpoint: peer.endpoint, ...options },
-    { concurrency: 4, env: rgw.env, policy, onRetry: (event) => retries.push(event) },
+    { concurrency: 4, env: env ?? rgw.env, policy, onRetry: (event) => retries.push(event) },
   );
   t.teardown(() => store.close());
   return { rgw, bucket, peer, store, retries };

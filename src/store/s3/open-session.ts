@@ -74,5 +74,5 @@ export async function openSession(
   client.middlewareStack.remove('recursionDetectionMiddleware');
   const port = new PortCheck(url !== undefined && bypassesProxy(proxies, destinationOf(url)) ? url : undefined);
   const named = { ...options, ...(endpoint === undefined ? {} : { endpoint }) };
-  return new S3Session(named, { sdk, client, sseKey, source, port, pathStyle, region });
+  return new S3Session(named, { sdk, client, transport, sseKey, source, port, pathStyle, region });
 }

@@ -13,19 +13,27 @@ import { IfMatch } from './if-match.ts';
 import { ListRequest } from './list-request.ts';
 import { normalPrefix } from './options.ts';
 import type { PortCheck } from './port-check.ts';
+import { RangedGets } from './ranged-gets.ts';
 import { GuardedReceiver } from './receiver.ts';
 import { KeyRenewal } from './renewal.ts';
 import { type Signing, SigningCorrection } from './signing.ts';
-import type { SendOptions } from './transport.ts';
+import type { S3Transport, SendOptions } from './transport.ts';
 
 export interface SessionParts {
   readonly sdk: typeof Sdk;
   readonly client: Sdk.S3Client;
+  /** The client's. */
+  readonly transport: S3Transport;
   readonly sseKey: Uint8Array | undefined;
   readonly source: SourceState;
   readonly port: PortCheck;
   readonly pathStyle: boolean;
   readonly region: string;
+}
+
+interface GetOptions {
+  readonly range?: string | undefined;
+  readonly ifMatch?: string | undefined;
 }
 
 interface SseHeaders {
@@ -49,9 +57,10 @@ export class S3Session {
   readonly #source: SourceState;
   readonly #port: PortCheck;
   readonly #pathStyle: boolean;
+  readonly #ranged: RangedGets;
 
   constructor(options: S3Options, parts: SessionParts) {
-    const { sdk, client, sseKey } = parts;
+    const { sdk, client, transport, sseKey } = parts;
     this.#sdk = sdk;
     this.#client = client;
     this.#renewal = new KeyRenewal(client, this.#signing);
@@ -66,6 +75,8 @@ export class S3Session {
         : { SSECustomerAlgorithm: 'AES256', SSECustomerKey: Buffer.from(sseKey).toString('base64') };
     this.prefix = normalPrefix(options);
     this.listing = new ListRequest({ sdk, client, bucket: options.bucket, prefix: this.prefix });
+    const command = (key: string): Sdk.GetObjectCommand => new sdk.GetObjectCommand(this.#object(key));
+    this.#ranged = new RangedGets({ client, transport, signing: this.#signing, command });
     this.description = `s3://${options.bucket}/${this.prefix}`.replace(/\/$/, '');
   }
 
@@ -89,28 +100,36 @@ export class S3Session {
    * A GET whose body goes into the receiver's sink; of the range, and only if the ETag matches, where these are given. Throws what
    * `sorted` gives, or a `ConditionRefused` where `ifMatch` may be the cause.
    */
-  async get(
-    key: string,
-    { range, ifMatch }: { readonly range?: string; readonly ifMatch?: string | undefined },
-    receiver: Receiver,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const command = new this.#sdk.GetObjectCommand({
-      ...this.#object(key),
-      ...(range === undefined ? {} : { Range: range }),
-      ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
-    });
+  async get(key: string, { range, ifMatch }: GetOptions, receiver: Receiver, signal: AbortSignal): Promise<void> {
     const guarded = new GuardedReceiver(receiver);
-    const options: SendOptions = { abortSignal: signal, receiver: guarded };
     const { keys } = this;
     try {
       // Not all that it does heeds the signal: keys may have to be asked for first.
-      await abortable(this.#client.send(command, options), signal);
+      await abortable(this.#send(key, { range, ifMatch }, guarded, signal), signal);
     } catch (error) {
       throw guarded.refusal === undefined
         ? await this.sorted(error, { key, keys, conditional: ifMatch !== undefined, signal })
         : guarded.refusal.error;
     }
+  }
+
+  async #send(
+    key: string,
+    { range, ifMatch }: GetOptions,
+    receiver: Receiver,
+    abortSignal: AbortSignal,
+  ): Promise<void> {
+    const ranged = range === undefined ? undefined : { range, ifMatch };
+    const answer = ranged && (await this.#ranged.send(key, ranged, receiver, abortSignal));
+    if (answer !== undefined && answer.status < 300) return;
+    const command = new this.#sdk.GetObjectCommand({
+      ...this.#object(key),
+      ...(range === undefined ? {} : { Range: range }),
+      ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
+    });
+    // What is no success is left to the SDK, which reads S3's errors.
+    const options: SendOptions = answer === undefined ? { abortSignal, receiver } : { abortSignal, answer };
+    await this.#client.send(command, options);
   }
 
   /**

@@ -4,6 +4,7 @@ import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { HttpRequest } from '@smithy/types';
 import { abortable } from '../../concurrency.ts';
 import { systemCode } from '../../errors.ts';
 import type { TlsOptions } from '../http/connection.ts';
@@ -21,10 +22,15 @@ type SdkRequest = Parameters<NodeHttpHandler['handle']>[0];
 type SdkOptions = NonNullable<Parameters<NodeHttpHandler['handle']>[1]>;
 type SdkResponse = Awaited<ReturnType<NodeHttpHandler['handle']>>;
 
+/** Without it any encoding may be sent. Not signed, since proxies rewrite it. */
+const NOT_ENCODED = { 'accept-encoding': 'identity' };
+
 /** Options of one `send`: the SDK hands them on to its request handler as they are. */
 export interface SendOptions extends SdkOptions {
   /** Takes the body of a GET; the SDK then sees an empty one. What it gives no sink for (errors' bodies) goes to the SDK. */
   receiver?: Receiver;
+  /** What the server answered to the same request: nothing is sent, and the SDK sees this. */
+  answer?: Answer;
   /** Told of the answer, and of its body's bytes if it is no error, where there is no receiver. */
   watch?: AnswerWatch;
 }
@@ -67,24 +73,30 @@ export class S3Transport {
   }
 
   async handle(request: SdkRequest, options: SendOptions = {}): Promise<SdkResponse> {
-    const { receiver, abortSignal } = options;
+    const { receiver, abortSignal, answer } = options;
+    if (answer !== undefined) return toSdkResponse(answer);
     // What came before this, such as asking for keys, may have outlived the request.
     if (abortSignal instanceof AbortSignal) abortSignal.throwIfAborted();
-    // Without it any encoding may be sent. Not signed, since proxies rewrite it.
-    request.headers['accept-encoding'] = 'identity';
-    const destination = destinationOf(request);
+    Object.assign(request.headers, NOT_ENCODED);
     if (receiver === undefined || !(abortSignal instanceof AbortSignal))
       return await this.#throughSdk(request, options);
-    if (!bypassesProxy(this.#options.proxies, destination)) {
+    if (!this.isDirect(request)) {
       return await receiveStream(await this.#throughSdk(request, { abortSignal }), receiver, abortSignal);
     }
-    const head = formatRequestHead({
-      method: request.method,
-      target: formatTarget(request.path, request.query),
-      headers: request.headers,
-    });
-    const answer = await this.#pool(destination).exchange(head, this.#noticed(receiver), abortSignal);
-    return toSdkResponse(answer);
+    return toSdkResponse(await this.exchange(request, receiver, abortSignal));
+  }
+
+  /** Whether requests go over connections of our own: not through a proxy. */
+  isDirect(request: HttpRequest): boolean {
+    return bypassesProxy(this.#options.proxies, destinationOf(request));
+  }
+
+  /** Sends a signed GET that `isDirect`, and gives its answer; the body is in the receiver's sink if that gave one. */
+  async exchange(request: HttpRequest, receiver: Receiver, signal: AbortSignal): Promise<Answer> {
+    const { method, path, query = {}, headers } = request;
+    const target = formatTarget(path, query);
+    const head = formatRequestHead({ method, target, headers: { ...headers, ...NOT_ENCODED } });
+    return await this.#pool(destinationOf(request)).exchange(head, this.#noticed(receiver), signal);
   }
 
   /** Ends all connections. */
@@ -140,7 +152,7 @@ export class S3Transport {
 }
 
 /** Of a request of the SDK, or of an endpoint. */
-export function destinationOf({ protocol, hostname, port }: SdkRequest | URL): Destination {
+export function destinationOf({ protocol, hostname, port }: HttpRequest | URL): Destination {
   const secure = protocol === 'https:';
   const named = port === undefined || port === '' ? undefined : Number(port);
   return { protocol: secure ? 'https:' : 'http:', hostname, port: named ?? (secure ? 443 : 80) };
