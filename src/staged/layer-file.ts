@@ -6,6 +6,7 @@ import { crcOfRange, readFileRange } from '../scratch/files.ts';
 import type { LayerJournal } from '../scratch/journal.ts';
 import type { Part } from '../scratch/journal-state.ts';
 import type { ByteRange } from '../units.ts';
+import { withoutTrailingZeros } from '../zeros.ts';
 import { DisjointRanges } from './disjoint-ranges.ts';
 
 /** Opens or makes the file at `path` (0600, a link is refused) with exactly `size` bytes. */
@@ -67,12 +68,10 @@ export function missingRanges(parts: readonly ByteRange[], size: number, pieceSi
  */
 export async function saveFirstCluster(path: string, journal: LayerJournal, span: number): Promise<void> {
   const bytes = await readFileRange(path, { offset: 0, length: span });
-  let end = bytes.length;
-  while (end > 0 && bytes[end - 1] === 0) end -= 1;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
   const temporary = await open(`${headPath(path)}.new`, flags, 0o600);
   try {
-    await temporary.writeFile(bytes.subarray(0, end));
+    await temporary.writeFile(withoutTrailingZeros(bytes));
     await temporary.datasync();
   } finally {
     await temporary.close();

@@ -4,6 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { stat } from 'node:fs/promises';
 import { DatamoverError, systemCode } from '../errors.ts';
 import { alignDown, alignUp, type ByteRange, formatBytes, KiB, MiB } from '../units.ts';
+import { firstNonZero } from '../zeros.ts';
 import { beginBlockSession } from './block-session.ts';
 import { busyError, checkNoWriters } from './busy.ts';
 import { type Checksum, ChecksumOfPieces } from './checksum.ts';
@@ -172,7 +173,7 @@ class BlockTarget implements Target {
     const ranges = planBlankRanges({ diskSize: this.#diskSize, capacity: this.capacity, sectorSize });
     for (const { offset, length } of ranges) {
       const bytes = await io.read({ offset, length });
-      const found = bytes.findIndex((byte) => byte !== 0);
+      const found = firstNonZero(bytes);
       if (found === -1) continue;
       const claim = parseClaim(await io.read({ offset: 0, length: Math.min(CLAIM_SIZE, this.capacity) }));
       if (claim !== undefined && ownClaim !== undefined && isClaimOf(claim, ownClaim)) return 'claimed';

@@ -1,10 +1,9 @@
 // Blocks that a layer stores although they are all zeros: most of a first full backup.
 import { KiB } from '../../units.ts';
+import { isZero } from '../../zeros.ts';
 
 /** Shorter runs are written with their neighbours: a write more costs more than it saves. */
 export const ZERO_BLOCK = 64 * KiB;
-
-const ZEROS = new Uint8Array(ZERO_BLOCK);
 
 /** The runs of `bytes` (start and end) that hold anything but zeros, in blocks of 64 KiB. Neighbours are joined. */
 export function dataRuns(bytes: Uint8Array): [start: number, end: number][] {
@@ -17,9 +16,4 @@ export function dataRuns(bytes: Uint8Array): [start: number, end: number][] {
     else runs.push([start, end]);
   }
   return runs;
-}
-
-/** One memcmp, which ends at the first byte that differs. */
-function isZero(block: Uint8Array): boolean {
-  return Buffer.compare(block, ZEROS.subarray(0, block.length)) === 0;
 }
