@@ -2,7 +2,21 @@
 import { parseArgs } from 'node:util';
 import { GiB, MiB, parseQuantity } from '../../../src/units.ts';
 
-export const CASES = ['slow', 'fast', 'latency', 'scratch', 'hidden', 'layers', 'sizes', 'pvcs', 'list'] as const;
+export const CASES = [
+  'slow',
+  'fast',
+  'tls',
+  'latency',
+  'dense',
+  'small',
+  'compare',
+  'scratch',
+  'hidden',
+  'layers',
+  'sizes',
+  'pvcs',
+  'list',
+] as const;
 export type CaseName = (typeof CASES)[number];
 
 export const HELP = `Usage: scripts/bench [options]
@@ -20,8 +34,9 @@ prints medians as Markdown tables. Needs root; memory for about three times the 
   --program PATH       what is measured (default bin/kubevirt-datamover)
   --output text|json
 
-Cases: slow: 60 MB/s a connection; fast: as fast as loopback goes; latency: 20 ms before each answer; scratch: scratch at
-100 MB/s; hidden: half of the full is hidden by newer layers; the rest: growth over layers, virtual size, PVCs, VMs.
+Cases: slow: 60 MB/s a connection; fast: as fast as loopback goes; tls: the same over https; latency: 20 ms before each
+answer; dense: a full as KubeVirt makes it, of which a fifth is data; small: 64 MiB in 4 layers; compare: with a comparison of
+the target; scratch: scratch at 100 MB/s; hidden: half of the full is hidden by newer layers; the rest: growth over layers, virtual size, PVCs, VMs.
 `;
 
 export interface Call {

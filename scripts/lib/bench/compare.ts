@@ -61,7 +61,8 @@ export async function compareContenders(bench: Bench, options: CompareOptions): 
   if (endpoint === undefined) throw new Error(`no ${port} port`);
   const sizes = set.disks.map(({ virtualSize }) => virtualSize);
   return await withDevices(bench.work, sizes, async (targets) => {
-    const job: Job = { set, endpoint, scratch: options.scratch, targets, folder: bench.work, program: bench.program };
+    const { work: folder, program, server } = bench;
+    const job: Job = { set, endpoint, caFile: server.caFile, scratch: options.scratch, targets, folder, program };
     const samples = new Map<Contender, Sample[]>();
     const wrong = new Set<Contender>();
     const limits: Limit[] = [];

@@ -8,6 +8,8 @@ export interface Job {
   readonly set: DataSet;
   /** Where the objects are, without a path. */
   readonly endpoint: string;
+  /** The authority that an https endpoint is trusted by, a PEM file. */
+  readonly caFile: string;
   /** Empty. */
   readonly scratch: string;
   /** One a disk. */
@@ -26,21 +28,19 @@ export interface Contender {
 
 export const REFERENCE = 'reference';
 
+/** Names of contenders that read the target back and compare it. */
+export const COMPARING = ['reference-compare', 'staged-compare', 'stream-compare'];
+
 export const CONTENDERS: readonly Contender[] = [
   {
     name: REFERENCE,
-    says: 'each object with one stream of curl, one after another; rebase -u; convert -p -f qcow2 -O raw',
-    prepare: async (job) => ({
-      script: job.set.disks
-        .flatMap((disk, index) => [
-          ...disk.layers.map(({ object }, layer) => {
-            return `curl -sSf -o ${fileOf(job, layer)} ${urlOf(job, object)}`;
-          }),
-          ...rebaseAndConvert(disk, job.targets[index] ?? '', (layer) => fileOf(job, layer)),
-          `rm ${job.scratch}/*.qcow2`,
-        ])
-        .join('\n'),
-    }),
+    says: 'each object with one stream of curl, one after another; rebase -u; convert -p -f qcow2 -O raw; flush',
+    prepare: async (job) => ({ script: byHand(job, { compare: false }) }),
+  },
+  {
+    name: 'reference-compare',
+    says: 'the reference, then qemu-img compare',
+    prepare: async (job) => ({ script: byHand(job, { compare: true }) }),
   },
   ...(['staged', 'staged-raw', 'stream'] as const).map((strategy): Contender => {
     return {
@@ -49,13 +49,20 @@ export const CONTENDERS: readonly Contender[] = [
       prepare: (job) => prepareOurs(job, ['--strategy', strategy]),
     };
   }),
+  ...(['staged', 'stream'] as const).map((strategy): Contender => {
+    return {
+      name: `${strategy}-compare`,
+      says: `restore --strategy ${strategy} --verify compare`,
+      prepare: (job) => prepareOurs(job, ['--strategy', strategy, '--verify', 'compare']),
+    };
+  }),
   {
     name: 'rclone',
     says: 'rclone copy, 4 files at a time with 8 streams each; then rebase and convert as in the reference',
     prepare: async (job) => ({
       script: [
         `rclone copy --config /dev/null --http-url ${job.endpoint} :http:${job.set.bucket}/checkpoints ${job.scratch} ` +
-          '--transfers 4 --multi-thread-streams 8 --multi-thread-cutoff 64M',
+          `--ca-cert ${job.caFile} --transfers 4 --multi-thread-streams 8 --multi-thread-cutoff 64M`,
         ...job.set.disks.flatMap((disk, index) =>
           rebaseAndConvert(disk, job.targets[index] ?? '', (layer) =>
             join(job.scratch, disk.layers[layer]?.object.replace(/^checkpoints\//, '') ?? ''),
@@ -93,6 +100,7 @@ async function prepareOurs(
     region: 'us-east-1',
     forcePathStyle: true,
     credentialsFile: credentials,
+    ...(job.endpoint.startsWith('https:') ? { caFile: job.caFile } : {}),
   };
   const pvcs = job.set.disks.map((disk, index) => ({
     name: disk.name,
@@ -104,6 +112,24 @@ async function prepareOurs(
     script: `exec ${job.program} restore ${plan} --output json --log-level error ${flags.join(' ')} >${job.folder}/result.json`,
     env: usageEnvironment(),
   };
+}
+
+function byHand(job: Job, { compare }: { readonly compare: boolean }): string {
+  return job.set.disks
+    .flatMap((disk, index) => {
+      const target = job.targets[index] ?? '';
+      const tip = fileOf(job, disk.layers.length - 1);
+      return [
+        ...disk.layers.map(({ object }, layer) => {
+          return `curl -sSf --cacert ${job.caFile} -o ${fileOf(job, layer)} ${urlOf(job, object)}`;
+        }),
+        ...rebaseAndConvert(disk, target, (layer) => fileOf(job, layer)),
+        // The device may be larger.
+        ...(compare ? [`qemu-img compare -f qcow2 -F raw ${tip} ${target} >/dev/null`] : []),
+        `rm ${job.scratch}/*.qcow2`,
+      ];
+    })
+    .join('\n');
 }
 
 function urlOf({ endpoint, set }: Job, object: string): string {
@@ -120,7 +146,13 @@ function rebaseAndConvert(disk: DataDisk, target: string, file: (layer: number) 
       .slice(1)
       .map((_, index) => `qemu-img rebase -u -f qcow2 -F qcow2 -b ${file(index)} ${file(index + 1)}`),
     `qemu-img convert -p -f qcow2 -O raw ${file(disk.layers.length - 1)} ${target} >/dev/null`,
+    flush(target),
   ];
+}
+
+/** convert leaves what it wrote in the page cache. */
+function flush(target: string): string {
+  return `sync --data ${target}`;
 }
 
 function nbdkit(job: Job, disk: DataDisk, index: number): string {
@@ -133,10 +165,11 @@ function nbdkit(job: Job, disk: DataDisk, index: number): string {
   return [
     `servers=(); rm -f ${job.folder}/*.sock`,
     ...disk.layers.flatMap(({ object }, layer) => [
-      `nbdkit -f -r --exit-with-parent -U ${socket(layer)} curl ${urlOf(job, object)} & servers+=($!)`,
+      `nbdkit -f -r --exit-with-parent -U ${socket(layer)} curl ${urlOf(job, object)} cainfo=${job.caFile} & servers+=($!)`,
     ]),
     ...disk.layers.map((_, layer) => `until [[ -S ${socket(layer)} ]]; do sleep 0.01; done`),
     `qemu-img convert -n -W -m 16 -t none -O raw 'json:${JSON.stringify(graph)}' ${job.targets[index]}`,
+    flush(job.targets[index] ?? ''),
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's.
     'kill "${servers[@]}"; wait "${servers[@]}" || true',
   ].join('\n');

@@ -1,5 +1,5 @@
-// The backups that the bench restores: seeded, made by a real QEMU, kept for the next run where `--data` says so. All are
-// like another writer's, without blanks: every stored byte is data, so a rate means the same for each contender.
+// The backups that the bench restores: seeded, made by a real QEMU, kept for the next run where `--data` says so. All but one
+// are like another writer's, without blanks: every stored byte is data, so a rate means the same for each contender.
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -82,6 +82,30 @@ export function mainShape(bytes: number): BackupShape {
     at: { 2: runs, 4: runs, 6: runs, 8: runs },
   };
   return { like: 'other', disks: [disk], checkpoints: 9 };
+}
+
+/** What KubeVirt makes: a full as large as the disk, of which a fifth is data, in clusters of 256 KiB; changes, zeroes and discards after it. */
+export function denseShape(bytes: number): BackupShape {
+  const size = roundTo(bytes);
+  const change = roundTo(bytes / 50);
+  const disk: DiskShape = {
+    name: 'rootdisk',
+    size,
+    initial: { bytes: roundTo(size / 5), pattern: 'runs' },
+    changes: { bytes: change, zero: roundTo(change / 4), discard: roundTo(change / 4) },
+  };
+  return { like: 'kubevirt', disks: [disk], checkpoints: 4 };
+}
+
+/** What start-up decides about. */
+export function smallShape(): BackupShape {
+  const disk: DiskShape = {
+    name: 'rootdisk',
+    size: 64 * MiB,
+    initial: { bytes: 48 * MiB, pattern: 'runs' },
+    changes: { bytes: 4 * MiB },
+  };
+  return { like: 'other', disks: [disk], checkpoints: 4 };
 }
 
 /** A full whose first half is written anew by four incrementals. */

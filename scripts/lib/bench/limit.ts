@@ -14,6 +14,7 @@ export interface Limit {
 export interface LimitOptions {
   readonly set: DataSet;
   readonly endpoint: string;
+  readonly caFile: string;
   readonly target: string;
   readonly connections: number;
   readonly folder: string;
@@ -38,13 +39,13 @@ export async function measureLimit(options: LimitOptions): Promise<Limit> {
   return { read, write: await secondsOf(() => runTool('dd', dd, { signal })) };
 }
 
-function ranges({ set, endpoint }: LimitOptions): string {
+function ranges({ set, endpoint, caFile }: LimitOptions): string {
   const requests: string[] = [];
   for (const { object, size } of set.disks.flatMap(({ layers }) => layers)) {
     for (let offset = 0; offset < size; offset += 16 * MiB) {
       const last = Math.min(size, offset + 16 * MiB) - 1;
       const url = `${endpoint}/${set.bucket}/${object}`;
-      requests.push(`url = "${url}"\nrange = "${offset}-${last}"\noutput = "/dev/null"\n`);
+      requests.push(`url = "${url}"\ncacert = "${caFile}"\nrange = "${offset}-${last}"\noutput = "/dev/null"\n`);
     }
   }
   return requests.join('next\n');

@@ -43,8 +43,8 @@ function renderCase({ title, size, visible, virtualSize, layers, rows, limit }: 
     '',
     `${sizes}. ${limits.join('')}`,
     '',
-    '| contender | seconds | reference ÷ | limit × | CPU s | program CPU s | a GB | peak RSS | program RSS | fetched | scratch | identical |',
-    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
+    '| contender | seconds | reference ÷ | limit × | CPU s | program CPU s | a GB | children CPU s | peak RSS | program RSS | fetched | scratch | identical |',
+    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
     ...rows.map((row) => renderRow(row, { reference, longest })),
   ];
 }
@@ -62,6 +62,7 @@ function renderRow(
     median.cpu.toFixed(1),
     own === undefined ? '' : own.cpu.toFixed(2),
     own === undefined ? '' : (own.cpu / (median.fetched / 1e9)).toFixed(2),
+    own === undefined ? '' : (median.cpu - own.cpu).toFixed(2),
     mebibytes(median.rss),
     own === undefined ? '' : mebibytes(own.rss),
     formatBytes(median.fetched),

@@ -1,5 +1,5 @@
-// A static web server, nginx, on loopback: one port as fast as it goes, one at 60 MB/s a connection, one that waits 20 ms
-// before each answer. It stands for the object store: ranges, If-Match and ETags work as they do there.
+// A static web server, nginx, on loopback: one port as fast as it goes, the same over TLS 1.3, one at 60 MB/s a connection, one
+// that waits 20 ms before each answer. It stands for the object store: ranges, If-Match and ETags work as they do there.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -7,12 +7,15 @@ import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Certificate, makeCertificate } from './certificate.ts';
 
-export type PortName = 'fast' | 'slow' | 'latency';
+export type PortName = 'fast' | 'tls' | 'slow' | 'latency';
 
 export interface Server {
   /** Without a path. A missing `latency` is a machine whose nginx lacks the echo module. */
   readonly endpoints: Readonly<Record<PortName, string | undefined>>;
+  /** The authority of the `tls` port, a PEM file. */
+  readonly caFile: string;
   /** Bytes of bodies that it has sent since it was last asked. */
   takeSent(): Promise<number>;
 }
@@ -26,20 +29,30 @@ export async function withServer<T>(
   work: (server: Server) => Promise<T>,
 ): Promise<T> {
   await mkdir(folder, { recursive: true });
-  const [fast, slow, latency] = [await freePort(), await freePort(), await freePort()];
+  const [fast, tls, slow, latency] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const certificate = await makeCertificate(folder, signal);
   const echo = existsSync(ECHO_MODULE);
   const config = join(folder, 'nginx.conf');
   const log = join(folder, 'sent.log');
-  await writeFile(config, configure({ root, folder, log, fast, slow, latency: echo ? latency : undefined }));
+  await writeFile(
+    config,
+    configure({ root, folder, log, fast, tls, certificate, slow, latency: echo ? latency : undefined }),
+  );
   const nginx = ['nginx', '-e', join(folder, 'error.log'), '-c', config];
   const args = ['--pdeathsig', 'TERM', '--', 'python3', '-c', PACED, String(slow), String(SLOW_RATE), ...nginx];
   const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = once(child, 'close');
   try {
     await untilAnswered(`http://127.0.0.1:${fast}/`, signal);
-    const url = (port: number): string => `http://127.0.0.1:${port}`;
+    const url = (port: number, protocol = 'http'): string => `${protocol}://127.0.0.1:${port}`;
     return await work({
-      endpoints: { fast: url(fast), slow: url(slow), latency: echo ? url(latency) : undefined },
+      endpoints: {
+        fast: url(fast),
+        tls: url(tls, 'https'),
+        slow: url(slow),
+        latency: echo ? url(latency) : undefined,
+      },
+      caFile: certificate.certificate,
       takeSent: async () => {
         const lines = (await readFile(log, 'utf8')).split('\n');
         await truncate(log, 0);
@@ -76,11 +89,13 @@ interface Ports {
   readonly folder: string;
   readonly log: string;
   readonly fast: number;
+  readonly tls: number;
+  readonly certificate: Certificate;
   readonly slow: number;
   readonly latency: number | undefined;
 }
 
-function configure({ root, folder, log, fast, slow, latency }: Ports): string {
+function configure({ root, folder, log, fast, tls, certificate, slow, latency }: Ports): string {
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const waiting = `server {
     listen 127.0.0.1:${latency};
@@ -101,6 +116,14 @@ http {
   keepalive_requests 1000000;
 ${paths.map((name) => `  ${name}_temp_path ${join(folder, name)};`).join('\n')}
   server { listen 127.0.0.1:${fast}; root ${root}; autoindex on; }
+  server {
+    listen 127.0.0.1:${tls} ssl;
+    ssl_protocols TLSv1.3;
+    ssl_certificate ${certificate.certificate};
+    ssl_certificate_key ${certificate.key};
+    root ${root};
+    autoindex on;
+  }
   server { listen 127.0.0.1:${slow}; root ${root}; autoindex on; }
   ${latency === undefined ? '' : waiting}
 }
