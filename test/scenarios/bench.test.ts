@@ -20,6 +20,7 @@ const TOOLS = [
   'nginx',
   'nbdkit',
   'curl',
+  'openssl',
   'rclone',
   'setpriv',
 ] as const;
