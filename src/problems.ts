@@ -44,9 +44,7 @@ export function inPlanOrder(
   problems: readonly Problem[],
   pvcs: readonly { readonly name: string }[],
 ): readonly Problem[] {
-  const place = ({ pvc }: Problem): number => {
-    const index = pvcs.findIndex(({ name }) => name === pvc);
-    return index === -1 ? pvcs.length : index;
-  };
+  const places = new Map(pvcs.map(({ name }, index) => [name, index]));
+  const place = ({ pvc }: Problem): number => (pvc === undefined ? undefined : places.get(pvc)) ?? pvcs.length;
   return problems.toSorted((a, b) => place(a) - place(b));
 }

@@ -16,7 +16,7 @@ interface Room {
 /** A folder of src/ each; docs/architecture.md has the same rooms and imports. The ground (src/*.ts) is open to all. */
 const HOUSE: Readonly<Record<string, Room>> = {
   main: { may: 'cli cli/session', doors: '' },
-  plan: { may: '', doors: 'environment placeholder plan plan-id print-yaml read write yaml-text' },
+  plan: { may: '', doors: 'environment placeholder plan plan-id print-yaml read vms write yaml-text' },
   catalog: { may: '', doors: 'all' },
   qcow2: { may: '', doors: 'coverage header image-end judge rebased-head table-index tables' },
   qemu: { may: '', doors: 'check-image check-qemu compare convert graph info map mask nbd rebase zero' },
@@ -39,10 +39,11 @@ const HOUSE: Readonly<Record<string, Room>> = {
   kubernetes: { may: 'plan scratch', doors: 'manifest options' },
   inventory: {
     may: 'catalog evidence plan store store/s3 store/directory',
-    doors: 'facts list list-disks lost-layer not-found open-source rebuilt-document vm-backup vm-manifest whole-index',
+    doors:
+      'facts list list-disks lost-layer not-found open-source rebuilt-document select-vms vm-backup vm-manifest whole-index',
   },
   chain: { may: 'catalog evidence inventory paths plan qcow2 qemu store', doors: 'all' },
-  draft: { may: 'catalog chain inventory plan scratch store', doors: 'draft-plan' },
+  draft: { may: 'catalog chain inventory plan scratch store', doors: 'draft-plan draft-vms' },
   staged: { may: 'chain qcow2 qemu scratch store', doors: 'staged checksums download examine-file' },
   stream: {
     may: 'chain nbd qcow2 qemu store stream/copy stream/fetch stream/tables',

@@ -31,17 +31,17 @@ const REQUESTS = 16;
 
 /**
  * One HEAD and one small ranged read a layer. Every problem of every chain is collected; only what makes all further
- * asking pointless (SOURCE_UNREACHABLE, the signal) rejects.
+ * asking pointless (SOURCE_UNREACHABLE, the signal) rejects. `limit` layers are checked at a time.
  */
 export async function checkLayers(
   store: ObjectStore,
   disks: readonly Disk[],
-  { signal }: { readonly signal: AbortSignal },
+  { limit = REQUESTS, signal }: { readonly limit?: number; readonly signal: AbortSignal },
 ): Promise<LayerCheck> {
   const asked = disks.flatMap((disk) => disk.layers.map((layer, index) => ({ disk, layer, index })));
   const answers = await mapBounded(
     asked,
-    { limit: affordableTasks(REQUESTS), signal },
+    { limit: affordableTasks(limit), signal },
     async ({ disk, layer, index }, inner) => {
       try {
         return { disk, ...(await checkLayer(store, layer, { base: index === 0, signal: inner })) };
@@ -57,8 +57,9 @@ export async function checkLayers(
   );
   const chains: CheckedChain[] = [];
   const problems: Problem[] = [];
+  const byDisk = Map.groupBy(answers, ({ disk }) => disk);
   for (const disk of disks) {
-    const own = answers.filter((answer) => answer.disk === disk);
+    const own = byDisk.get(disk) ?? [];
     const failed = own.flatMap(({ object, problems: found }) =>
       found === undefined ? [] : [{ object, problems: found }],
     );

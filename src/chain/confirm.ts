@@ -1,9 +1,10 @@
 // A chain that a plan writes out, compared with the bucket's documents: where they contradict its claim that the first layer is
 // full, or say nothing of the layer, its own tables are read. A plan needs no documents: without any, its word counts.
 import type { BackupFacts } from '../catalog/backup-facts.ts';
-import { parseCheckpointPlace } from '../catalog/keys.ts';
+import { parseCheckpointPlace, vmPrefix } from '../catalog/keys.ts';
 import { type Evidence, type Step, stepAt } from '../catalog/step.ts';
 import { type IndexEntry, type Link, type VmIndex, withFacts } from '../catalog/vm-index.ts';
+import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { evidenceOfTables } from '../evidence/tables.ts';
 import { readFacts } from '../inventory/facts.ts';
@@ -13,6 +14,7 @@ import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { CheckedChain, LayerCheck } from './check-layers.ts';
 import type { ChainOrigin, CheckedLayer, Disk } from './disk.ts';
+import { affordableTasks } from './handles.ts';
 
 interface Options {
   readonly plan: Plan;
@@ -22,29 +24,52 @@ interface Options {
 
 /** The same check, each chain with its origin; CHAIN_BROKEN for one whose first layer is not proven against the documents. */
 export async function confirmChains(store: ObjectStore, check: LayerCheck, options: Options): Promise<LayerCheck> {
+  // Chains of one VM share its index, which is dropped when they are done: there may be thousands of VMs.
+  const groups = [...Map.groupBy(check.chains, vmPrefixOf).values()];
+  const answers = new Map<CheckedChain, CheckedChain | Problem>();
+  await mapBounded(groups, { limit: affordableTasks(VMS), signal: options.signal }, async (chains, signal) => {
+    const indexes = new Map<string, Promise<VmIndex | undefined>>();
+    for (const chain of chains) {
+      const known = chain.disk.origin !== undefined;
+      answers.set(chain, known ? chain : await confirmChain(store, chain, { ...options, signal, indexes }));
+    }
+  });
   const chains: CheckedChain[] = [];
   const problems: Problem[] = [...check.problems];
-  const indexes = new Map<string, Promise<VmIndex | undefined>>();
   for (const chain of check.chains) {
-    if (chain.disk.origin !== undefined) {
-      chains.push(chain);
-      continue;
-    }
-    const confirmed = await confirm(store, chain, { ...options, indexes });
-    if ('code' in confirmed) problems.push(confirmed);
-    else {
-      const { warning, ...origin } = confirmed;
-      const warnings = warning === undefined ? chain.warnings : [...chain.warnings, warning];
-      chains.push({ ...chain, warnings, disk: { ...chain.disk, origin } });
-    }
+    const answer = answers.get(chain) ?? chain;
+    if ('code' in answer) problems.push(answer);
+    else chains.push(answer);
   }
   return { chains, problems };
+}
+
+/** VMs at a time. */
+const VMS = 16;
+
+function vmPrefixOf({ layers: [first] }: CheckedChain): string {
+  const place = parseCheckpointPlace(first.layer.object);
+  return place === undefined ? '' : vmPrefix(place.vm);
+}
+
+type ConfirmOptions = Options & { readonly indexes: Map<string, Promise<VmIndex | undefined>> };
+
+async function confirmChain(
+  store: ObjectStore,
+  chain: CheckedChain,
+  options: ConfirmOptions,
+): Promise<CheckedChain | Problem> {
+  const confirmed = await confirm(store, chain, options);
+  if ('code' in confirmed) return confirmed;
+  const { warning, ...origin } = confirmed;
+  const warnings = warning === undefined ? chain.warnings : [...chain.warnings, warning];
+  return { ...chain, warnings, disk: { ...chain.disk, origin } };
 }
 
 async function confirm(
   store: ObjectStore,
   { disk, layers: [first] }: CheckedChain,
-  { plan, progress, signal, indexes }: Options & { readonly indexes: Map<string, Promise<VmIndex | undefined>> },
+  { plan, progress, signal, indexes }: ConfirmOptions,
 ): Promise<(ChainOrigin & { readonly warning?: string }) | Problem> {
   const { checkpoint } = first.layer;
   const byPlan: ChainOrigin = {
@@ -94,7 +119,7 @@ function stepOf(index: VmIndex | undefined, { checkpoint, object }: CheckedLayer
 }
 
 /** What the archived backup alone says of it: one of a full proves the plan's claim, one of an incremental contradicts it. */
-function stepByFacts(facts: BackupFacts | undefined, { name }: Disk): OwnWord | undefined {
+function stepByFacts(facts: BackupFacts | undefined, { name: pvc, disk: name = pvc }: Disk): OwnWord | undefined {
   if (facts?.type === undefined || facts.misplaced !== undefined) return undefined;
   const { key, type } = facts;
   if (type === 'incremental') return { kind: 'open', problem: `it is incremental (${key}: status.type)` };

@@ -25,8 +25,10 @@ export interface CheckedLayer {
 }
 
 export interface Disk {
-  /** The PVC's name in the plan: the disk's name in the backup. */
+  /** The PVC's name in the plan: the disk's name in the backup, or `namespace/vm/disk` in a plan of several VMs. */
   readonly name: string;
+  /** The disk's name in the backup, in a plan of several VMs. */
+  readonly disk?: string;
   /** As the plan says it: a block device or a raw file. */
   readonly target: string;
   /** The PVC's declared size in bytes. */

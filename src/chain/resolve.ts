@@ -1,15 +1,19 @@
 // The disks of a plan with their chains: those written out are taken as they are, others are found in the bucket.
 import type { CatalogChain } from '../catalog/chain.ts';
+import { listNames } from '../catalog/names.ts';
+import { runBounded } from '../concurrency.ts';
 import { closestMatch } from '../did-you-mean.ts';
-import type { Problem } from '../errors.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
 import { loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
+import { backupOf, diskOf, vmOf } from '../plan/vms.ts';
 import { problemsOf } from '../problems.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { ChainOrigin, Disk, Layer } from './disk.ts';
 import { type FoundChain, findChain } from './find-chain.ts';
+import { affordableTasks } from './handles.ts';
 
 export interface ResolveOptions {
   /** Just these PVCs; undefined for all. USAGE for one that the plan does not hold. */
@@ -37,41 +41,72 @@ export async function resolveDisks(
   store: ObjectStore | undefined,
   { pvcs, targetsUsed = false, progress = silentProgress, signal }: ResolveOptions,
 ): Promise<ResolvedDisks> {
-  const load = onceOnly(async () => await loadBackup(plan, store, { progress, signal }));
-  const lookUp = async (name: string): Promise<Found> => {
-    const { backup, from } = await load();
-    return { backup, chain: await findChain(from, backup, name, { signal }) };
-  };
+  const selected = selectPvcs(plan, pvcs);
+  const groups = [...Map.groupBy(selected, (pvc) => backupKey(plan, pvc)).values()];
+  const answers = new Map<PlanPvc, Disk | readonly Problem[]>();
+  const ofSource = new Set<readonly Problem[]>();
+  // A source that does not answer is asked for one VM after another no more.
+  let unreachable: DatamoverError | undefined;
+  await runBounded(groups, { limit: affordableTasks(BACKUPS), signal }, async (group, inner) => {
+    const load = onceOnly(async () => {
+      if (unreachable !== undefined) throw unreachable;
+      return await loadBackup(plan, group[0], { store, progress, signal: inner });
+    });
+    const lookUp = async (name: string): Promise<Found> => {
+      const { backup, from } = await load();
+      return { backup, chain: await findChain(from, backup, name, { signal: inner }) };
+    };
+    for (const pvc of group) {
+      if (store === undefined && pvc.chain === undefined) continue;
+      try {
+        answers.set(pvc, await toDisk(pvc, lookUp));
+      } catch (error) {
+        inner.throwIfAborted();
+        const found = problemsOf(error);
+        if (error instanceof DatamoverError && error.code === 'SOURCE_UNREACHABLE') unreachable ??= error;
+        if (!EXPECTED_CODES.has(found[0]?.code ?? '')) ofSource.add(found);
+        else
+          answers.set(
+            pvc,
+            found.map((problem) => ({ ...problem, pvc: pvc.name })),
+          );
+      }
+    }
+  });
   const disks: Disk[] = [];
   const problems: Problem[] = [...unknownPvcs(plan, pvcs), ...(targetsUsed ? placeholderProblems(plan, { pvcs }) : [])];
-  const ofSource = new Set<readonly Problem[]>();
-  for (const pvc of selectPvcs(plan, pvcs)) {
-    if (store === undefined && pvc.chain === undefined) continue;
-    try {
-      disks.push(await toDisk(pvc, lookUp));
-    } catch (error) {
-      signal.throwIfAborted();
-      const found = problemsOf(error);
-      if (!EXPECTED_CODES.has(found[0]?.code ?? '')) ofSource.add(found);
-      else problems.push(...found.map((problem) => ({ ...problem, pvc: pvc.name })));
-    }
+  for (const pvc of selected) {
+    const answer = answers.get(pvc) ?? [];
+    if ('layers' in answer) disks.push(answer);
+    else problems.push(...answer);
   }
-  return { disks, problems: [...problems, ...[...ofSource].flat()] };
+  // Several VMs may have met the same failure of the source at the same time.
+  const failures = new Map([...ofSource].flat().map((problem) => [JSON.stringify(problem), problem]));
+  return { disks, problems: [...problems, ...failures.values()] };
+}
+
+/** Backups of VMs that are looked up at a time. */
+const BACKUPS = 16;
+
+function backupKey(plan: Plan, pvc: PlanPvc): string {
+  return JSON.stringify([vmOf(plan, pvc), backupOf(plan, pvc)]);
 }
 
 /** The PVCs of the plan that `names` names, all when it is undefined, in the plan's order. */
 export function selectPvcs({ pvcs }: Plan, names: readonly string[] | undefined): readonly PlanPvc[] {
-  return pvcs.filter(({ name }) => names === undefined || names.includes(name));
+  const wanted = names && new Set(names);
+  return pvcs.filter(({ name }) => wanted === undefined || wanted.has(name));
 }
 
 /** USAGE for names that the plan does not hold. */
 function unknownPvcs(plan: Plan, names: readonly string[] = []): Problem[] {
   const known = plan.pvcs.map(({ name }) => name);
-  const unknown = names.filter((name) => !known.includes(name));
+  const inPlan = new Set(known);
+  const unknown = names.filter((name) => !inPlan.has(name));
   const [first] = unknown;
   if (first === undefined) return [];
   const near = closestMatch(first, known);
-  const message = `PVC ${unknown.join(', ')} not found in the plan; found: ${known.join(', ')}`;
+  const message = `PVC ${unknown.join(', ')} not found in the plan; found: ${listNames(known)}`;
   const hint = near === undefined ? 'choose one of those with --pvc' : `did you mean --pvc ${near}?`;
   return [{ code: 'USAGE', message, hint }];
 }
@@ -81,13 +116,14 @@ interface Found {
   readonly chain: FoundChain;
 }
 
-async function toDisk({ name, target, size, chain }: PlanPvc, lookUp: (name: string) => Promise<Found>): Promise<Disk> {
-  const base = { name, target, ...(size === undefined ? {} : { size }) };
+async function toDisk(pvc: PlanPvc, lookUp: (disk: string) => Promise<Found>): Promise<Disk> {
+  const { name, disk, target, size, chain } = pvc;
+  const base = { name, target, ...(disk === undefined ? {} : { disk }), ...(size === undefined ? {} : { size }) };
   if (chain !== undefined) {
     const [first, ...rest] = chain;
     return { ...base, layers: [writtenLayer(first), ...rest.map(writtenLayer)] };
   }
-  const found = await lookUp(name);
+  const found = await lookUp(diskOf(pvc));
   return { ...base, layers: layersOf(found.chain), origin: originOf(found.backup, found.chain) };
 }
 
@@ -118,16 +154,23 @@ function foundLayer({ checkpoint, type, file }: CatalogChain['tip']): Layer {
   return { checkpoint, type, object, ...(size === undefined ? {} : { size }) };
 }
 
+interface LoadOptions {
+  readonly store: ObjectStore | undefined;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
 async function loadBackup(
   plan: Plan,
-  store: ObjectStore | undefined,
-  options: { readonly progress: Progress; readonly signal: AbortSignal },
+  pvc: PlanPvc | undefined,
+  { store, progress, signal }: LoadOptions,
 ): Promise<{ readonly backup: VmBackup; readonly from: ObjectStore }> {
-  const { vm, backup } = plan;
+  const vm = pvc && vmOf(plan, pvc);
+  const backup = pvc && backupOf(plan, pvc);
   if (vm === undefined || backup === undefined || store === undefined)
     throw new TypeError('a chain to look up, but no backup and vm');
-  const found = await loadVmBackup(store, { vm, backup }, options);
-  reportRebuilt(found.index, options.progress);
+  const found = await loadVmBackup(store, { vm, backup }, { progress, signal });
+  reportRebuilt(found.index, progress);
   return { backup: found, from: store };
 }
 
@@ -138,7 +181,7 @@ export function reportRebuilt({ rebuilt }: VmBackup['index'], progress: Progress
   for (const message of rebuilt.notes) progress.report({ type: 'info', message });
 }
 
-/** The catalog is read for the first PVC that needs it, and once. */
+/** The catalog is read for the first PVC of a VM that needs it, and once. */
 function onceOnly<T>(work: () => Promise<T>): () => Promise<T> {
   let begun: Promise<T> | undefined;
   return () => {

@@ -14,10 +14,11 @@ import { formatBytes, GiB } from '../units.ts';
 
 export interface Drafted {
   readonly chains: readonly CheckedChain[];
-  readonly found: VmBackup;
+  /** Whose disks, and of which state. */
+  readonly what: string;
 }
 
-export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComments {
+export function describeDraft(plan: Plan, { chains, what }: Drafted): PlanComments {
   const headroomPercent = headroomPercentOf(plan);
   const need = (strategy: Strategy): number => planScratchNeed(chains, { strategy, headroomPercent });
   const layers = chains.reduce((sum, chain) => sum + chain.layers.length, 0);
@@ -26,7 +27,7 @@ export function describeDraft(plan: Plan, { chains, found }: Drafted): PlanComme
   const open = plan.pvcs.some(({ target }) => isPlaceholder(target));
   return {
     top: [
-      `Restores ${vmText(found.index.vm)} as of ${state(plan, found)}: ${count(chains.length, 'disk')}.`,
+      `Restores ${what}: ${count(chains.length, 'disk')}.`,
       `Download: ${formatBytes(bytes)} in ${count(layers, 'layer')} (less with --strategy stream, which skips overwritten data).`,
       `Scratch, with ${headroomPercent} % headroom (PVCs are restored one at a time; the largest decides):`,
       `  --strategy staged      ${scratchText(need('staged'))}`,
@@ -63,19 +64,21 @@ function describeRawFiles(chains: readonly CheckedChain[]): string[] {
   return [`Raw files also need their own size, in the file system of scratch if they are stored there: ${sizes}.`];
 }
 
-function state({ backup }: Plan, { index, tip: id }: VmBackup): string {
+/** `demo/web as of backup b4 (checkpoint cp-4, 2026-01-04T02:00:00Z)` */
+export function describeState({ backup }: Pick<Plan, 'backup'>, { index, tip: id }: VmBackup): string {
   const entry = index.byId.get(id)?.[0];
   const time = entry?.flaw === undefined ? entry?.timestamp : undefined;
   const checkpoint = `checkpoint ${id}${time === undefined ? '' : `, ${time}`}`;
-  return backup === undefined ? checkpoint : `backup ${backup} (${checkpoint})`;
+  return `${vmText(index.vm)} as of ${backup === undefined ? checkpoint : `backup ${backup} (${checkpoint})`}`;
 }
 
 function describeDisk(chain: CheckedChain): string[] {
   const { disk, layers, virtualSize, warnings, cut } = chain;
-  const { disk: name = disk.name, pvc } = disk.origin?.file ?? {};
+  const asked = disk.disk ?? disk.name;
+  const { disk: name = asked, pvc } = disk.origin?.file ?? {};
   const also = [
-    ...(name === disk.name ? [] : [`disk ${name}`]),
-    ...(pvc === undefined || pvc === disk.name ? [] : [`PVC ${pvc}`]),
+    ...(name === asked ? [] : [`disk ${name}`]),
+    ...(pvc === undefined || pvc === asked ? [] : [`PVC ${pvc}`]),
   ];
   const known = also.length === 0 ? '' : ` (${also.join(', ')})`;
   const { base, order, facts } = disk.origin ?? {};
@@ -105,6 +108,7 @@ function downloadSize({ layers }: CheckedChain): number {
   return layers.reduce((sum, { info }) => sum + info.size, 0);
 }
 
-function count(number: number, what: string): string {
+/** `1 disk`, `2 disks` */
+export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

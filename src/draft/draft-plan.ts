@@ -1,23 +1,21 @@
 // `plan`: from a backup in the bucket to a plan with its chains written out, which runs unchanged.
 
 import type { VmIndex } from '../catalog/vm-index.ts';
-import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
-import type { Disk } from '../chain/disk.ts';
-import { findChain } from '../chain/find-chain.ts';
-import { layersOf, originOf, reportRebuilt } from '../chain/resolve.ts';
+import { checkLayers } from '../chain/check-layers.ts';
+import { reportRebuilt } from '../chain/resolve.ts';
 import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
-import { DatamoverError, type Problem } from '../errors.ts';
+import { DatamoverError } from '../errors.ts';
 import { noBackupOf } from '../inventory/not-found.ts';
 import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup } from '../inventory/vm-backup.ts';
 import { loadTips } from '../inventory/vm-manifest.ts';
-import { placeholderTarget } from '../plan/placeholder.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanChain, type PlanPvc, type PlanSource } from '../plan/plan.ts';
+import type { Plan, PlanSource } from '../plan/plan.ts';
 import { writePlan } from '../plan/write.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
-import { describeDraft } from './comments.ts';
+import { describeDraft, describeState } from './comments.ts';
 import { chooseDisks, type DraftPvc } from './disks.ts';
+import { type DraftScratch, resolveAll, scratchOf, toPvc } from './pvcs.ts';
 
 export interface DraftOptions {
   /** As the plan will name it: a folder absolute. */
@@ -28,7 +26,7 @@ export interface DraftOptions {
   readonly checkpoint?: string | undefined;
   /** The disks (by their names or their PVCs') with their targets; none is all of them, with placeholder targets. */
   readonly pvcs: readonly DraftPvc[];
-  readonly scratch?: { readonly path?: string; readonly headroomPercent?: number } | undefined;
+  readonly scratch?: DraftScratch | undefined;
   /** Write a plan whose order no document proves, marked as such. */
   readonly acceptUnproven?: boolean;
   readonly progress?: Progress;
@@ -59,7 +57,7 @@ export async function draftPlan(store: ObjectStore, options: DraftOptions): Prom
   const unproven = chains.some(({ disk }) => isUnproven(disk));
   const refused = options.acceptUnproven === true ? [] : unprovenProblems(chains.map(({ disk }) => disk));
   if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
-  const [first, ...rest] = chains.map(toPvc);
+  const [first, ...rest] = chains.map((chain) => toPvc(chain));
   if (first === undefined) throw new TypeError('a plan of no disks');
   const plan: Plan = {
     version: 1,
@@ -70,14 +68,7 @@ export async function draftPlan(store: ObjectStore, options: DraftOptions): Prom
     vm,
     pvcs: [first, ...rest],
   };
-  return { yaml: writePlan(plan, describeDraft(plan, { chains, found })), plan };
-}
-
-/** Nothing when nothing is said: then flags and environment decide, as for any plan. */
-function scratchOf(scratch: DraftOptions['scratch']): Pick<Plan, 'scratch'> {
-  const { path, headroomPercent = DEFAULT_HEADROOM_PERCENT } = scratch ?? {};
-  if (path === undefined && headroomPercent === DEFAULT_HEADROOM_PERCENT) return {};
-  return { scratch: { ...(path === undefined ? {} : { path }), headroomPercent } };
+  return { yaml: writePlan(plan, describeDraft(plan, { chains, what: describeState(plan, found) })), plan };
 }
 
 interface FoundState {
@@ -106,41 +97,4 @@ async function newestBackup(store: ObjectStore, index: VmIndex, signal: AbortSig
   const newest = [...tips.keys()].at(-1);
   if (newest === undefined) throw noBackupOf(index);
   return newest;
-}
-
-interface Choice {
-  readonly found: VmBackup;
-  readonly pvcs: readonly DraftPvc[];
-  readonly signal: AbortSignal;
-}
-
-async function resolveAll(store: ObjectStore, { found, pvcs, signal }: Choice): Promise<Disk[]> {
-  const disks: Disk[] = [];
-  const problems: Problem[] = [];
-  for (const { name, target } of pvcs) {
-    try {
-      const chain = await findChain(store, found, name, { signal });
-      const place = { name, target: target ?? placeholderTarget(name) };
-      disks.push({ ...place, layers: layersOf(chain), origin: originOf(found, chain) });
-    } catch (error) {
-      if (!(error instanceof DatamoverError)) throw error;
-      problems.push(...error.problems.map((problem) => ({ pvc: name, ...problem })));
-    }
-  }
-  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
-  return disks;
-}
-
-function toPvc({ disk, layers, virtualSize }: CheckedChain): PlanPvc {
-  const written = layers.map(({ layer, info }, index) => {
-    const parent = layers[index - 1]?.layer.checkpoint;
-    const { checkpoint, type, object } = layer;
-    return { checkpoint, type, ...(parent === undefined ? {} : { parent }), object, size: info.size };
-  });
-  const [first, ...rest] = written;
-  if (first === undefined) throw new TypeError('a chain of no layers');
-  const chain: PlanChain = [first, ...rest];
-  // A volume may be larger than was asked for, and the disk with it: what the PVC must have is the disk's size.
-  const size = Math.max(disk.origin?.file?.pvcSize ?? 0, virtualSize);
-  return { name: disk.name, target: disk.target, size, chain };
 }

@@ -1,8 +1,8 @@
 // Finds namespaces, VMs and backups by the directories that a bucket has for them. Directories of other programs are
 // recognised by their names, which Kubernetes would not allow, and not entered: the user may lack the permission.
 import { CHECKPOINTS, MANIFESTS, vmPrefix } from '../catalog/keys.ts';
-import { isNamespaceName, isResourceName } from '../catalog/kubernetes-names.ts';
 import { mapBounded } from '../concurrency.ts';
+import { isNamespaceName, isResourceName } from '../kubernetes-names.ts';
 import { invalidNameReason } from '../object-key.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';

@@ -24,7 +24,3 @@ export type ScratchChoice =
   | { readonly kind: 'ephemeral'; readonly storageClass?: string; readonly size?: number }
   /** A claim that is there already: a new pod goes on where the last one stopped. */
   | { readonly kind: 'claim'; readonly claim: string };
-/** A DNS subdomain, as the names of most objects are (RFC 1123; Kubernetes, "Object Names and IDs"). */
-export function isObjectName(name: string): boolean {
-  return name.length <= 253 && name.split('.').every((label) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
-}

@@ -2,9 +2,9 @@
 import { dirname } from 'node:path';
 import type { Volume, VolumeDevice, VolumeMount } from 'kubernetes-types/core/v1.js';
 import type { Problem } from '../errors.ts';
+import { isResourceName } from '../kubernetes-names.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
 import { isRawFileName } from '../raw-file-name.ts';
-import { isObjectName } from './options.ts';
 import { POD_PATHS } from './pod-plan.ts';
 
 export interface TargetVolume {
@@ -37,7 +37,7 @@ function isFile(target: string): boolean {
 
 function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Problem[] {
   const claim = claimOf(pvc, claims);
-  if (isObjectName(claim)) return [];
+  if (isResourceName(claim)) return [];
   return [
     {
       pvc: pvc.name,

@@ -5,6 +5,7 @@ import { DatamoverError, type Problem } from '../errors.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource } from './plan.ts';
 import { formatIssue, issuePlace, issueProblem, problemAt } from './problems.ts';
 import { type PlanDocument, planDocument } from './schema.ts';
+import { backupOf, vmOf, withUniqueNames } from './vms.ts';
 import { type ReadText, readText, type TextFlaw } from './yaml-text.ts';
 
 export interface ParseOptions {
@@ -72,25 +73,32 @@ function empty(where: string): DatamoverError {
   });
 }
 
-/** Just names and targets, of any document, so that these rules are checked beside others that it breaks. */
+/** Just names, VMs and targets, of any document, so that these rules are checked beside others that it breaks. */
 const namesAndTargets = z
   .object({
+    vm: z.string().exactOptional().catch(''),
     pvcs: z.array(
-      z.object({ name: z.string().exactOptional().catch(''), target: z.string().exactOptional().catch('') }).catch({}),
+      z
+        .object({
+          name: z.string().exactOptional().catch(''),
+          vm: z.string().exactOptional().catch(''),
+          target: z.string().exactOptional().catch(''),
+        })
+        .catch({}),
     ),
   })
   .catch({ pvcs: [] });
 
 function duplicateProblems(text: ReadText, { where, folder }: ParseOptions): Problem[] {
-  const { pvcs } = namesAndTargets.parse(text.data);
+  const { vm: planVm = '', pvcs } = namesAndTargets.parse(text.data);
   const names = new Map<string, number>();
   const targets = new Map<string, number>();
   const problems: Problem[] = [];
-  for (const [index, { name, target }] of pvcs.entries()) {
-    const sameName = name ? firstOf(names, name, index) : undefined;
+  for (const [index, { name, vm = planVm, target }] of pvcs.entries()) {
+    const sameName = name ? firstOf(names, JSON.stringify([vm, name]), index) : undefined;
     const sameTarget = target ? firstOf(targets, resolve(folder, target), index) : undefined;
     if (sameName !== undefined) {
-      const hint = 'name each PVC once; to restore one disk twice, use two plans';
+      const hint = 'name each PVC of a VM once; to restore one disk twice, use two plans';
       const place = ['pvcs', index, 'name'];
       problems.push(
         problemAt(`pvcs[${index}].name: ${name} is also the name of pvcs[${sameName}]`, { place, text, where, hint }),
@@ -119,34 +127,37 @@ function firstOf(seen: Map<string, number>, value: string, index: number): numbe
 }
 
 /** `backup` and `vm` are where chains are looked up: each needs the other, and a PVC without a chain needs both. */
-function lookUpProblems({ backup, vm, pvcs }: PlanDocument, text: ReadText, where: string): Problem[] {
-  if (backup !== undefined && vm === undefined) {
-    const hint = 'add `vm: namespace/name`, the VM whose backup it is';
-    return [problemAt('backup: requires `vm`', { place: ['backup'], text, where, hint })];
+function lookUpProblems(plan: PlanDocument, text: ReadText, where: string): Problem[] {
+  const vmHint = 'add `vm: namespace/name`, the VM whose backup it is';
+  const problems: Problem[] = [];
+  if (plan.backup !== undefined && plan.pvcs.some((pvc) => vmOf(plan, pvc) === undefined)) {
+    problems.push(problemAt('backup: requires `vm`', { place: ['backup'], text, where, hint: vmHint }));
   }
-  if (backup !== undefined) return [];
-  const hint = 'add a `chain`, or `backup` and `vm` to find the chain in the bucket';
-  return pvcs.flatMap(({ chain }, index) => {
-    if (chain !== undefined) return [];
+  for (const [index, pvc] of plan.pvcs.entries()) {
     const place = ['pvcs', index];
-    return [problemAt(`pvcs[${index}]: no chain, and no backup to find it in`, { place, text, where, hint })];
-  });
+    if (pvc.backup !== undefined && vmOf(plan, pvc) === undefined) {
+      const message = `pvcs[${index}].backup: requires \`vm\``;
+      problems.push(problemAt(message, { place: [...place, 'backup'], text, where, hint: vmHint }));
+    } else if (pvc.chain === undefined && backupOf(plan, pvc) === undefined) {
+      const hint = 'add a `chain`, or `backup` and `vm` to find the chain in the bucket';
+      problems.push(problemAt(`pvcs[${index}]: no chain, and no backup to find it in`, { place, text, where, hint }));
+    }
+  }
+  return problems;
 }
 
 function toPlan({ source, scratch, ...rest }: PlanDocument, folder: string): Plan {
   const { path, headroomPercent = DEFAULT_HEADROOM_PERCENT } = scratch ?? {};
-  const [first, ...others] = rest.pvcs;
-  const absolute = <T extends { readonly target: string }>(pvc: T): T => ({
-    ...pvc,
-    target: resolve(folder, pvc.target),
-  });
+  const named = withUniqueNames(rest.vm, rest.pvcs).map((pvc) => ({ ...pvc, target: resolve(folder, pvc.target) }));
+  const [first, ...others] = named;
+  if (first === undefined) throw new TypeError('a plan of no PVCs');
   return {
     ...rest,
     source: toSource(source, folder),
     ...(scratch === undefined
       ? {}
       : { scratch: { ...(path === undefined ? {} : { path: resolve(folder, path) }), headroomPercent } }),
-    pvcs: [absolute(first), ...others.map(absolute)],
+    pvcs: [first, ...others],
   };
 }
 

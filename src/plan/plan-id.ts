@@ -1,5 +1,6 @@
 // A plan's identity: what is restored from where to where. A plan that changed is another plan.
 import { createHash } from 'node:crypto';
+import type { VmRef } from '../vm-ref.ts';
 import type { Plan, PlanSource } from './plan.ts';
 
 /**
@@ -12,7 +13,7 @@ export function planId(plan: Plan): string {
     'kubevirt-datamover plan 1',
     sourceIdentity(plan.source),
     plan.backup ?? null,
-    plan.vm === undefined ? null : [plan.vm.namespace, plan.vm.name],
+    vmIdentity(plan.vm),
     plan.pvcs.map((pvc) => [
       pvc.name,
       pvc.target,
@@ -24,9 +25,14 @@ export function planId(plan: Plan): string {
         layer.size ?? null,
         layer.sha256 ?? null,
       ]) ?? null,
+      ...(pvc.vm === undefined && pvc.backup === undefined ? [] : [vmIdentity(pvc.vm), pvc.backup ?? null]),
     ]),
   ]);
   return createHash('sha256').update(canonical).digest('hex').slice(0, 16);
+}
+
+function vmIdentity(vm: VmRef | undefined): readonly string[] | null {
+  return vm === undefined ? null : [vm.namespace, vm.name];
 }
 
 function sourceIdentity(source: PlanSource): readonly (string | null)[] {

@@ -22,8 +22,19 @@ export interface PlanLayer {
 export type PlanChain = readonly [PlanLayer, ...PlanLayer[]];
 
 export interface PlanPvc {
-  /** The disk's name in the backup; unique in the plan. */
+  /**
+   * How `--pvc`, results and logs name it, unique in the plan: the disk's name in the backup, or `namespace/vm/disk` in a plan
+   * of several VMs.
+   */
   readonly name: string;
+  /** The disk's name in the backup, in a plan of several VMs. */
+  readonly disk?: string;
+  /** The VM, where it is not the plan's. */
+  readonly vm?: VmRef;
+  /** The backup, where it is not the plan's. */
+  readonly backup?: string;
+  /** The name of the PersistentVolumeClaim in the cluster, where it is not the disk's. */
+  readonly claimName?: string;
   /** Absolute path of a block device or a raw file; unique in the plan. */
   readonly target: string;
   /** The PVC's size in bytes. */

@@ -85,10 +85,14 @@ function showValue(value: unknown): string {
 
 /** The name of the PVC that a place is in, when the plan gives it one. */
 function pvcOf([top, index]: Place, data: unknown): { readonly pvc?: string } {
-  if (top !== 'pvcs' || typeof index !== 'number') return {};
   const pvcs = property(data, 'pvcs');
-  const name = Array.isArray(pvcs) ? property(pvcs[index], 'name') : undefined;
-  return typeof name === 'string' ? { pvc: name } : {};
+  if (top !== 'pvcs' || typeof index !== 'number' || !Array.isArray(pvcs)) return {};
+  const vmOf = (pvc: unknown): unknown => property(pvc, 'vm') ?? property(data, 'vm');
+  const name = property(pvcs[index], 'name');
+  if (typeof name !== 'string') return {};
+  const vm = vmOf(pvcs[index]);
+  const isQualified = typeof vm === 'string' && pvcs.some((other) => vmOf(other) !== vm);
+  return { pvc: isQualified ? `${vm}/${name}` : name };
 }
 
 function property(value: unknown, key: string): unknown {

@@ -7,8 +7,8 @@ import { MiB } from '../units.ts';
 import { parsePlan } from './parse.ts';
 import type { Plan } from './plan.ts';
 
-/** More than any plan holds: 200 layers take 50 KiB. */
-export const MAX_PLAN_BYTES = MiB;
+/** More than any plan holds: 200 layers take 50 KiB, and 2,000 disks with four layers each 2 MiB. */
+export const MAX_PLAN_BYTES = 8 * MiB;
 
 export type PlanInput =
   /** A file; paths in the plan count from its folder (from `cwd` when it is a pipe). */
@@ -18,7 +18,7 @@ export type PlanInput =
 
 /**
  * Reads, checks and normalises a plan; all paths in it are absolute afterwards. Throws PLAN_INVALID with all problems at
- * once (a file that is missing, unreadable, over 1 MiB or no text too), or CHAIN_BROKEN when written chains are in disorder.
+ * once (a file that is missing, unreadable, over 8 MiB or no text too), or CHAIN_BROKEN when written chains are in disorder.
  */
 export async function readPlan(input: PlanInput): Promise<Plan> {
   const { plan, problems } = await readPlanToCheck(input);

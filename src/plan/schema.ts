@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { findChainFlaw } from '../chain-order.ts';
 import { closestMatch } from '../did-you-mean.ts';
+import { isResourceName } from '../kubernetes-names.ts';
 import { invalidKeyReason, invalidNameReason } from '../object-key.ts';
 import { parseQuantity } from '../units.ts';
 
@@ -72,8 +73,25 @@ const chain = z.tuple([layer], layer).superRefine((layers, context) => {
   }
 });
 
+const vm = z.string().transform((value, context) => {
+  const [namespace, vmName, ...rest] = value.split('/');
+  if (namespace && vmName && rest.length === 0 && !invalidNameReason(namespace) && !invalidNameReason(vmName)) {
+    return { namespace, name: vmName };
+  }
+  addIssue(context, `expected namespace/name, got ${JSON.stringify(value)}`, { hint: 'for example `vm: demo/web`' });
+  return z.NEVER;
+});
+
+const claimName = z.string().refine(isResourceName, {
+  error: 'invalid name of a PersistentVolumeClaim',
+  params: { hint: "use lower-case letters, digits, '-' and '.', at most 253 characters" } satisfies IssueParams,
+});
+
 const pvc = object({
   name,
+  vm: vm.exactOptional(),
+  backup: name.exactOptional(),
+  claimName: claimName.exactOptional(),
   target: path,
   size: quantity.exactOptional(),
   chain: chain.exactOptional(),
@@ -102,15 +120,6 @@ const source = object({ s3: s3.exactOptional(), directory: path.exactOptional() 
   addIssue(context, value.s3 === undefined ? 'names neither `s3` nor `directory`' : 'names both `s3` and `directory`', {
     hint: 'give one source: `s3` with a bucket, or `directory` with a path',
   });
-});
-
-const vm = z.string().transform((value, context) => {
-  const [namespace, vmName, ...rest] = value.split('/');
-  if (namespace && vmName && rest.length === 0 && !invalidNameReason(namespace) && !invalidNameReason(vmName)) {
-    return { namespace, name: vmName };
-  }
-  addIssue(context, `expected namespace/name, got ${JSON.stringify(value)}`, { hint: 'for example `vm: demo/web`' });
-  return z.NEVER;
 });
 
 /** The whole document; what it gives is still to be made into a `Plan`: defaults, absolute paths. */

@@ -2,6 +2,7 @@
 import { Document, YAMLMap, YAMLSeq } from 'yaml';
 import { GiB, KiB, MiB } from '../units.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc, type PlanSource } from './plan.ts';
+import { diskOf } from './vms.ts';
 
 export interface PlanComments {
   /** Lines above everything. */
@@ -37,8 +38,16 @@ function sourceNode(source: PlanSource): YAMLMap {
   return nest('s3', mapNode(s3));
 }
 
-function pvcNode({ name, target, size, chain }: PlanPvc, comment: readonly string[]): YAMLMap {
-  const node = mapNode({ name, target, ...(size === undefined ? {} : { size: quantity(size) }) });
+function pvcNode(pvc: PlanPvc, comment: readonly string[]): YAMLMap {
+  const { vm, backup, claimName, target, size, chain } = pvc;
+  const node = mapNode({
+    name: diskOf(pvc),
+    ...(vm === undefined ? {} : { vm: `${vm.namespace}/${vm.name}` }),
+    ...(backup === undefined ? {} : { backup }),
+    ...(claimName === undefined ? {} : { claimName }),
+    target,
+    ...(size === undefined ? {} : { size: quantity(size) }),
+  });
   if (comment.length > 0) node.commentBefore = commentText(comment);
   if (chain !== undefined) {
     node.set('chain', seqNode(chain.map((layer) => flow(mapNode({ ...layer })))));

@@ -12,6 +12,7 @@ import {
   type Node,
   parseAllDocuments,
 } from 'yaml';
+import { MiB } from '../units.ts';
 
 export interface TextFlaw {
   readonly message: string;
@@ -32,8 +33,10 @@ export interface ReadText {
   locate(place: Place): { readonly line: number; readonly column: number };
 }
 
-/** Reads one document. Never throws; time is bounded by the text's length, however it nests. */
+/** Reads one document. Never throws; time and memory are bounded by the text's length, however it nests. */
 export function readText(text: string): ReadText {
+  const excess = text.length > DENSE_LENGTH ? excessOf(text) : undefined;
+  if (excess !== undefined) return { data: undefined, flaws: [excess], locate: () => excess };
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, {
     lineCounter: lines,
@@ -58,6 +61,32 @@ export function readText(text: string): ReadText {
   return { data, flaws: reader.flaws, locate: (place) => nearestPlace(reader, place) };
 }
 
+/** So much text is read however dense it is: the library takes 2 s and 700 MiB for the worst of it. */
+const DENSE_LENGTH = MiB;
+
+/** 2,000 disks with four layers each have 130,000. */
+const MAX_MARKS = 500_000;
+
+/** A large text with a value in every few bytes is no plan, and would take gigabytes of memory. */
+function excessOf(text: string): TextFlaw | undefined {
+  let count = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    if (!isMark(text, index)) continue;
+    count += 1;
+    if (count <= MAX_MARKS) continue;
+    return { message: `more than ${MAX_MARKS} values`, hint: 'check that the file is a plan', line: 1, column: 1 };
+  }
+  return undefined;
+}
+
+/** What begins or parts values: a line, an item, a key, a bracket. */
+function isMark(text: string, index: number): boolean {
+  const character = text.charAt(index);
+  return character === '-' ? text.charAt(index + 1) === ' ' : MARKS.has(character);
+}
+
+const MARKS: ReadonlySet<string> = new Set('\n\r,:[]{}?&*!|>%@"\'');
+
 interface Reader {
   readonly document: Document.Parsed;
   readonly at: (offset: number) => Pick<TextFlaw, 'line' | 'column'>;
@@ -70,7 +99,7 @@ interface Reader {
 /** A plan has 6 levels; deeper ones need no conversion to be refused, and recursion must end. */
 const MAX_DEPTH = 20;
 
-/** More than 1 MiB of text holds without aliases; with them a few lines could stand for billions. */
+/** More than a text holds without aliases; with them a few lines could stand for billions. */
 const MAX_NODES = 1_000_000;
 
 function toData(reader: Reader, node: Node | null, place: Place): unknown {

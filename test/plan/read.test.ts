@@ -322,7 +322,7 @@ test('what is no plan at all is told with line and column', async (t) => {
     ['- '.repeat(100_000), deep],
     ['? '.repeat(100_000), deep],
     ['{a: '.repeat(100_000), deep],
-    ['x'.repeat(MAX_PLAN_BYTES + 1), 'larger than 1 MiB'],
+    ['x'.repeat(MAX_PLAN_BYTES + 1), 'larger than 8 MiB'],
     ['version: 1\0', 'NUL at offset 10'],
     ['version: \uFFFD', 'not UTF-8 text'],
     [Array.from({ length: 60_000 }, (_, i) => `k${i}: 1\n`).join(''), 'version: is missing'],
@@ -346,8 +346,8 @@ test('files that are no plan', async (t) => {
     ['missing.yaml', /the plan missing\.yaml not found \(ENOENT\)/],
     ['.', /the plan \. is a directory \(EISDIR\)/],
     ['binary', /binary: not UTF-8 text/],
-    ['large', /large: invalid plan: larger than 1 MiB/],
-    ['/dev/zero', /larger than 1 MiB/],
+    ['large', /large: invalid plan: larger than 8 MiB/],
+    ['/dev/zero', /larger than 8 MiB/],
   ];
   for (const [path, message] of cases) {
     await t.rejects(readPlan({ path, cwd: folder }), { code: 'PLAN_INVALID', message });

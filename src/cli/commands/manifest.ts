@@ -2,7 +2,8 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Problem } from '../../errors.ts';
 import type { Manifest } from '../../kubernetes/manifest.ts';
-import { isObjectName, type ManifestOptions, type ScratchChoice } from '../../kubernetes/options.ts';
+import type { ManifestOptions, ScratchChoice } from '../../kubernetes/options.ts';
+import { isResourceName } from '../../kubernetes-names.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
@@ -169,7 +170,7 @@ function parseImage(value: string): string {
 }
 
 function parseObjectName(value: string): string {
-  if (isObjectName(parseText(value))) return value;
+  if (isResourceName(parseText(value))) return value;
   throw new InvalidArgumentError("It must be lower-case letters, digits, '-' and '.'.");
 }
 

@@ -1,0 +1,165 @@
+// `plan` for several VMs: each is looked up, its chains are checked, and its documents are dropped before the next; what stays in
+// memory is what the plan writes out.
+import { vmText } from '../catalog/keys.ts';
+import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
+import { affordableTasks } from '../chain/handles.ts';
+import { reportRebuilt } from '../chain/resolve.ts';
+import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
+import { mapBounded } from '../concurrency.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import { loadState, nothingSelected, selectVms, type VmCandidate } from '../inventory/select-vms.ts';
+import { isPlaceholder, placeholderTarget } from '../plan/placeholder.ts';
+import type { Plan, PlanPvc, PlanSource } from '../plan/plan.ts';
+import { qualifiedName } from '../plan/vms.ts';
+import { writePlan } from '../plan/write.ts';
+import { problemsOf } from '../problems.ts';
+import { type Progress, silentProgress } from '../progress.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { VmPattern } from '../vm-pattern.ts';
+import { count, describeDraft, describeState } from './comments.ts';
+import { chooseDisks, type DraftPvc } from './disks.ts';
+import type { DraftedPlan } from './draft-plan.ts';
+import { type DraftScratch, resolveAll, scratchOf, toPvc } from './pvcs.ts';
+
+export interface DraftVmsOptions {
+  /** As the plan will name it: a folder absolute. */
+  readonly source: PlanSource;
+  /** None is every VM. */
+  readonly vms: readonly VmPattern[];
+  /** Undefined for the newest backup of each VM. */
+  readonly backup?: string | undefined;
+  /** Named `namespace/vm/disk`, with their targets; none is all disks, with placeholder targets. */
+  readonly pvcs: readonly DraftPvc[];
+  readonly scratch?: DraftScratch | undefined;
+  /** Write a plan whose order no document proves, marked as such. */
+  readonly acceptUnproven?: boolean;
+  readonly progress?: Progress;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * As `draftPlan`, for every VM that is meant, all problems of all VMs at once. BACKUP_NOT_FOUND for a pattern that matches
+ * nothing, and where there is no VM at all; USAGE for a PVC of a VM that is not among them.
+ */
+export async function draftPlanOfVms(store: ObjectStore, options: DraftVmsOptions): Promise<DraftedPlan> {
+  const { vms: patterns, backup, progress = silentProgress, signal } = options;
+  const selected = await selectVms(store, { patterns, backup, progress, signal });
+  const limit = affordableTasks(VMS);
+  const answers = await mapBounded(
+    wanted(options, selected.candidates),
+    { limit, signal },
+    async (candidate, inner) => {
+      try {
+        return await draftVm(store, candidate, { ...options, progress, signal: inner });
+      } catch (error) {
+        inner.throwIfAborted();
+        if (error instanceof DatamoverError && error.code === 'SOURCE_UNREACHABLE') throw error;
+        return problemsOf(error).map((problem) => withVm(problem, candidate));
+      }
+    },
+  );
+  const drafted = answers.filter((answer) => answer !== undefined && 'chains' in answer);
+  const found = answers.flatMap((answer) => (answer === undefined || 'chains' in answer ? [] : answer));
+  const problems = [...selected.problems, ...unknownPvcs(options, selected.candidates), ...found];
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+  const [first, second] = drafted;
+  if (first === undefined) throw await nothingSelected(store, { backup }, { signal });
+  return second === undefined ? planOfOne(first, options) : planOfSeveral(drafted, options);
+}
+
+/** Of several VMs, one may be all that is found: then its disks have their own names. */
+function planOfOne({ vm, backup, what, chains }: DraftedVm, options: DraftVmsOptions): DraftedPlan {
+  const renamed = chains.map(withOwnName);
+  const pvcs = renamed.map((chain) => toPvc(chain));
+  const plan = { ...baseOf(options, renamed), backup, vm, pvcs: atLeastOne(pvcs) };
+  return { yaml: writePlan(plan, describeDraft(plan, { chains: renamed, what })), plan };
+}
+
+function planOfSeveral(drafted: readonly DraftedVm[], options: DraftVmsOptions): DraftedPlan {
+  const { backup } = options;
+  const pvcs = drafted.flatMap(({ vm, backup: own, chains }) =>
+    chains.map((chain) => toPvc(chain, { vm, ...(backup === undefined ? { backup: own } : {}) })),
+  );
+  const chains = drafted.flatMap((one) => one.chains);
+  const plan = { ...baseOf(options, chains), ...(backup === undefined ? {} : { backup }), pvcs: atLeastOne(pvcs) };
+  const state = backup === undefined ? 'the newest backup of each' : `backup ${backup}`;
+  const what = `${count(drafted.length, 'VM')} as of ${state}`;
+  return { yaml: writePlan(plan, describeDraft(plan, { chains, what })), plan };
+}
+
+function baseOf({ source, scratch }: DraftVmsOptions, chains: readonly CheckedChain[]): Omit<Plan, 'pvcs'> {
+  const unproven = chains.some(({ disk }) => isUnproven(disk));
+  return { version: 1, source, ...scratchOf(scratch), ...(unproven ? { order: 'unproven' } : {}) };
+}
+
+function atLeastOne([first, ...rest]: readonly PlanPvc[]): Plan['pvcs'] {
+  if (first === undefined) throw new TypeError('a plan of no disks');
+  return [first, ...rest];
+}
+
+function withOwnName(chain: CheckedChain): CheckedChain {
+  const { disk, ...rest } = chain.disk;
+  if (disk === undefined) return chain;
+  const target = isPlaceholder(rest.target) ? placeholderTarget(disk) : rest.target;
+  return { ...chain, disk: { ...rest, name: disk, target } };
+}
+
+/** VMs at a time; each reads several layers at a time. */
+const VMS = 8;
+
+/** Layers of one VM at a time. */
+const LAYERS = 4;
+
+interface DraftedVm {
+  readonly vm: VmCandidate['vm'];
+  readonly backup: string;
+  readonly what: string;
+  readonly chains: readonly CheckedChain[];
+}
+
+type VmOptions = DraftVmsOptions & { readonly progress: Progress };
+
+async function draftVm(
+  store: ObjectStore,
+  candidate: VmCandidate,
+  { pvcs, acceptUnproven = false, progress, signal }: VmOptions,
+): Promise<DraftedVm | undefined> {
+  const { vm } = candidate;
+  const state = await loadState(store, candidate, { progress, signal });
+  if (state === undefined) return undefined;
+  const { backup, found } = state;
+  reportRebuilt(found.index, progress);
+  const own = pvcs.flatMap((pvc) => {
+    const prefix = qualifiedName(vm, '');
+    return pvc.name.startsWith(prefix) ? [{ ...pvc, name: pvc.name.slice(prefix.length) }] : [];
+  });
+  const disks = await resolveAll(store, { found, pvcs: chooseDisks(found, own), qualified: true, signal });
+  const { chains, problems } = await checkLayers(store, disks, { limit: LAYERS, signal });
+  const refused = acceptUnproven ? [] : unprovenProblems(chains.map(({ disk }) => disk));
+  if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
+  return { vm, backup, what: describeState({ backup }, found), chains };
+}
+
+/** The VMs of which a PVC is asked for; all where none is. */
+function wanted({ pvcs }: DraftVmsOptions, candidates: readonly VmCandidate[]): readonly VmCandidate[] {
+  if (pvcs.length === 0) return candidates;
+  const vms = new Set(pvcs.map(({ name }) => name.split('/').slice(0, 2).join('/')));
+  return candidates.filter(({ vm }) => vms.has(vmText(vm)));
+}
+
+function unknownPvcs({ pvcs }: DraftVmsOptions, candidates: readonly VmCandidate[]): Problem[] {
+  const known = new Set(candidates.map(({ vm }) => vmText(vm)));
+  return pvcs.flatMap(({ name }) => {
+    const parts = name.split('/');
+    if (parts.length === 3 && known.has(parts.slice(0, 2).join('/'))) return [];
+    const why =
+      parts.length === 3 ? `VM ${parts[0]}/${parts[1]} is not selected` : 'names no VM, and there are several';
+    return [{ code: 'USAGE' as const, message: `--pvc ${name}: ${why}`, hint: 'use --pvc NAMESPACE/VM/DISK=TARGET' }];
+  });
+}
+
+/** A problem that concerns no single disk names the VM. */
+function withVm(problem: Problem, { vm }: VmCandidate): Problem {
+  if (problem.pvc !== undefined || problem.message.includes(vmText(vm))) return problem;
+  return { ...problem, message: `VM ${vmText(vm)}: ${problem.message}` };
+}

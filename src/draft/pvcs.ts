@@ -1,0 +1,83 @@
+// The PVCs of a drafted plan: chains of the chosen disks, written out.
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { Disk } from '../chain/disk.ts';
+import { findChain } from '../chain/find-chain.ts';
+import { layersOf, originOf } from '../chain/resolve.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
+import type { VmBackup } from '../inventory/vm-backup.ts';
+import { isResourceName } from '../kubernetes-names.ts';
+import { omitUndefined } from '../omit-undefined.ts';
+import { placeholderTarget } from '../plan/placeholder.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanChain, type PlanPvc } from '../plan/plan.ts';
+import { qualifiedName } from '../plan/vms.ts';
+import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
+import type { DraftPvc } from './disks.ts';
+
+export interface DraftScratch {
+  readonly path?: string;
+  readonly headroomPercent?: number;
+}
+
+interface Choice {
+  /** In a plan of several VMs: PVCs are named `namespace/vm/disk`. */
+  readonly qualified?: boolean;
+  readonly found: VmBackup;
+  readonly pvcs: readonly DraftPvc[];
+  readonly signal: AbortSignal;
+}
+
+/** The chains of the disks. Rejects with every problem of every disk, as `findChain`. */
+export async function resolveAll(
+  store: ObjectStore,
+  { found, pvcs, qualified = false, signal }: Choice,
+): Promise<Disk[]> {
+  const disks: Disk[] = [];
+  const problems: Problem[] = [];
+  for (const { name: disk, target } of pvcs) {
+    const name = qualified ? qualifiedName(found.index.vm, disk) : disk;
+    try {
+      const chain = await findChain(store, found, disk, { signal });
+      const place = { name, ...(qualified ? { disk } : {}), target: target ?? placeholderTarget(name) };
+      disks.push({ ...place, layers: layersOf(chain), origin: originOf(found, chain) });
+    } catch (error) {
+      if (!(error instanceof DatamoverError)) throw error;
+      problems.push(...error.problems.map((problem) => ({ pvc: name, ...problem })));
+    }
+  }
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+  return disks;
+}
+
+/** A chain as a plan writes it out; `vm` and `backup` where they are not the plan's. */
+export function toPvc(
+  { disk, layers, virtualSize }: CheckedChain,
+  { vm, backup }: { readonly vm?: VmRef; readonly backup?: string } = {},
+): PlanPvc {
+  const written = layers.map(({ layer, info }, index) => {
+    const parent = layers[index - 1]?.layer.checkpoint;
+    const { checkpoint, type, object } = layer;
+    return { checkpoint, type, ...(parent === undefined ? {} : { parent }), object, size: info.size };
+  });
+  const [first, ...rest] = written;
+  if (first === undefined) throw new TypeError('a chain of no layers');
+  const chain: PlanChain = [first, ...rest];
+  const { pvcSize = 0, pvc } = disk.origin?.file ?? {};
+  const own = disk.disk ?? disk.name;
+  return {
+    name: disk.name,
+    ...omitUndefined({ disk: disk.disk, vm, backup }),
+    ...(pvc === undefined || pvc === own || !isResourceName(pvc) ? {} : { claimName: pvc }),
+    target: disk.target,
+    // A volume may be larger than was asked for, and the disk with it: what the PVC must have is the disk's size.
+    size: Math.max(pvcSize, virtualSize),
+    chain,
+  };
+}
+
+/** Nothing when nothing is said: then flags and environment decide, as for any plan. */
+export function scratchOf(scratch: DraftScratch | undefined): Pick<Plan, 'scratch'> {
+  const { path, headroomPercent = DEFAULT_HEADROOM_PERCENT } = scratch ?? {};
+  if (path === undefined && headroomPercent === DEFAULT_HEADROOM_PERCENT) return {};
+  return { scratch: { ...(path === undefined ? {} : { path }), headroomPercent } };
+}
