@@ -1,24 +1,26 @@
 // The Job that restores one PVC of a plan. Pure.
-import { createHash } from 'node:crypto';
 import type { Job, PodFailurePolicy } from 'kubernetes-types/batch/v1.js';
 import type {
   Container,
   PodSecurityContext,
+  PodSpec,
   ResourceRequirements,
   SecurityContext,
   Volume,
   VolumeMount,
 } from 'kubernetes-types/core/v1.js';
 import { permanentStatuses } from '../exit-status.ts';
-import type { Plan, PlanPvc } from '../plan/plan.ts';
-import type { ManifestOptions } from './options.ts';
+import type { PlanPvc } from '../plan/plan.ts';
+import { jobName } from './names.ts';
+import type { ManifestOptions, Scheduling } from './options.ts';
+import type { PvcToRestore, VmPart } from './part.ts';
 import { POD_PATHS } from './pod-plan.ts';
 import { scratchVolume } from './scratch-volume.ts';
 import { targetVolume } from './target-volume.ts';
 
 export interface JobContext {
-  readonly plan: Plan;
-  readonly planId: string;
+  readonly part: VmPart;
+  /** Of all objects of the plan. */
   readonly labels: Readonly<Record<string, string>>;
   /** Keys of the Secret that are mounted. */
   readonly files: readonly string[];
@@ -31,33 +33,55 @@ const CONTAINER = 'restore';
 /** What comes again by itself (the source is unreachable, the pod was killed or moved) is tried again this often. */
 const BACKOFF_LIMIT = 6;
 
-export function buildJob(pvc: PlanPvc, context: JobContext, options: ManifestOptions): Job {
-  const { volumes, container } = buildContainer(pvc, context, options);
-  const labels = { ...context.labels };
+export function buildJob(one: PvcToRestore, context: JobContext, options: ManifestOptions): Job {
+  const { part, labels } = context;
+  const { volumes, container } = buildContainer(one, context, options);
+  const { vm, planId, isOneOfSeveral } = part;
+  const { queue, ttlSeconds } = options.scheduling ?? {};
+  const words = vm === undefined || !isOneOfSeveral ? [one.pvc.name] : [vm.name, one.pvc.name];
+  const annotations = isOneOfSeveral ? { annotations: part.annotationsOf(one.pvc) } : {};
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
     metadata: {
-      name: jobName(pvc.name, context.planId),
-      ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
-      labels,
+      name: jobName(words, `${planId}/${one.pvc.name}`),
+      ...(part.namespace === undefined ? {} : { namespace: part.namespace }),
+      labels: { ...labels, ...(queue === undefined ? {} : { [QUEUE_LABEL]: queue }) },
+      ...annotations,
     },
     spec: {
+      ...(queue === undefined ? {} : { suspend: true }),
       backoffLimit: BACKOFF_LIMIT,
+      ...(ttlSeconds === undefined ? {} : { ttlSecondsAfterFinished: ttlSeconds }),
       podFailurePolicy: FAILURE_POLICY,
       template: {
-        metadata: { labels },
+        metadata: { labels: { ...labels, [PLAN_LABEL]: planId }, ...annotations },
         spec: {
           restartPolicy: 'Never',
           ...(options.serviceAccount === undefined ? {} : { serviceAccountName: options.serviceAccount }),
           automountServiceAccountToken: false,
           enableServiceLinks: false,
+          ...placement(options.scheduling),
           securityContext: podSecurity(options),
           containers: [container],
           volumes,
         },
       },
     },
+  };
+}
+
+/** What selects all objects of one plan. A Job's pods have their VM's: a template cannot be changed when the plan gets more VMs. */
+export const PLAN_LABEL = 'kubevirt-datamover/plan';
+
+/** Kueue starts a suspended Job when the queue has quota for it (Kueue documentation, "Run a Kubernetes Job"). */
+const QUEUE_LABEL = 'kueue.x-k8s.io/queue-name';
+
+function placement({ priorityClass, nodeSelector, tolerations }: Scheduling = {}): Partial<PodSpec> {
+  return {
+    ...(priorityClass === undefined ? {} : { priorityClassName: priorityClass }),
+    ...(nodeSelector === undefined ? {} : { nodeSelector: { ...nodeSelector } }),
+    ...(tolerations === undefined ? {} : { tolerations: tolerations.map((one) => ({ ...one })) }),
   };
 }
 
@@ -72,24 +96,13 @@ const FAILURE_POLICY: PodFailurePolicy = {
   ],
 };
 
-/** At most 57 characters, since a Job's name is a label's value (63) and its pods' names add to it. */
-function jobName(pvc: string, planId: string): string {
-  const words = pvc
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .slice(0, 40)
-    .replace(/^-+|-+$/g, '');
-  const hash = createHash('sha256').update(`${planId}/${pvc}`).digest('hex').slice(0, 8);
-  return ['restore', words, hash].filter((part) => part !== '').join('-');
-}
-
 function buildContainer(
-  pvc: PlanPvc,
+  one: PvcToRestore,
   context: JobContext,
   options: ManifestOptions,
 ): { readonly volumes: Volume[]; readonly container: Container } {
-  const target = targetVolume(pvc, options.claims);
-  const scratch = scratchVolume(pvc, context.plan, options);
+  const target = targetVolume(one);
+  const scratch = scratchVolume(one.pvc, context.part.plan, options);
   const own = ownVolumes(context, options);
   const mounts: VolumeMount[] = [
     ...own.mounts,
@@ -101,7 +114,7 @@ function buildContainer(
     container: {
       name: CONTAINER,
       image: options.image,
-      args: buildArgs(pvc, options),
+      args: buildArgs(one.pvc, context.part, options),
       resources: RESOURCES,
       securityContext: CONTAINER_SECURITY,
       terminationMessagePolicy: 'FallbackToLogsOnError',
@@ -112,14 +125,19 @@ function buildContainer(
 }
 
 /** A claim for scratch may be shared by all Jobs of a plan, so each works in a folder of its own there. */
-function buildArgs({ name }: PlanPvc, { strategy, scratch, force, acceptUnproven }: ManifestOptions): string[] {
+function buildArgs(
+  { name }: PlanPvc,
+  { vm, isOneOfSeveral }: VmPart,
+  { strategy, scratch, force, acceptUnproven }: ManifestOptions,
+): string[] {
+  const folder = isOneOfSeveral && vm !== undefined ? `${vm.name}-${name}` : name;
   const shared = scratch.kind === 'claim' && strategy !== 'stream';
   return [
     'restore',
     `${POD_PATHS.plan}/plan.yaml`,
     `--pvc=${name}`,
     ...(strategy === 'staged' ? [] : [`--strategy=${strategy}`]),
-    ...(shared ? [`--scratch=${POD_PATHS.scratch}/${name}`] : []),
+    ...(shared ? [`--scratch=${POD_PATHS.scratch}/${folder}`] : []),
     ...(force ? ['--force'] : []),
     ...(acceptUnproven === true ? ['--accept-unproven'] : []),
   ];

@@ -1,71 +1,110 @@
-// A plan as Kubernetes objects: a ConfigMap with the plan, and one Job per PVC. Pure.
+// A plan as Kubernetes objects: for each VM a ConfigMap with its plan, the target PVCs if they are to be created, and one Job
+// per PVC. Pure: the same plan gives the same objects.
 //
 // One Job per PVC, since the pods of an Indexed Job share one template and each would mount every volume. Kubernetes
-// spreads and retries them; each pod restores one PVC of the plan that all of them mount.
+// spreads and retries them; each pod restores one PVC of the plan that all pods of its VM mount.
 import type { Job } from 'kubernetes-types/batch/v1.js';
-import type { ConfigMap } from 'kubernetes-types/core/v1.js';
+import type { ConfigMap, PersistentVolumeClaim } from 'kubernetes-types/core/v1.js';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan } from '../plan/plan.ts';
 import { planId } from '../plan/plan-id.ts';
 import { writePlan } from '../plan/write.ts';
 import { formatBytes, KiB } from '../units.ts';
-import { buildJob } from './job.ts';
+import { buildClaim, newClaimProblems, storageClassProblems } from './claims.ts';
+import { buildJob, PLAN_LABEL } from './job.ts';
 import type { ManifestOptions } from './options.ts';
+import { sameClaimProblems, type VmPart, vmNameProblems, vmParts } from './part.ts';
 import { planForPods } from './pod-plan.ts';
 import { scratchProblems } from './scratch-volume.ts';
 import { volumeProblems } from './target-volume.ts';
 
 export interface Manifest {
-  /** 16 hex digits; the value of the label that all objects have. */
-  readonly planId: string;
-  readonly objects: readonly [ConfigMap, ...Job[]];
+  /** Of the plan's objects, as kubectl takes it. */
+  readonly selector: string;
+  /** Of their pods. */
+  readonly podSelector: string;
+  readonly objects: readonly (ConfigMap | PersistentVolumeClaim | Job)[];
+  /** The namespaces that the objects name; none where they are in kubectl's. */
+  readonly namespaces: readonly string[];
 }
 
 /** All that keeps the plan from running in pods is thrown together: PLAN_INVALID, USAGE. */
 export function buildManifest(plan: Plan, options: ManifestOptions): Manifest {
-  const { plan: forPods, files, problems: fileProblems } = planForPods(plan, options.secret);
-  const id = planId(plan);
-  const text = writePlan(forPods, { top: [], pvcs: new Map() });
+  const { createPvcs } = options;
+  const parts = vmParts(plan, options);
+  const pvcs = parts.flatMap((part) => part.pvcs);
+  const texts = parts.map((part) => podPlanText(part, options));
   const problems: Problem[] = [
-    ...fileProblems,
+    ...planForPods(plan, options.secret).problems,
     ...claimProblems(plan, options.claims),
-    ...placeholderProblems(plan),
-    ...volumeProblems(plan, options.claims),
-    ...scratchProblems(plan, options),
-    ...sizeProblems(text),
+    ...(createPvcs === undefined ? placeholderProblems(plan) : storageClassProblems(pvcs, createPvcs)),
+    ...parts.flatMap(vmNameProblems),
+    ...(createPvcs === undefined ? [] : pvcs.flatMap(newClaimProblems)),
+    ...sameClaimProblems(parts),
+    ...pvcs.flatMap(volumeProblems),
+    ...parts.flatMap((part) => scratchProblems(part, options)),
+    ...texts.flatMap(sizeProblems),
   ];
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
-  const labels = labelsOf(id);
-  const metadata = {
-    name: `kubevirt-datamover-${id}`,
-    ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
-    labels,
-  };
-  const configMap: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'plan.yaml': text } };
-  const jobs = plan.pvcs.map((pvc) =>
-    buildJob(pvc, { plan, planId: id, labels, files, configMap: metadata.name }, options),
-  );
-  return { planId: id, objects: [configMap, ...jobs] };
+  const id = planId(plan);
+  const objects = parts.flatMap((part, index) => buildPart(part, labelsOf(id), { text: texts[index] ?? '', options }));
+  const namespaces = [...new Set(parts.flatMap(({ namespace }) => (namespace === undefined ? [] : [namespace])))];
+  const selector = `${PLAN_LABEL}=${id}`;
+  const podSelector = parts.length === 1 ? selector : `${PROGRAM_LABEL}=${PROGRAM}`;
+  return { selector, podSelector, objects, namespaces };
 }
 
-/** What selects all objects of one plan. */
-const PLAN_LABEL = 'kubevirt-datamover/plan';
+interface PartOptions {
+  /** The plan, as its pods read it. */
+  readonly text: string;
+  readonly options: ManifestOptions;
+}
+
+function buildPart(
+  part: VmPart,
+  labels: Readonly<Record<string, string>>,
+  { text, options }: PartOptions,
+): (ConfigMap | PersistentVolumeClaim | Job)[] {
+  const { createPvcs } = options;
+  const name = `kubevirt-datamover-${part.planId}`;
+  const metadata = { name, ...(part.namespace === undefined ? {} : { namespace: part.namespace }), labels };
+  const { files } = planForPods(part.plan, options.secret);
+  return [
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'plan.yaml': text } },
+    ...(createPvcs === undefined ? [] : part.pvcs.map((pvc) => buildClaim(pvc, { part, labels }, createPvcs))),
+    ...part.pvcs.map((pvc) => buildJob(pvc, { part, labels, files, configMap: name }, options)),
+  ];
+}
+
+function podPlanText({ plan }: VmPart, { secret }: ManifestOptions): string {
+  return writePlan(planForPods(plan, secret).plan, { top: [], pvcs: new Map() });
+}
+
+const PROGRAM_LABEL = 'app.kubernetes.io/name';
+const PROGRAM = 'kubevirt-datamover';
 
 function labelsOf(id: string): Readonly<Record<string, string>> {
-  return { 'app.kubernetes.io/name': 'kubevirt-datamover', [PLAN_LABEL]: id };
+  return { [PROGRAM_LABEL]: PROGRAM, [PLAN_LABEL]: id };
 }
 
 function claimProblems(plan: Plan, claims: ReadonlyMap<string, string>): Problem[] {
   const names = plan.pvcs.map(({ name }) => name);
+  const known = new Set(names);
   return [...claims.keys()]
-    .filter((name) => !names.includes(name))
+    .filter((name) => !known.has(name))
     .map((name) => ({
       code: 'USAGE' as const,
       message: `--target-pvc ${name}=…: the plan has no PVC ${name}`,
-      hint: `the plan's PVCs are ${names.join(', ')}`,
+      hint: `the plan's PVCs are ${listed(names)}`,
     }));
 }
+
+function listed(names: readonly string[]): string {
+  return names.length > MAX_LISTED ? `${names.slice(0, MAX_LISTED).join(', ')}…` : names.join(', ');
+}
+
+const MAX_LISTED = 20;
 
 /** etcd takes objects of 1.5 MiB, the API server data of 1 MiB (ConfigMap documentation). */
 const MAX_CONFIG_MAP_BYTES = 1000 * KiB;

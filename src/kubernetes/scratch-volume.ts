@@ -5,6 +5,7 @@ import { headroomPercentOf, type Plan, type PlanPvc } from '../plan/plan.ts';
 import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
 import { GiB } from '../units.ts';
 import type { ManifestOptions } from './options.ts';
+import type { VmPart } from './part.ts';
 
 type Options = Pick<ManifestOptions, 'strategy' | 'scratch'>;
 
@@ -29,17 +30,17 @@ export function scratchVolume(pvc: PlanPvc, plan: Plan, options: Options): Volum
 }
 
 /** USAGE for each PVC whose need for scratch the plan does not tell. */
-export function scratchProblems(plan: Plan, options: Options): Problem[] {
+export function scratchProblems({ plan, pvcs }: VmPart, options: Options): Problem[] {
   if (options.strategy === 'stream' || options.scratch.kind === 'claim') return [];
-  return plan.pvcs.flatMap((pvc) => {
+  return pvcs.flatMap(({ pvc, name }) => {
     if (scratchSize(pvc, plan, options) !== undefined) return [];
     const size =
       options.strategy === 'staged-raw' ? "the PVC's `size` and the sizes of its layers" : 'the sizes of its layers';
     return [
       {
-        pvc: pvc.name,
+        pvc: name,
         code: 'USAGE' as const,
-        message: `cannot compute the scratch size of ${pvc.name}: the plan lacks ${size}`,
+        message: `cannot compute the scratch size of ${name}: the plan lacks ${size}`,
         hint: 'add --scratch-size SIZE, or use a plan written by `kubevirt-datamover plan`, or --strategy stream',
       },
     ];

@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import type { Volume, VolumeDevice, VolumeMount } from 'kubernetes-types/core/v1.js';
 import type { Problem } from '../errors.ts';
 import { isResourceName } from '../kubernetes-names.ts';
-import type { Plan, PlanPvc } from '../plan/plan.ts';
 import { isRawFileName } from '../raw-file-name.ts';
+import type { PvcToRestore } from './part.ts';
 import { POD_PATHS } from './pod-plan.ts';
 
 export interface TargetVolume {
@@ -14,20 +14,16 @@ export interface TargetVolume {
 }
 
 /** The volume of a PVC's target, at the very path that the plan says. */
-export function targetVolume(pvc: PlanPvc, claims: ReadonlyMap<string, string>): TargetVolume {
+export function targetVolume({ pvc, claim }: PvcToRestore): TargetVolume {
   const name = 'target';
-  const volume = { name, persistentVolumeClaim: { claimName: claimOf(pvc, claims) } };
+  const volume = { name, persistentVolumeClaim: { claimName: claim } };
   if (isFile(pvc.target)) return { volume, mount: { name, mountPath: dirname(pvc.target) } };
   return { volume, device: { name, devicePath: pvc.target } };
 }
 
 /** PLAN_INVALID for PVCs whose names or targets cannot be so in a pod. */
-export function volumeProblems(plan: Plan, claims: ReadonlyMap<string, string>): Problem[] {
-  return plan.pvcs.flatMap((pvc) => [...nameProblems(pvc, claims), ...placeProblems(pvc)]);
-}
-
-function claimOf({ name }: PlanPvc, claims: ReadonlyMap<string, string>): string {
-  return claims.get(name) ?? name;
+export function volumeProblems(one: PvcToRestore): Problem[] {
+  return [...nameProblems(one), ...placeProblems(one)];
 }
 
 /** As `restore` tells them apart before they exist: files are made only with these endings, and not under /dev. */
@@ -35,15 +31,14 @@ function isFile(target: string): boolean {
   return isRawFileName(target) && !target.startsWith('/dev/');
 }
 
-function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Problem[] {
-  const claim = claimOf(pvc, claims);
+function nameProblems({ name, claim }: PvcToRestore): Problem[] {
   if (isResourceName(claim)) return [];
   return [
     {
-      pvc: pvc.name,
+      pvc: name,
       code: 'PLAN_INVALID',
       message: `invalid PVC name ${claim}: lower-case letters, digits, '-' and '.' are allowed`,
-      hint: `set the name of the target PVC with --target-pvc ${pvc.name}=PVC`,
+      hint: `set the name of the target PVC with --target-pvc ${name}=PVC`,
     },
   ];
 }
@@ -51,7 +46,7 @@ function nameProblems(pvc: PlanPvc, claims: ReadonlyMap<string, string>): Proble
 /** What the container cannot do without; the root of it is taken too. */
 const RESERVED_PATHS = ['/usr', '/bin', '/sbin', '/lib', '/lib64', '/etc', '/opt', '/proc', '/sys', '/dev', '/run'];
 
-function placeProblems({ name, target }: PlanPvc): Problem[] {
+function placeProblems({ pvc: { name: disk, target }, name }: PvcToRestore): Problem[] {
   const place = isFile(target) ? dirname(target) : target;
   const inside = (folder: string): boolean => place === folder || place.startsWith(`${folder}/`);
   const ours = Object.values(POD_PATHS).find((path) => inside(path) || path.startsWith(`${place}/`));
@@ -63,7 +58,7 @@ function placeProblems({ name, target }: PlanPvc): Problem[] {
       pvc: name,
       code: 'PLAN_INVALID',
       message: `the target ${target} cannot be mounted in a pod: ${taken} is reserved`,
-      hint: `set the target to a path inside the pod, for example /dev/${name} for a block volume or /target/disk.img for a file`,
+      hint: `set the target to a path inside the pod, for example /dev/${disk} for a block volume or /target/disk.img for a file`,
     },
   ];
 }

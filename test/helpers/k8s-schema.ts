@@ -2,11 +2,14 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { z } from 'zod';
 
 /** Where the types of what we make are, by kind. */
 const MODULES: ReadonlyMap<string, string> = new Map([
   ['ConfigMap', 'kubernetes-types/core/v1.js'],
+  ['PersistentVolumeClaim', 'kubernetes-types/core/v1.js'],
   ['Job', 'kubernetes-types/batch/v1.js'],
+  ['CronJob', 'kubernetes-types/batch/v1.js'],
 ]);
 
 /** What is wrong with `objects`, unknown keys at any depth too; empty when nothing is. */
@@ -37,4 +40,43 @@ function compile(text: string): string[] {
     name === path ? ts.createSourceFile(name, text, version) : getSourceFile(name, version, ...rest);
   const program = ts.createProgram([path], options, host);
   return ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+}
+
+/**
+ * What Kueue asks of a Job that it is to start, by its documentation ("Run a Kubernetes Job") and the schema of the Workload that it
+ * makes of it (`kueue.x-k8s.io_workloads.yaml`: `queueName`, `podSets[].template`): the label names a LocalQueue of the Job's
+ * namespace, the Job is created suspended, and each container requests what the quota counts.
+ */
+const QUEUED_JOB = z.looseObject({
+  metadata: z.looseObject({
+    namespace: z.string().optional(),
+    labels: z.looseObject({
+      'kueue.x-k8s.io/queue-name': z
+        .string()
+        .max(63)
+        .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/),
+    }),
+  }),
+  spec: z.looseObject({
+    suspend: z.literal(true),
+    template: z.looseObject({
+      spec: z.looseObject({
+        containers: z
+          .array(
+            z.looseObject({
+              resources: z.looseObject({ requests: z.looseObject({ cpu: z.string(), memory: z.string() }) }),
+            }),
+          )
+          .min(1),
+      }),
+    }),
+  }),
+});
+
+/** What keeps Kueue from starting `jobs`; empty when nothing does. */
+export function findQueueFlaws(jobs: readonly unknown[]): string[] {
+  return jobs.flatMap((job) => {
+    const { error } = QUEUED_JOB.safeParse(job);
+    return error === undefined ? [] : error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  });
 }

@@ -2,8 +2,13 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Problem } from '../../errors.ts';
 import type { Manifest } from '../../kubernetes/manifest.ts';
-import type { ManifestOptions, ScratchChoice } from '../../kubernetes/options.ts';
-import { isResourceName } from '../../kubernetes-names.ts';
+import {
+  ACCESS_MODES,
+  type AccessMode,
+  type CreatePvcs,
+  type ManifestOptions,
+  type ScratchChoice,
+} from '../../kubernetes/options.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
@@ -13,8 +18,9 @@ import { loadPlan } from '../flags/load-plan.ts';
 import { refuse } from '../flags/usage.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
+import { parseObjectName, type SchedulingFlags, schedulingOf, schedulingOptions } from './manifest-scheduling.ts';
 
-interface Flags {
+interface Flags extends SchedulingFlags {
   readonly image: string;
   readonly namespace?: string;
   readonly serviceAccount?: string;
@@ -28,6 +34,14 @@ interface Flags {
   readonly acceptUnproven?: boolean;
   readonly runAsRoot?: boolean;
   readonly fsGroup?: number;
+  readonly createPvcs?: boolean;
+  readonly storageClass?: StorageClasses;
+  readonly accessMode?: AccessMode;
+}
+
+interface StorageClasses {
+  readonly all?: string;
+  readonly byDisk: ReadonlyMap<string, string>;
 }
 
 export function manifestCommand(run: Run): Command {
@@ -38,7 +52,10 @@ export function manifestCommand(run: Run): Command {
     about:
       'Prints a ConfigMap with the plan and one Job for each of its PVCs; Kubernetes schedules and retries the Jobs. ' +
       'The target of a PVC is the path inside its pod: a block device (/dev/…), or a file (….img) for a PVC with a ' +
-      'file system. The PVC in the cluster has the name of the PVC in the plan, or the name set with --target-pvc.\n' +
+      'file system. The PVC in the cluster has the name that the plan gives it (claimName, else the name of the disk), or ' +
+      'the name set with --target-pvc. With --create-pvcs, the PVCs are printed as well.\n' +
+      'A plan of several VMs gets a ConfigMap for each VM; its objects are in the namespace of the VM. The same plan ' +
+      'always gives the same objects.\n' +
       'Pods run without root, without capabilities and with a read-only root file system.',
     examples: [
       {
@@ -50,6 +67,13 @@ export function manifestCommand(run: Run): Command {
       {
         comment: 'without scratch volumes',
         command: 'kubevirt-datamover manifest plan.yaml --image IMAGE --strategy stream > restore.yaml',
+      },
+      {
+        comment: 'every VM of a backup, to new PVCs, started by a queue of Kueue',
+        command:
+          'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover --backup b4 > all.yaml\n' +
+          '  kubevirt-datamover manifest all.yaml --image IMAGE --secret cloud-credentials --strategy stream \\\n' +
+          '    --create-pvcs --storage-class fast --queue restores > restore.yaml',
       },
     ],
     sections: [
@@ -89,6 +113,12 @@ function manifestOptions(): Option[] {
     new Option('--target-pvc <name=pvc>', 'PVC in the cluster for a PVC of the plan; repeatable').argParser(
       parseTargetPvc,
     ),
+    new Option('--create-pvcs', 'print the target PVCs too, as block volumes'),
+    new Option('--storage-class <class>', 'class of new PVCs, or DISK=CLASS for one disk; repeatable').argParser(
+      collectStorageClass,
+    ),
+    new Option('--access-mode <mode>', 'access mode of new PVCs (default ReadWriteOnce)').choices(ACCESS_MODES),
+    ...schedulingOptions(),
     new Option('--force', 'overwrite targets that are not blank'),
     acceptUnprovenOption(),
     new Option('--run-as-root', 'run as uid 0, still without capabilities'),
@@ -99,6 +129,7 @@ function manifestOptions(): Option[] {
 async function manifest(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
   const problems: Problem[] = [];
   const scratch = await collect(problems, () => chooseScratch(flags));
+  const createPvcs = await collect(problems, () => chooseCreatePvcs(flags));
   const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
   problems.push(...ofPlan);
   if (plan.order === 'unproven' && flags.acceptUnproven !== true) {
@@ -115,11 +146,13 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
     acceptUnproven: flags.acceptUnproven ?? false,
     runAsRoot: flags.runAsRoot ?? false,
     claims: flags.targetPvc ?? new Map(),
+    scheduling: schedulingOf(flags),
     ...omitUndefined({
       namespace: flags.namespace,
       serviceAccount: flags.serviceAccount,
       secret: flags.secret,
       fsGroup: flags.fsGroup,
+      createPvcs,
     }),
   };
   const built = await withKnown(problems, () => buildManifest(plan, options));
@@ -149,19 +182,52 @@ function chooseScratch({ strategy, scratchPvc, scratchClass, scratchSize }: Flag
   return { kind: 'claim', claim: scratchPvc };
 }
 
+function chooseCreatePvcs({ createPvcs, storageClass, accessMode }: Flags): CreatePvcs | undefined {
+  if (createPvcs === true) {
+    return {
+      storageClasses: storageClass?.byDisk ?? new Map(),
+      accessMode: accessMode ?? 'ReadWriteOnce',
+      ...omitUndefined({ storageClass: storageClass?.all }),
+    };
+  }
+  if (storageClass === undefined && accessMode === undefined) return undefined;
+  return refuse('--storage-class and --access-mode require --create-pvcs', 'add --create-pvcs, or remove them');
+}
+
 /** The comment above the objects: how to apply and watch them. */
-function explain({ planId }: Manifest, { namespace, secret }: ManifestOptions): string {
-  const kubectl = namespace === undefined ? 'kubectl' : `kubectl -n ${namespace}`;
-  const selector = `-l kubevirt-datamover/plan=${planId}`;
+function explain(
+  { selector, podSelector, namespaces }: Manifest,
+  { secret, createPvcs, scheduling }: ManifestOptions,
+): string {
+  const [namespace, ...others] = namespaces;
+  const kubectl = namespace === undefined || others.length > 0 ? 'kubectl' : `kubectl -n ${namespace}`;
+  const everywhere = others.length === 0 ? '' : ' --all-namespaces';
+  const objects = `-l ${selector}${everywhere}`;
+  const pods = `-l ${podSelector}${everywhere}`;
   return [
     'Stop the VMs that use the target PVCs, then:',
     `  apply:    ${kubectl} apply -f FILE`,
-    `  watch:    ${kubectl} get jobs,pods ${selector}`,
-    `  logs:     ${kubectl} logs --prefix --follow ${selector}`,
-    `  debug:    ${kubectl} describe pods ${selector}`,
-    `  remove:   ${kubectl} delete jobs,configmaps ${selector}`,
-    ...(secret === undefined ? [] : [`The Secret ${secret} must already exist.`]),
+    `  watch:    ${kubectl} get ${podSelector === selector ? 'jobs,pods' : 'jobs'} ${objects}`,
+    `  wait:     ${kubectl} wait jobs ${objects} --for=condition=Complete --timeout=24h`,
+    `  failed:   ${kubectl} get pods ${pods} --field-selector=status.phase=Failed ${FAILED_COLUMNS}`,
+    // Older kubectl has no logs of all namespaces.
+    ...(others.length === 0 ? [`  logs:     ${kubectl} logs --prefix --follow ${pods}`] : []),
+    `  debug:    ${kubectl} describe pods ${pods}`,
+    `  remove:   ${kubectl} delete jobs,configmaps ${objects}`,
+    ...(secret === undefined ? [] : [`The Secret ${secret} must already exist${inEach(namespaces)}.`]),
+    ...(scheduling?.queue === undefined
+      ? []
+      : [`The LocalQueue ${scheduling.queue} must already exist${inEach(namespaces)}.`]),
+    ...(createPvcs === undefined ? [] : ['The PVCs are kept when the Jobs are removed.']),
   ].join('\n');
+}
+
+/** Which Job a pod is of, and the code and the message with which it ended. */
+const FAILED_COLUMNS =
+  "-o custom-columns='NAMESPACE:.metadata.namespace,JOB:.metadata.labels.job-name,WHY:.status.containerStatuses[0].state.terminated.message'";
+
+function inEach(namespaces: readonly string[]): string {
+  return namespaces.length < 2 ? '' : ` in each of the ${namespaces.length} namespaces`;
 }
 
 function parseImage(value: string): string {
@@ -169,9 +235,13 @@ function parseImage(value: string): string {
   return value;
 }
 
-function parseObjectName(value: string): string {
-  if (isResourceName(parseText(value))) return value;
-  throw new InvalidArgumentError("It must be lower-case letters, digits, '-' and '.'.");
+/** CLASS, or DISK=CLASS. */
+function collectStorageClass(value: string, { all, byDisk = new Map() }: Partial<StorageClasses> = {}): StorageClasses {
+  const at = parseText(value).lastIndexOf('=');
+  const storageClass = parseObjectName(value.slice(at + 1));
+  if (at === -1) return { all: storageClass, byDisk };
+  if (at === 0) throw new InvalidArgumentError('It must be CLASS or DISK=CLASS.');
+  return { ...omitUndefined({ all }), byDisk: new Map([...byDisk, [value.slice(0, at), storageClass]]) };
 }
 
 function parseTargetPvc(value: string, earlier: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> {
