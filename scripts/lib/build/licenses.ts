@@ -4,14 +4,19 @@ import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { ROOT } from './bundle.ts';
 
-/** This program's licence and those of the packages in the bundle, each text once. Throws for a package that names none. */
-export function licensesOf({ inputs }: Metafile): string {
+/** The folders of the packages in a bundle, relative to the checkout, sorted. */
+export function packagesOf({ inputs }: Metafile): string[] {
   const packages = new Set<string>();
   for (const input of Object.keys(inputs)) {
     const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
     if (found !== undefined) packages.add(found);
   }
-  const namesByText = Map.groupBy([...packages].sort(), (path) => textOf(join(ROOT, path)));
+  return [...packages].sort();
+}
+
+/** This program's licence and those of the packages in the bundle, each text once. Throws for a package that names none. */
+export function licensesOf(metafile: Metafile): string {
+  const namesByText = Map.groupBy(packagesOf(metafile), (path) => textOf(join(ROOT, path)));
   const sections = Array.from(namesByText, ([text, paths]) => {
     const names = paths.map((path) => nameOf(join(ROOT, path)));
     return `${'-'.repeat(80)}\n${[...names, '', text].join('\n').trimEnd()}\n`;
