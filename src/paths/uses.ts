@@ -16,7 +16,15 @@ export interface ReadPath {
 }
 
 /** In the order of blame: of two written paths that conflict, the later kind's is the one to change. */
-export const WRITTEN_KINDS = ['work directory', 'target', 'socket', 'report', 'termination log', 'output'] as const;
+export const WRITTEN_KINDS = [
+  'work directory',
+  'target',
+  'socket',
+  'saved plan',
+  'report',
+  'termination log',
+  'output',
+] as const;
 
 export type WrittenKind = (typeof WRITTEN_KINDS)[number];
 

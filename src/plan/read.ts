@@ -13,8 +13,8 @@ export const MAX_PLAN_BYTES = 8 * MiB;
 export type PlanInput =
   /** A file; paths in the plan count from its folder (from `cwd` when it is a pipe). */
   | { readonly path: string; readonly cwd: string }
-  /** Standard input's text; paths in it count from `cwd`. */
-  | { readonly text: string; readonly cwd: string };
+  /** The text of `where` (standard input by default); paths in it count from `cwd`. */
+  | { readonly text: string; readonly cwd: string; readonly where?: string };
 
 /**
  * Reads, checks and normalises a plan; all paths in it are absolute afterwards. Throws PLAN_INVALID with all problems at
@@ -41,8 +41,7 @@ interface Source {
   readonly folder: string;
 }
 
-function fromText({ text, cwd }: { readonly text: string; readonly cwd: string }): Source {
-  const where = 'standard input';
+function fromText({ text, cwd, where = 'standard input' }: Extract<PlanInput, { readonly text: string }>): Source {
   if (Buffer.byteLength(text) > MAX_PLAN_BYTES) throw tooLong(where);
   // What was no UTF-8 was decoded to this: better refused than looked up in a bucket.
   if (text.includes('\uFFFD')) throw noText(where);

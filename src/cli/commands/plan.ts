@@ -1,30 +1,14 @@
 // `plan`: writes a plan from a backup in the bucket.
-import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { DatamoverError, type Problem } from '../../errors.ts';
-import { omitUndefined } from '../../omit-undefined.ts';
-import type { PlanSource } from '../../plan/plan.ts';
-import { collect } from '../../problems.ts';
-import type { VmPattern } from '../../vm-pattern.ts';
-import type { VmRef } from '../../vm-ref.ts';
+import { type DraftFlags, draftOptions, parseWantedPvc, type WantedPvc } from '../flags/draft.ts';
 import { acceptUnprovenOption, parseText, scratchOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
-import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
-import { usageProblem } from '../flags/usage.ts';
-import { vmPatternsOption } from '../flags/vm.ts';
+import { SOURCE_SECTION } from '../flags/source.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
-import { withStore } from './with-store.ts';
+import { draftFromFlags } from './draft.ts';
 
-interface WantedPvc {
-  readonly name: string;
-  readonly target?: string;
-}
-
-interface Flags extends SourceFlags {
-  readonly vm?: readonly VmPattern[];
-  readonly backup?: string;
-  readonly checkpoint?: string;
+interface Flags extends DraftFlags {
   readonly pvc?: readonly WantedPvc[];
   readonly scratch?: string;
   readonly acceptUnproven?: boolean;
@@ -32,13 +16,8 @@ interface Flags extends SourceFlags {
 
 export function planCommand(run: Run): Command {
   const command = new Command('plan');
-  for (const option of sourceOptions()) command.addOption(option);
+  for (const option of draftOptions()) command.addOption(option);
   command
-    .addOption(new Option('--backup <name>', 'backup (default: newest of the VM)').argParser(parseText))
-    .addOption(
-      new Option('--checkpoint <id>', 'checkpoint, instead of a backup').argParser(parseText).conflicts('backup'),
-    )
-    .addOption(vmPatternsOption('VM, may hold * and ?; repeatable (with --backup, default: all)'))
     .addOption(
       new Option('--pvc <name=target>', 'disk and its target; repeatable (default: all disks)').argParser(collectPvc),
     )
@@ -77,56 +56,14 @@ export function planCommand(run: Run): Command {
 
 /** `NAME=TARGET`, or `NAME` for the placeholder. */
 function collectPvc(value: string, earlier: readonly WantedPvc[] | undefined): readonly WantedPvc[] {
-  const [, name = '', target] = /^([^=]*)(?:=(.*))?$/s.exec(parseText(value)) ?? [];
-  if (name === '' || target === '') {
-    throw new InvalidArgumentError('It must be NAME=TARGET, as in rootdisk=/dev/vg/rootdisk.');
-  }
-  return [...(earlier ?? []), target === undefined ? { name } : { name, target }];
+  const wanted = parseWantedPvc(parseText(value));
+  if (wanted !== undefined) return [...(earlier ?? []), wanted];
+  throw new InvalidArgumentError('It must be NAME=TARGET, as in rootdisk=/dev/vg/rootdisk.');
 }
 
-/** A target as the shell's user means it; the plan may be moved, so it is written whole. */
-function resolveTarget({ name, target }: WantedPvc, cwd: string): WantedPvc {
-  return target === undefined ? { name } : { name, target: resolve(cwd, target) };
-}
-
-async function plan(flags: Flags, session: Session): Promise<Outcome> {
-  const { cwd } = session;
-  const { source, one } = await parseWhat(flags, cwd);
-  const { backup, checkpoint, scratch } = flags;
-  const common = {
-    source,
-    acceptUnproven: flags.acceptUnproven ?? false,
-    pvcs: (flags.pvc ?? []).map((wanted) => resolveTarget(wanted, cwd)),
-    ...omitUndefined({ backup, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
-  };
-  const { yaml } = await withStore(session, source, async (store, progress) => {
-    const run = { progress, signal: session.signal };
-    if (one !== undefined) {
-      const { draftPlan } = await import('../../draft/draft-plan.ts');
-      return await draftPlan(store, { ...common, ...run, vm: one, ...omitUndefined({ checkpoint }) });
-    }
-    const { draftPlanOfVms } = await import('../../draft/draft-vms.ts');
-    return await draftPlanOfVms(store, { ...common, ...run, vms: flags.vm ?? [] });
-  });
+async function plan({ pvc = [], acceptUnproven = false, ...flags }: Flags, session: Session): Promise<Outcome> {
+  const { yaml } = await draftFromFlags({ ...flags, pvcs: pvc, acceptUnproven }, session);
   return { document: await documentOf(yaml, session), text: yaml, problems: [] };
-}
-
-/** USAGE for what is missing or does not go together, in one list. */
-async function parseWhat(
-  { backup, checkpoint, vm: patterns = [], ...flags }: Flags,
-  cwd: string,
-): Promise<{ readonly source: PlanSource; readonly one: VmRef | undefined }> {
-  const problems: Problem[] = [];
-  const source = await collect(problems, () => parseSource(flags, cwd));
-  const one = patterns.length === 1 ? patterns[0]?.vm : undefined;
-  if (patterns.length === 0 && backup === undefined) {
-    const hint = 'add --vm NAMESPACE/NAME, or --backup NAME for all its VMs; `kubevirt-datamover list` shows both';
-    problems.push(usageProblem('no VM given', hint));
-  } else if (checkpoint !== undefined && one === undefined) {
-    problems.push(usageProblem('--checkpoint requires one VM', 'give one --vm NAMESPACE/NAME without * and ?'));
-  }
-  if (source === undefined || problems.length > 0) throw DatamoverError.fromProblems(problems);
-  return { source, one };
 }
 
 /** Reading a plan of thousands of disks takes seconds, and only JSON needs it. */

@@ -1,6 +1,8 @@
 // What `restore` and `download` share: flags and plan become the engine's options, its result becomes the outcome.
 import type { Problem } from '../../errors.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
+import type { Plan } from '../../plan/plan.ts';
+import { planId } from '../../plan/plan-id.ts';
 import type { RestoreOptions } from '../../restore/options.ts';
 import type { RestoreResult } from '../../result.ts';
 import type { RestoreFlags } from '../flags/flags.ts';
@@ -44,10 +46,10 @@ export async function runRestore(
     };
     if (flags.dryRun) {
       const { dryRun } = await import('../../restore/dry-run.ts');
-      return toOutcome(await dryRun(options), renderDryRun);
+      return toOutcome(plan, await dryRun(options), renderDryRun);
     }
     const { restore } = await import('../../restore/restore.ts');
-    return toOutcome(await restore(options), renderRestore);
+    return toOutcome(plan, await restore(options), renderRestore);
   });
 }
 
@@ -59,8 +61,13 @@ export function flagProblems({ window, strategy }: RestoreFlags): Problem[] {
   ];
 }
 
-function toOutcome<R extends RestoreResult>(result: R, render: (result: R) => string): Outcome {
-  return { document: result, text: render(result), problems: result.problems ?? [], complete: completeText(result) };
+function toOutcome<R extends RestoreResult>(plan: Plan, result: R, render: (result: R) => string): Outcome {
+  return {
+    document: { ...result, planId: planId(plan) },
+    text: render(result),
+    problems: result.problems ?? [],
+    complete: completeText(result),
+  };
 }
 
 /** Undefined when no PVC is restored; "1 of 2 PVCs restored". */

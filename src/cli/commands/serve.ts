@@ -6,18 +6,20 @@ import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, withKnown } from '../../problems.ts';
 import type { Served, ServeOptions } from '../../serve/serve.ts';
 import { formatBytes } from '../../units.ts';
+import type { DraftFlags } from '../flags/draft.ts';
 import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
-import { loadPlan } from '../flags/load-plan.ts';
 import { findScratch } from '../flags/scratch.ts';
+import { SOURCE_SECTION } from '../flags/source.ts';
 import { refuse } from '../flags/usage.ts';
 import { withProgress } from '../progress/progress.ts';
 import { isLogged } from '../session/log.ts';
 import type { Outcome } from '../session/outcome.ts';
 import { printResult } from '../session/print-result.ts';
 import { type Run, type Session, secondsOf } from '../session/session.ts';
+import { draftedPlanOptions, planOrDraftWithoutTargets } from './plan-or-draft.ts';
 
-interface Flags {
+interface Flags extends DraftFlags {
   readonly pvc?: string;
   readonly socket?: string;
   readonly port?: number;
@@ -35,6 +37,7 @@ export function serveCommand(run: Run): Command {
     .addOption(concurrencyOption())
     .addOption(windowOption('memory for cached and read-ahead blocks (default 96Mi)'))
     .addOption(scratchOption('directory for internal sockets if no runtime directory is usable'));
+  for (const option of draftedPlanOptions()) command.addOption(option);
   addHelp(command, {
     summary: 'export a backed-up disk read-only over NBD',
     about:
@@ -42,6 +45,10 @@ export function serveCommand(run: Run): Command {
       'the blocks that clients read. Does not use the target.\n' +
       'To copy files from it, mount it, compare it, or boot an overlay of it, see docs/recipes.md.',
     examples: [
+      {
+        comment: 'the newest backup of a VM, without a plan',
+        command: 'kubevirt-datamover serve --source ./bucket --vm demo/web --pvc rootdisk --socket /tmp/disk.sock',
+      },
       {
         comment: 'on a Unix socket; then, in another terminal: qemu-img info "nbd+unix:///?socket=/tmp/disk.sock"',
         command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --socket /tmp/disk.sock',
@@ -51,7 +58,7 @@ export function serveCommand(run: Run): Command {
         command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --port 10809',
       },
     ],
-    sections: [AWS_SECTION],
+    sections: [SOURCE_SECTION, AWS_SECTION],
   });
   return command.action((plan: string | undefined, flags: Flags) =>
     run(command, (session) => loadAndServe(plan, flags, session)),
@@ -61,7 +68,10 @@ export function serveCommand(run: Run): Command {
 async function loadAndServe(argument: string | undefined, flags: Flags, session: Session): Promise<Outcome> {
   const problems: Problem[] = [];
   const listen = await collect(problems, () => listenOf(flags, session));
-  const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
+  const drafting = { ...flags, pvcs: flags.pvc === undefined ? [] : [flags.pvc] };
+  const { plan, problems: ofPlan } = await withKnown(problems, () =>
+    planOrDraftWithoutTargets(argument, drafting, session),
+  );
   const { serve: serveDisk } = await import('../../serve/serve.ts');
   const { pvc, concurrency, window } = flags;
   // Who waits for the URI would wait for ever when it cannot be written.

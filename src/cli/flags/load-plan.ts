@@ -14,7 +14,7 @@ export interface LoadedPlan {
 export async function loadPlan(argument: string | undefined, session: Session): Promise<LoadedPlan> {
   if (argument === undefined || argument === '') {
     throw new DatamoverError('USAGE', 'no plan given', {
-      hint: 'name the plan file, or - for standard input; to create one: kubevirt-datamover plan --help',
+      hint: 'name the plan file, or - for standard input, or add --source and --vm; to create a plan: kubevirt-datamover plan --help',
     });
   }
   const { MAX_PLAN_BYTES, readPlanToCheck } = await import('../../plan/read.ts');

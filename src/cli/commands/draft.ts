@@ -1,0 +1,41 @@
+// Flags become a drafted plan: what `plan` prints, and what commands work with that are given a source in place of a plan.
+import { resolve } from 'node:path';
+import type { DraftedPlan } from '../../draft/draft-plan.ts';
+import { omitUndefined } from '../../omit-undefined.ts';
+import { type DraftFlags, parseDraftSource, type WantedPvc } from '../flags/draft.ts';
+import type { Session } from '../session/session.ts';
+import { withStore } from './with-store.ts';
+
+export interface DraftRequest extends DraftFlags {
+  /** None is all disks. */
+  readonly pvcs: readonly WantedPvc[];
+  readonly scratch?: string | undefined;
+  readonly acceptUnproven: boolean;
+}
+
+/** Rejects as `parseDraftSource`, `draftPlan` and `draftPlanOfVms`. */
+export async function draftFromFlags(request: DraftRequest, session: Session): Promise<DraftedPlan> {
+  const { cwd, signal } = session;
+  const { backup, checkpoint, scratch, acceptUnproven, pvcs, vm = [] } = request;
+  const { source, one } = await parseDraftSource(request, cwd);
+  const common = {
+    source,
+    acceptUnproven,
+    pvcs: pvcs.map((wanted) => resolveTarget(wanted, cwd)),
+    ...omitUndefined({ backup, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
+  };
+  return await withStore(session, source, async (store, progress) => {
+    const run = { progress, signal };
+    if (one !== undefined) {
+      const { draftPlan } = await import('../../draft/draft-plan.ts');
+      return await draftPlan(store, { ...common, ...run, vm: one, ...omitUndefined({ checkpoint }) });
+    }
+    const { draftPlanOfVms } = await import('../../draft/draft-vms.ts');
+    return await draftPlanOfVms(store, { ...common, ...run, vms: vm });
+  });
+}
+
+/** A target as the shell's user means it; the plan may be moved, so it is written whole. */
+function resolveTarget({ name, target }: WantedPvc, cwd: string): WantedPvc {
+  return target === undefined ? { name } : { name, target: resolve(cwd, target) };
+}
