@@ -112,9 +112,9 @@ test('a plan that is not there, and one that is wrong: exit 2, PLAN_INVALID, all
   const piped = await runCli(['verify', '-'], { stdin: 'pvcs: [', cwd: folder });
   t.equal(piped.exitCode, 2);
   t.match(piped.stderr, /^error PLAN_INVALID: /m);
-  const image = await runCli(['verify', '-'], { stdin: '#'.repeat(8 * MiB), cwd: folder });
+  const image = await runCli(['verify', '-'], { stdin: '#'.repeat(32 * MiB), cwd: folder });
   t.equal(image.exitCode, 2);
-  t.match(image.stderr, /^error PLAN_INVALID: standard input: invalid plan: larger than 1 MiB$/m);
+  t.match(image.stderr, /^error PLAN_INVALID: standard input: invalid plan: larger than 8 MiB$/m);
 });
 
 test('--report: the document, also of a failure; whole, with nothing left beside it', async (t) => {

@@ -1,11 +1,9 @@
-// Help and version: on stdout, with examples, exit 0; they load nothing heavy.
+// Help and version: on stdout, with examples, exit 0.
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'tap';
 import { buildProgram } from '../../../src/cli/program.ts';
 import { runCli } from '../../helpers/run-cli.ts';
 import { RecordedStream } from '../../helpers/text-stream.ts';
-import { tempFolder } from '../../helpers/tmp.ts';
 
 const streams = { stdout: new RecordedStream(), stderr: new RecordedStream() };
 const program = buildProgram(streams, async () => {});
@@ -38,22 +36,4 @@ test("the version is package.json's", async (t) => {
     t.equal(stdout, `kubevirt-datamover ${version}\n`);
     t.equal(exitCode, 0);
   }
-});
-
-test('help loads neither the AWS SDK nor zod nor the engine', async (t) => {
-  // Into a file: Node writes its trace to a pipe without waiting for it at the exit.
-  const trace = join(tempFolder(t), 'trace');
-  const through = ['sh', '-c', 'exec "$@" 2>"$0"', trace];
-  await runCli(['restore', '--help'], { env: { NODE_DEBUG: 'esm' }, through });
-  const loaded = [...readFileSync(trace, 'utf8').matchAll(/Storing file:\/\/(\S+)/g)].map(([, path = '']) => path);
-  t.ok(
-    loaded.some((path) => /\/cli\/commands\/restore\.[jt]s$/.test(path)),
-    'the trace names what is loaded',
-  );
-  const heavy =
-    /node_modules\/(@aws-sdk|@smithy|zod|yaml|execa|ora|prom-client)\/|\/restore\/restore\.[jt]s$|\/store\//;
-  t.strictSame(
-    loaded.filter((path) => heavy.test(path)),
-    [],
-  );
 });
