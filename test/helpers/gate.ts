@@ -12,6 +12,8 @@ export interface Gate {
   readonly env: { readonly PATH: string };
   /** Resolves with the process id of the one that waits. */
   reached(): Promise<number>;
+  /** As `reached`, but rejects with what the program said if it ends without such a call. */
+  reachedBefore(end: Promise<{ readonly stderr: string }>): Promise<number>;
   /** Lets it go on, as the real qemu-img. */
   open(): void;
 }
@@ -51,12 +53,18 @@ exec ${tool} "$@"
     socket.destroy();
     closeSync(release);
   });
+  const waitFor = async (): Promise<number> => {
+    const [said] = await once(socket, 'data');
+    return Number(String(said).trim());
+  };
   return {
     env: { PATH: `${folder}:${process.env.PATH ?? ''}` },
-    reached: async () => {
-      const [said] = await once(socket, 'data');
-      return Number(String(said).trim());
-    },
+    reached: waitFor,
+    reachedBefore: (end) =>
+      Promise.race([
+        waitFor(),
+        end.then(({ stderr }) => Promise.reject(new Error(`it ended and no call matched ${pattern}: ${stderr}`))),
+      ]),
     open: () => void writeSync(release, '\n'),
   };
 }
