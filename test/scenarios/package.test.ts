@@ -61,6 +61,7 @@ function listsPackages(t: Test, made: string): void {
     JSON.parse(readFileSync(join(made, 'kubevirt-datamover.sbom.json'), 'utf8')),
   );
   t.strictSame(metadata.component, { name: 'kubevirt-datamover', version: PACKAGE.version });
+  t.notMatch(readFileSync(join(made, 'kubevirt-datamover.sbom.json'), 'utf8'), 'cdx:npm:package:development');
   const listed = new Set(components.map(({ name, version }) => `${name} ${version}`));
   const licenses = readFileSync(join(made, 'kubevirt-datamover-linux-x64.licenses.txt'), 'utf8');
   const held = [...licenses.matchAll(/^(@?[a-z0-9][\w./-]* \d+\.\d+\.\d+): \S+$/gm)].map(([, name = '']) => name);

@@ -10,6 +10,7 @@ interface Component {
   readonly name: string;
   readonly version: string;
   readonly 'bom-ref': string;
+  readonly properties?: readonly { readonly name: string; readonly value: string }[];
 }
 
 interface BillOfMaterials {
@@ -24,7 +25,7 @@ export function billOfMaterials(metafile: Metafile): string {
   const all = execFileSync('npm', npm, { cwd: ROOT, encoding: 'utf8', maxBuffer: 64 * 2 ** 20 });
   const { metadata, components, dependencies, ...rest }: BillOfMaterials = JSON.parse(all);
   const contained = new Set([...packagesOf(metafile).map(nameOf), nameOf('node_modules/node')]);
-  const kept = components.filter(({ name, version }) => contained.delete(`${name}@${version}`));
+  const kept = components.filter(({ name, version }) => contained.delete(`${name}@${version}`)).map(asContained);
   if (contained.size > 0) throw new Error(`not in the lock file: ${[...contained].join(', ')}`);
   const refs = new Set([metadata.component, ...kept].map((one) => one['bom-ref']));
   const document = {
@@ -38,6 +39,14 @@ export function billOfMaterials(metafile: Metafile): string {
   };
   return `${JSON.stringify(document, undefined, 2)}\n`;
 }
+
+/** npm marks what package.json has as a development dependency, which scanners pass over: it is in the executable all the same. */
+function asContained({ properties = [], ...component }: Component): Component {
+  const others = properties.filter(({ name }) => name !== DEVELOPMENT);
+  return others.length === 0 ? component : { ...component, properties: others };
+}
+
+const DEVELOPMENT = 'cdx:npm:package:development';
 
 function nameOf(path: string): string {
   const { name, version } = JSON.parse(readFileSync(join(ROOT, path, 'package.json'), 'utf8'));
