@@ -77,6 +77,11 @@ export function formatTarget(path: string, query: Readonly<Record<string, string
   return parts.length === 0 ? path : `${path}?${parts.join('&')}`;
 }
 
+/** A key as a path, as SigV4 for S3 encodes it: its slashes stay. */
+export function encodePath(key: string): string {
+  return key.split('/').map(encode).join('/');
+}
+
 function encode(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }

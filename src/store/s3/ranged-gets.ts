@@ -1,7 +1,7 @@
 // Sends ranged GETs past the SDK's middleware, as far as that is possible.
 import type { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { Answer, Receiver } from '../http/exchange.ts';
-import { PreparedGet, type RangedGet } from './prepared-get.ts';
+import { PreparedGet, type RangedGet, SOME_KEY } from './prepared-get.ts';
 import type { Signing } from './signing.ts';
 import type { S3Transport } from './transport.ts';
 
@@ -9,17 +9,19 @@ export interface RangedGetsOptions {
   readonly client: S3Client;
   readonly transport: S3Transport;
   readonly signing: Signing;
-  /** A GET of the complete object. */
+  /** A GET of a complete object. */
   readonly command: (key: string) => GetObjectCommand;
 }
 
-/** Prepared requests kept: a chain has fewer layers. */
-const KEPT = 1024;
+interface Preparation {
+  /** What the request was built for: another region may be at another address. */
+  readonly version: number;
+  readonly get: Promise<PreparedGet | undefined>;
+}
 
 export class RangedGets {
   readonly #options: RangedGetsOptions;
-  readonly #prepared = new Map<string, Promise<PreparedGet | undefined>>();
-  #version = 0;
+  #prepared: Preparation | undefined;
 
   constructor(options: RangedGetsOptions) {
     this.#options = options;
@@ -29,27 +31,24 @@ export class RangedGets {
    * The answer, whatever its status, its body in the receiver's sink if that gave one. Undefined where nothing was sent: the request
    * must go through the SDK. Rejects as `PreparedGet` and the connections.
    */
-  async send(key: string, get: RangedGet, receiver: Receiver, signal: AbortSignal): Promise<Answer | undefined> {
-    const prepared = await this.#prepare(key);
+  async send(get: RangedGet, receiver: Receiver, signal: AbortSignal): Promise<Answer | undefined> {
+    const prepared = await this.#prepare();
     const request = await prepared?.sign(get);
     const { transport } = this.#options;
     if (request === undefined || !transport.isDirect(request)) return undefined;
     return await transport.exchange(request, receiver, signal);
   }
 
-  #prepare(key: string): Promise<PreparedGet | undefined> {
+  #prepare(): Promise<PreparedGet | undefined> {
     const { client, signing, command } = this.#options;
-    // Another region may be at another address.
-    if (this.#version !== signing.version || this.#prepared.size >= KEPT) this.#prepared.clear();
-    this.#version = signing.version;
-    const known = this.#prepared.get(key);
-    if (known !== undefined) return known;
-    const prepared = PreparedGet.from(client, command(key));
-    this.#prepared.set(key, prepared);
-    // Keys may be there at the next attempt.
-    prepared.catch(() => {
-      if (this.#prepared.get(key) === prepared) this.#prepared.delete(key);
+    const { version } = signing;
+    if (this.#prepared?.version === version) return this.#prepared.get;
+    const prepared = { version, get: PreparedGet.from(client, command(SOME_KEY)) };
+    this.#prepared = prepared;
+    // Credentials may be there at the next attempt.
+    prepared.get.catch(() => {
+      if (this.#prepared === prepared) this.#prepared = undefined;
     });
-    return prepared;
+    return prepared.get;
   }
 }

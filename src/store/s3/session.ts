@@ -75,7 +75,9 @@ export class S3Session {
         : { SSECustomerAlgorithm: 'AES256', SSECustomerKey: Buffer.from(sseKey).toString('base64') };
     this.prefix = normalPrefix(options);
     this.listing = new ListRequest({ sdk, client, bucket: options.bucket, prefix: this.prefix });
-    const command = (key: string): Sdk.GetObjectCommand => new sdk.GetObjectCommand(this.#object(key));
+    const { bucket } = options;
+    const command = (key: string): Sdk.GetObjectCommand =>
+      new sdk.GetObjectCommand({ Bucket: bucket, Key: key, ...this.#sse });
     this.#ranged = new RangedGets({ client, transport, signing: this.#signing, command });
     this.description = `s3://${options.bucket}/${this.prefix}`.replace(/\/$/, '');
   }
@@ -119,8 +121,8 @@ export class S3Session {
     receiver: Receiver,
     abortSignal: AbortSignal,
   ): Promise<void> {
-    const ranged = range === undefined ? undefined : { range, ifMatch };
-    const answer = ranged && (await this.#ranged.send(key, ranged, receiver, abortSignal));
+    const ranged = range === undefined ? undefined : { key: `${this.prefix}${key}`, range, ifMatch };
+    const answer = ranged && (await this.#ranged.send(ranged, receiver, abortSignal));
     if (answer !== undefined && answer.status < 300) return;
     const command = new this.#sdk.GetObjectCommand({
       ...this.#object(key),
