@@ -29,7 +29,7 @@ export interface Disk {
   readonly name: string;
   /** The disk's name in the backup, in a plan of several VMs. */
   readonly disk?: string;
-  /** As the plan says it: a block device or a raw file. */
+  /** As the plan says it: a block device or a file. */
   readonly target: string;
   /** The PVC's declared size in bytes. */
   readonly size?: number;

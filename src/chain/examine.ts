@@ -1,5 +1,5 @@
 // Are a layer's tables sound, and is its file long enough for them? Asked of the very bytes that qemu-img will read.
-import type { Qcow2Header } from '../qcow2/header.ts';
+import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/header.ts';
 import { checkImageEnd } from '../qcow2/image-end.ts';
 import { decodeL1 } from '../qcow2/tables.ts';
 import { checkImage } from '../qemu/check-image.ts';
@@ -37,6 +37,12 @@ export async function examineImage(options: ExamineOptions): Promise<Findings> {
   const dataEnd = async (): Promise<number> => await dataEndOf(loneLayer(image), { signal });
   await checkImageEnd(header, { where, fileSize, imageEndOffset, dataEnd, read });
   return { state: outcome, compressedClusters, allocatedClusters };
+}
+
+/** As `examineImage`, of an image that this program made: its header is read too. */
+export async function examineWritten(options: Omit<ExamineOptions, 'header'>): Promise<Findings> {
+  const header = parseHeader(await options.read({ offset: 0, length: HEADER_READ_BYTES }), options.where);
+  return await examineImage({ ...options, header });
 }
 
 /** `unchecked`: its refcounts are wrong by its own account (dirty bit), and it is not to be repaired. */

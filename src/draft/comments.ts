@@ -7,9 +7,9 @@ import type { VmBackup } from '../inventory/vm-backup.ts';
 import { isPlaceholder } from '../plan/placeholder.ts';
 import { headroomPercentOf, type Plan } from '../plan/plan.ts';
 import type { PlanComments } from '../plan/write.ts';
-import { isRawFileName } from '../raw-file-name.ts';
 import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
 import type { Strategy } from '../strategy.ts';
+import { isTargetFileName } from '../target-file-name.ts';
 import { formatBytes, GiB } from '../units.ts';
 
 export interface Drafted {
@@ -33,8 +33,8 @@ export function describeDraft(plan: Plan, { chains, what }: Drafted): PlanCommen
       `  --strategy staged      ${scratchText(need('staged'))}`,
       `  --strategy staged-raw  ${scratchText(need('staged-raw'))}`,
       '  --strategy stream      none',
-      ...describeRawFiles(chains),
-      ...(open ? ['Replace each target by the block device or raw file to restore to.'] : []),
+      ...describeFiles(chains),
+      ...(open ? ['Replace each target by the block device or file (.raw, .img, .qcow2) to restore to.'] : []),
       `Run it with: kubevirt-datamover restore PLAN${scratch} (add --dry-run to check without writing).`,
     ],
     pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain)])),
@@ -57,11 +57,13 @@ function scratchText(need: number): string {
 }
 
 /** Where scratch will lie is not known yet, nor what else fills its file system. */
-function describeRawFiles(chains: readonly CheckedChain[]): string[] {
-  const files = chains.filter(({ disk }) => isRawFileName(disk.target));
+function describeFiles(chains: readonly CheckedChain[]): string[] {
+  const files = chains.filter(({ disk }) => isTargetFileName(disk.target));
   if (files.length === 0) return [];
   const sizes = files.map(({ disk, virtualSize }) => `${disk.name} ${formatBytes(virtualSize)}`).join(', ');
-  return [`Raw files also need their own size, in the file system of scratch if they are stored there: ${sizes}.`];
+  return [
+    `Target files also need up to their disk's size, in the file system of scratch if they are stored there: ${sizes}.`,
+  ];
 }
 
 /** `demo/web as of backup b4 (checkpoint cp-4, 2026-01-04T02:00:00Z)` */

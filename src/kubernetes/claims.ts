@@ -1,7 +1,7 @@
 // The target PVCs, to be created before the Jobs run: named as the backup knows them, so that a VirtualMachine finds them. Pure.
 import type { PersistentVolumeClaim } from 'kubernetes-types/core/v1.js';
 import type { Problem } from '../errors.ts';
-import { isRawFileName } from '../raw-file-name.ts';
+import { isTargetFileName } from '../target-file-name.ts';
 import { alignUp, GiB, MiB } from '../units.ts';
 import { labelValue } from './names.ts';
 import type { CreatePvcs } from './options.ts';
@@ -49,7 +49,7 @@ export function newClaimProblems({ pvc, name }: PvcToRestore): Problem[] {
       hint: 'add its `size`, or use a plan written by `kubevirt-datamover plan`',
     });
   }
-  if (isRawFileName(pvc.target) && !pvc.target.startsWith('/dev/')) {
+  if (isTargetFileName(pvc.target) && !pvc.target.startsWith('/dev/')) {
     problems.push({
       pvc: name,
       code: 'PLAN_INVALID',

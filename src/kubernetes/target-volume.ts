@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { Volume, VolumeDevice, VolumeMount } from 'kubernetes-types/core/v1.js';
 import type { Problem } from '../errors.ts';
 import { isResourceName } from '../kubernetes-names.ts';
-import { isRawFileName } from '../raw-file-name.ts';
+import { isTargetFileName } from '../target-file-name.ts';
 import type { PvcToRestore } from './part.ts';
 import { POD_PATHS } from './pod-plan.ts';
 
@@ -28,7 +28,7 @@ export function volumeProblems(one: PvcToRestore): Problem[] {
 
 /** As `restore` tells them apart before they exist: files are made only with these endings, and not under /dev. */
 function isFile(target: string): boolean {
-  return isRawFileName(target) && !target.startsWith('/dev/');
+  return isTargetFileName(target) && !target.startsWith('/dev/');
 }
 
 function nameProblems({ name, claim }: PvcToRestore): Problem[] {

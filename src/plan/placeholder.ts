@@ -23,6 +23,6 @@ export function placeholderProblems(
       pvc: name,
       code: 'PLAN_INVALID' as const,
       message: `the target of PVC ${name} is still the placeholder ${target}`,
-      hint: `set its target to a block device or raw file, or select other PVCs with --pvc`,
+      hint: `set its target to a block device or file, or select other PVCs with --pvc`,
     }));
 }

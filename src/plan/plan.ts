@@ -35,7 +35,7 @@ export interface PlanPvc {
   readonly backup?: string;
   /** The name of the PersistentVolumeClaim in the cluster, where it is not the disk's. */
   readonly claimName?: string;
-  /** Absolute path of a block device or a raw file; unique in the plan. */
+  /** Absolute path of a block device or a file (raw, or qcow2 by its name); unique in the plan. */
   readonly target: string;
   /** The PVC's size in bytes. */
   readonly size?: number;

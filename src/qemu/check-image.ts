@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { parseJson } from '../parse-json.ts';
 import { type BlockGraph, fileNode, loneLayer, toFilename } from './graph.ts';
-import { lastErrorLine, runTool } from './run.ts';
+import { isUnwritten, lastErrorLine, runTool } from './run.ts';
 
 export interface CheckImageOptions {
   /** The layer: a path, or the node that its bytes come from. It is opened alone, whatever parent its header names. */
@@ -61,7 +61,8 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
       hint: 'the layer is damaged: get another copy of it, or restore an earlier checkpoint',
     });
   }
-  const report = exitCode === 0 || exitCode === 3 ? checkSchema.safeParse(parseJson(stdout)) : undefined;
+  const isDone = (exitCode === 0 || exitCode === 3) && !isUnwritten(stderr);
+  const report = isDone ? checkSchema.safeParse(parseJson(stdout)) : undefined;
   if (report?.success !== true) {
     throw new DatamoverError(
       'TOOL_FAILED',

@@ -3,12 +3,12 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename, toUnflushedFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
-import { isOutOfSpace, lastErrorLine, runTool } from './run.ts';
+import { isOutOfSpace, isUnwritten, lastErrorLine, runTool } from './run.ts';
 
 export interface ConvertOptions {
   /** A chain, or a window of it; nothing in it names a path that is not ours. Its files say themselves how they are opened (`cached`). */
   readonly source: BlockGraph;
-  /** An existing device or raw file, or a window of it, exactly as large as the source. */
+  /** An existing device, raw file or qcow2 image, or a window of it, exactly as large as the source. */
   readonly target: BlockGraph;
   /** What the target is, for messages and for the code of a failed write: TARGET_… or SCRATCH_…. */
   readonly destination: { readonly kind: 'target' | 'scratch'; readonly name: string };
@@ -16,6 +16,8 @@ export interface ConvertOptions {
   readonly cache: CacheMode;
   /** The target is known to read as zeros: then zeros are not written. */
   readonly targetIsZero?: boolean;
+  /** Compress what is written; for a qcow2 image, which says how. */
+  readonly compress?: boolean;
   /** The fraction done, 0…1, not decreasing. */
   readonly onProgress?: (fraction: number) => void;
   readonly signal: AbortSignal;
@@ -29,14 +31,15 @@ export interface ConvertOptions {
  * source cannot be read, TOOL_FAILED.
  */
 export async function convert(options: ConvertOptions): Promise<void> {
-  const { source, target, cache, targetIsZero = false, onProgress, signal } = options;
-  const args = ['convert', '-n', '-p', '-W', '-m', '16', '-t', cache, '-T', 'writeback', '-O', 'raw'];
+  const { source, target, cache, targetIsZero = false, compress = false, onProgress, signal } = options;
+  const args = ['convert', '-n', '-p', '-W', '-m', '16', '-t', cache, '-T', 'writeback', '-O', target.driver];
   if (targetIsZero) args.push('--target-is-zero');
+  if (compress) args.push('-c');
   const { exitCode, stderr } = await runTool('qemu-img', [...args, toFilename(source), toUnflushedFilename(target)], {
     signal,
     ...(onProgress === undefined ? {} : { onStdout: progressReader(onProgress) }),
   });
-  if (exitCode !== 0) throw toConvertError(stderr, options);
+  if (exitCode !== 0 || isUnwritten(stderr)) throw toConvertError(stderr, options);
 }
 
 function toConvertError(stderr: string, { destination: { kind, name } }: ConvertOptions): DatamoverError {
@@ -51,7 +54,7 @@ function toConvertError(stderr: string, { destination: { kind, name } }: Convert
       hint: 'free some space there, or use a larger volume, then run the same command again',
     });
   }
-  if (/error while writing|Input\/output error/.test(stderr)) {
+  if (/error while writing|Input\/output error/.test(stderr) || isUnwritten(stderr)) {
     return new DatamoverError(
       kind === 'target' ? 'TARGET_WRITE_FAILED' : 'SCRATCH_UNUSABLE',
       `writing to ${name} failed${why}`,

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
 import { alignDown, alignUp, KiB } from '../units.ts';
 import { type BlockGraph, cached, fileNode, type Qcow2Node, toFilename } from './graph.ts';
-import { isOutOfSpace, lastErrorLine, type RunResult, runTool } from './run.ts';
+import { isOutOfSpace, isUnwritten, lastErrorLine, type RunResult, runTool } from './run.ts';
 
 export interface MaskOptions {
   /** Where the overlay is made: a path of ours that does not exist yet. */
@@ -40,7 +40,7 @@ export async function makeMask(mask: MaskOptions): Promise<Qcow2Node> {
   ];
   const args = ['-t', 'writeback', ...commands.flatMap((command) => ['-c', command]), toFilename(node)];
   const written = await runTool('qemu-io', args, options);
-  if (written.exitCode === 0) return node;
+  if (written.exitCode === 0 && !isUnwritten(written.stderr)) return node;
   const unread = await findUnreadable(mask);
   throw unread === undefined || isFull(written) ? maskError(path, written) : unread;
 }

@@ -196,6 +196,14 @@ export function isOutOfSpace(text: string): boolean {
   return /No space left on device|Disk quota exceeded/.test(text);
 }
 
+/**
+ * Whether a tool could not write the last tables of a qcow2 image when it closed it. It only prints that, and exits with 0; what the
+ * tables named is lost, and `qemu-img check` may find nothing wrong.
+ */
+export function isUnwritten(stderr: string): boolean {
+  return /Failed to flush the .* cache/.test(stderr);
+}
+
 /** The end of a stream's text, bounded. */
 class Tail {
   #text = '';

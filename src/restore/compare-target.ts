@@ -7,12 +7,13 @@ import { cacheModeOf } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';
 import { type CompareOptions, compare } from '../qemu/compare.ts';
-import { deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
+import { windowNode } from '../qemu/graph.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
 import { Comparison } from '../stream/copy/comparison.ts';
 import type { Target } from '../target/target.ts';
 import { keptDiffers } from './kept.ts';
 import type { Run } from './options.ts';
+import { targetNode } from './target-node.ts';
 import { withDisk } from './with-disk.ts';
 
 export interface CompareTargetOptions extends Pick<CompareOptions, 'a' | 'b' | 'cache'> {
@@ -53,17 +54,17 @@ export async function compareCompleted(
 ): Promise<void> {
   const { chain, target, completed, folder, tally } = options;
   const pvc = chain.disk.name;
-  const { kind, path, realPath } = target;
+  const { format, path, realPath } = target;
   const mismatch = (place: string): DatamoverError => keptDiffers(completed, target, place);
   await withDisk(run, { chain, target, folder, tally }, async (disk) => {
     if (disk.kind === 'carried') {
       await compareCarried(run, disk, { pvc, target, tally, mismatch });
       return;
     }
-    const node = rawNode(kind === 'block' ? deviceNode(realPath) : fileNode(realPath));
+    const node = targetNode(target, realPath);
     const cache = await cacheModeOf(realPath);
     const range = { offset: 0, length: disk.size };
-    const b = windowNode(node, { offset: 0, size: disk.size });
+    const b = format === 'raw' ? windowNode(node, { offset: 0, size: disk.size }) : node;
     await compareTarget(run, { pvc, path, guest: disk, range, tally, mismatch, a: disk.chain, b, cache });
   }).catch(async (error: unknown) => {
     if (error instanceof DatamoverError && error.code === 'VERIFY_MISMATCH') await run.folder.journal.reopen(pvc);

@@ -5,15 +5,17 @@ import type { GuestRange, QemuDisk } from '../chain/virtual-disk.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';
 import { convert } from '../qemu/convert.ts';
-import { type BlockGraph, cached, deviceNode, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
+import { type BlockGraph, cached, fileNode, rawNode, windowNode } from '../qemu/graph.ts';
 import { makeMask } from '../qemu/mask.ts';
 import { withZeroer } from '../qemu/zero.ts';
 import { makeSparseFile } from '../scratch/files.ts';
 import { scratchError } from '../scratch/work-folder.ts';
-import type { TargetSession } from '../target/target.ts';
+import type { Target, TargetSession } from '../target/target.ts';
 import { compareTarget } from './compare-target.ts';
 import type { Run } from './options.ts';
+import { targetNode } from './target-node.ts';
 import type { ReadEdges, WriteOptions } from './write-options.ts';
+import { checkWritten, prepareImage, writeCache } from './written-image.ts';
 
 /** Writes body and tail, flushed, and compares the body. The edges are read when they are asked for. */
 export async function convertDisk(
@@ -72,12 +74,15 @@ async function writeBody(
   const { body, tail } = session;
   const total = disk.size + (tail?.length ?? 0);
   await runPhase(run.options.progress, { pvc, phase: 'convert', total, seconds: tally.seconds }, async (onBytes) => {
+    await prepareImage(run, session, { target, disk });
     if (body.length > 0) {
+      const cache = writeCache(run, session, target);
       await disk.reading(body, (signal) =>
         convert({
           source,
-          target: targetNode(session),
-          cache: session.cache,
+          target: cached(targetNode(target, session.writePath), cache),
+          cache,
+          compress: target.format === 'qcow2' && run.options.compress === true,
           targetIsZero: session.isZero,
           destination: { kind: 'target', name: target.path },
           onProgress: (fraction) => onBytes(Math.round(fraction * disk.size), total),
@@ -94,6 +99,7 @@ async function writeBody(
       await withZeroer(zeroing(session, run), (zeroer) => zeroer.zero(tail, onStep));
     }
     await session.flush();
+    await checkWritten(run, session, target);
   });
 }
 
@@ -113,7 +119,7 @@ async function compareBody(
 ): Promise<void> {
   const { body: range, cache } = session;
   if (range.length === 0) return;
-  const b = window(targetNode(session), { offset: 0, length: guest.size });
+  const b = sessionNode(target, session, guest.size);
   const { path } = target;
   const mismatch = (place: string): DatamoverError => writtenDiffers(path, place);
   await compareTarget(run, { pvc: chain.disk.name, path, guest, range, tally, mismatch, a, b, cache });
@@ -150,9 +156,10 @@ async function readDiskRange(
   }
 }
 
-function targetNode(session: TargetSession): BlockGraph {
-  const node = session.driver === 'host_device' ? deviceNode(session.writePath) : fileNode(session.writePath);
-  return cached(rawNode(node), session.cache);
+/** The disk on the target, of `size` bytes; a device may be larger than it. */
+function sessionNode(target: Target, { writePath, cache }: TargetSession, size: number): BlockGraph {
+  const node = cached(targetNode(target, writePath), cache);
+  return target.format === 'raw' ? window(node, { offset: 0, length: size }) : node;
 }
 
 function window(

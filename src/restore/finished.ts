@@ -40,11 +40,12 @@ export async function recordExpected(
   { session, edges }: { readonly session: TargetSession; readonly edges: readonly Uint8Array[] },
 ): Promise<void> {
   if (session.driver === 'file') {
-    const windows = sampleWindows(on.chain.virtualSize);
+    const length = await imageLength(on, session.writePath);
+    const windows = sampleWindows(length ?? on.chain.virtualSize);
     const crc = await crcOfFile(session.writePath, windows).catch((error: unknown) => {
       throw targetFailure(`cannot read ${session.writePath} back`, error);
     });
-    await record(journal, on, { windows, crc, expected: true, inode: await inodeOf(session.writePath) });
+    await record(journal, on, { length, windows, crc, expected: true, inode: await inodeOf(session.writePath) });
     return;
   }
   const ascending = session.edges
@@ -58,9 +59,11 @@ export async function recordExpected(
 /** Records that the target holds all of the disk, flushed. */
 export async function recordCompleted(journal: Journal, on: RestoredDisk): Promise<void> {
   const { chain, target } = on;
-  const windows = sampleWindows(chain.virtualSize);
+  const length = await imageLength(on, target.realPath);
+  const windows = sampleWindows(length ?? chain.virtualSize);
   const { crc } = await target.checksum(windows);
   await record(journal, on, {
+    length,
     windows,
     crc,
     inode: target.kind === 'file' ? await inodeOf(target.realPath) : undefined,
@@ -90,7 +93,7 @@ export async function findCompleted(journal: Recorded, { chain, target }: DiskOn
   const { crc, zero } = await target.checksum(disk.windows);
   // A new target shows nothing but zeros too.
   if (zero && !sameFile) return undefined;
-  if (length === disk.virtualSize && crc === disk.crc) {
+  if (length === (disk.length ?? disk.virtualSize) && crc === disk.crc) {
     return { state: disk.chain === chainDigest(chain) ? 'same' : 'outdated', disk };
   }
   const wasWritten = disk.restoredBy !== undefined && !disk.expected;
@@ -106,7 +109,7 @@ export function completedOn(journal: Recorded, { chain, target }: DiskOnTarget):
 async function record(
   journal: Journal,
   { chain, target, runId }: RestoredDisk,
-  found: Pick<CompletedDisk, 'windows' | 'crc' | 'expected' | 'inode'>,
+  found: Pick<CompletedDisk, 'length' | 'windows' | 'crc' | 'expected' | 'inode'>,
 ): Promise<void> {
   const { disk, virtualSize } = chain;
   const restoredBy = { runId, finishedAt: new Date().toISOString() };
@@ -118,6 +121,15 @@ async function record(
 function chainDigest({ layers }: CheckedChain): string {
   const versions = layers.map(({ info: { key, size, etag } }) => [key, size, etag]);
   return createHash('sha256').update(JSON.stringify(versions)).digest('hex');
+}
+
+/** Bytes of a qcow2 file; undefined for a target that is as long as the disk, or longer. */
+async function imageLength({ target }: DiskOnTarget, path: string): Promise<number | undefined> {
+  if (target.format !== 'qcow2') return undefined;
+  const { size } = await stat(path).catch((error: unknown) => {
+    throw targetFailure(`cannot inspect ${path}`, error);
+  });
+  return size;
 }
 
 /** Undefined where there is no file. */
@@ -139,7 +151,7 @@ async function crcOfFile(path: string, windows: readonly ByteRange[]): Promise<n
   }
 }
 
-/** Both edges and samples between them, ascending; the whole of a small disk. */
+/** Both edges and samples between them, ascending; all of a small disk. */
 function sampleWindows(virtualSize: number): ByteRange[] {
   const step = (virtualSize - 2 * EDGE_SIZE) / SAMPLES;
   if (step < SAMPLE_SIZE) return [{ offset: 0, length: virtualSize }];

@@ -36,9 +36,9 @@ export function describeKept(
   { completed, target }: { readonly completed: CompletedDisk; readonly target: Target },
   { dryRun }: { readonly dryRun: boolean },
 ): string {
-  const { windows, virtualSize } = completed;
+  const { windows, virtualSize, length: size = virtualSize } = completed;
   const read = windows.reduce((sum, { length }) => sum + length, 0);
-  const look = `${formatBytes(read)} of ${formatBytes(virtualSize)} read, no change found`;
+  const look = `${formatBytes(read)} of ${formatBytes(size)} read, no change found`;
   const kept = dryRun ? 'it would be kept' : 'kept';
   const compared = dryRun ? ' and compared with the backup' : ', comparing it with the backup now';
   const how = verify === 'compare' ? compared : ', not compared with the backup (--verify compare does that)';

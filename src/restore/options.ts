@@ -19,6 +19,8 @@ export interface RestoreOptions {
   readonly verify: 'none' | 'compare';
   /** Restore chains whose order no document proves. */
   readonly acceptUnproven?: boolean;
+  /** Compress qcow2 targets (zstd); USAGE when the plan has none. */
+  readonly compress?: boolean;
   /** Overwrite targets that are not blank. */
   readonly force: boolean;
   /** Forget what an interrupted run left. */

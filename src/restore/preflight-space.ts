@@ -1,4 +1,4 @@
-// Is there enough space, before anything is downloaded? Scratch, and the file systems of raw-file targets. What cannot fit is
+// Is there enough space, before anything is downloaded? Scratch, and the file systems of file targets. What cannot fit is
 // refused, what may be tight is warned of, what a file system does not report is noted (design section 8).
 import type { Problem } from '../errors.ts';
 import { freeSpaceAt } from '../free-space.ts';
@@ -30,7 +30,7 @@ export interface SpaceOptions {
   /** Bytes that a run will remove there before all else. */
   readonly freed: number;
   /**
-   * Bytes of data that a PVC's chain shows, the most that a sparse file of it occupies; undefined when that cannot be found out.
+   * Bytes of data that a PVC's chain shows, the most that they occupy in a sparse file; undefined when that cannot be found out.
    * Asked only where the disk's size does not fit.
    */
   shownBytes(pvc: string): Promise<number | undefined>;
@@ -85,7 +85,8 @@ function cheaper({ strategy, streamable }: SpaceOptions): Strategy[] {
 async function measureDisk({ leftOf }: SpaceOptions, disk: DiskToFit): Promise<DiskSpace> {
   const { name, layerSizes, virtualSize = 0, target } = disk;
   const room = await target?.freeSpace();
-  const file = target === undefined || room === undefined ? undefined : { path: target.path, ...room };
+  const file =
+    target === undefined || room === undefined ? undefined : { path: target.path, format: target.format, ...room };
   return { name, layerSizes, rawBytes: virtualSize, leftBytes: leftOf(name), file };
 }
 

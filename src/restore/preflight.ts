@@ -3,6 +3,7 @@ import type { SourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { checkOpenFiles, checkProcesses } from '../chain/handles.ts';
+import { selectPvcs } from '../chain/resolve.ts';
 import { unprovenProblems } from '../chain/unproven.ts';
 import type { Problem } from '../errors.ts';
 import { checkMemory } from '../memory-limits.ts';
@@ -11,6 +12,7 @@ import { checkQemu } from '../qemu/check-qemu.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
 import { DEFAULT_WINDOW } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
+import { fileFormatOf } from '../target-file-name.ts';
 import { formatBytes } from '../units.ts';
 import { needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
@@ -51,7 +53,11 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const { signal } = run;
   const opened = await openTargets(run, targets);
   const known = [...(run.options.problems ?? []), ...answer.problems, ...options.problems];
-  const problems: Problem[] = [...known, ...unverifiableChecksums(run.options, answer.disks)];
+  const problems: Problem[] = [
+    ...known,
+    ...unverifiableChecksums(run.options, answer.disks),
+    ...uncompressed(run.options),
+  ];
   if (run.options.acceptUnproven !== true) problems.push(...unprovenProblems(answer.chains.map(({ disk }) => disk)));
   const checked: CheckedDisk[] = [];
   for (const { pvc, target, problem } of opened) {
@@ -105,6 +111,18 @@ function unverifiableChecksums({ strategy, checksums }: RestoreOptions, disks: r
       message: `PVC ${name}: --strategy stream cannot verify the sha256 checksums in the plan`,
       hint: 'use --strategy staged to verify them, or --no-checksums to restore without; `verify --data` verifies them beforehand',
     }));
+}
+
+/** USAGE for `--compress` where nothing can be compressed. */
+function uncompressed({ plan, pvcs, compress = false }: RestoreOptions): readonly Problem[] {
+  if (!compress || selectPvcs(plan, pvcs).some(({ target }) => fileFormatOf(target) === 'qcow2')) return [];
+  return [
+    {
+      code: 'USAGE',
+      message: '--compress requires a target file that ends in .qcow2',
+      hint: 'remove --compress, or restore to a file that ends in .qcow2',
+    },
+  ];
 }
 
 function warnAbout({ progress }: RestoreOptions, chain: CheckedChain, target: Target | undefined): void {

@@ -3,6 +3,8 @@ import type { FreeSpace } from '../free-space.ts';
 import { minScratchNeed, scratchNeed } from '../scratch/need.ts';
 import type { SpaceNeed } from '../scratch/space.ts';
 import type { Strategy } from '../strategy.ts';
+import type { FileFormat } from '../target-file-name.ts';
+import { KiB, MiB } from '../units.ts';
 
 export interface DiskSpace {
   readonly name: string;
@@ -12,12 +14,13 @@ export interface DiskSpace {
   readonly rawBytes: number;
   /** Bytes that an interrupted run of this plan left of it in scratch. */
   readonly leftBytes: number;
-  /** The raw file that it is restored to; undefined for a device, or when nothing is written to it. */
-  readonly file: RawFile | undefined;
+  /** The file that it is restored to; undefined for a device, or when nothing is written to it. */
+  readonly file: TargetFile | undefined;
 }
 
-interface RawFile {
+interface TargetFile {
   readonly path: string;
+  readonly format: FileFormat;
   readonly space: FreeSpace;
   /** Bytes that an interrupted run left beside it, which are removed first. */
   readonly leftBytes: number;
@@ -38,7 +41,7 @@ export interface NeedsOptions {
   readonly scratch: ScratchSpace | undefined;
 }
 
-/** One need for each PVC in scratch, and one for each raw file that lies on another file system. */
+/** One need for each PVC in scratch, and one for each file that lies on another file system. */
 export function spaceNeeds({ disks, strategy, headroomPercent, scratch }: NeedsOptions): SpaceNeed[] {
   const pools = new Map<string, Pool>();
   const poolOf = ({ pool }: FreeSpace): Pool => {
@@ -52,8 +55,8 @@ export function spaceNeeds({ disks, strategy, headroomPercent, scratch }: NeedsO
     if (file !== undefined) {
       const pool = poolOf(file.space);
       pool.left += file.leftBytes;
-      pool.wanted += rawBytes;
-      pool.certain += file.space.sparse || file.space.compresses ? 0 : rawBytes;
+      pool.wanted += rawBytes + tableBytes(file, rawBytes);
+      pool.certain += isThin(file) ? 0 : rawBytes;
       pool.files += file.leftBytes > 0 ? 0 : 1;
       if (file.space.pool !== scratch?.space.pool) {
         needs.push({ pvc: name, where: 'target', path: file.path, file: file.path, ...against(file.space, pool) });
@@ -75,6 +78,16 @@ export function spaceNeeds({ disks, strategy, headroomPercent, scratch }: NeedsO
     }
     return needs;
   });
+}
+
+/** Whether zeros take no space in it. */
+function isThin({ format, space }: TargetFile): boolean {
+  return format === 'qcow2' || space.sparse || space.compresses;
+}
+
+/** Of a qcow2 image with 64 KiB clusters: 8 bytes of an L2 table and 2 of a refcount each, and what an empty image has. */
+function tableBytes({ format }: TargetFile, rawBytes: number): number {
+  return format === 'qcow2' ? Math.ceil(rawBytes / (64 * KiB)) * 10 + MiB : 0;
 }
 
 /** What stays on a file system from PVC to PVC. */

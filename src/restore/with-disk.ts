@@ -11,7 +11,8 @@ export async function withDisk<T>(
   options: StageOptions & { readonly target: Target },
   work: (disk: VirtualDisk) => Promise<T>,
 ): Promise<T> {
-  const { sectorSize } = options.target;
-  if (run.options.strategy === 'stream') return await withStreamedDisk(run, { ...options, sectorSize }, work);
+  const { sectorSize, format } = options.target;
+  if (run.options.strategy === 'stream')
+    return await withStreamedDisk(run, { ...options, sectorSize, throughQemu: format === 'qcow2' }, work);
   return await withStagedGuest(run, options, work);
 }

@@ -29,6 +29,7 @@ const recordSchema = z.discriminatedUnion('t', [
     expected: z.literal(true).optional(),
     inode: z.string().optional(),
     virtualSize: z.int().min(0),
+    length: z.int().min(0).optional(),
     windows: z.array(z.object({ offset: z.int().min(0), length: z.int().min(1) })).readonly(),
     crc: z.int().min(0),
   }),

@@ -39,6 +39,8 @@ export interface CompletedDisk {
   readonly inode?: string | undefined;
   /** Bytes. */
   readonly virtualSize: number;
+  /** Bytes of a file that is not as long as the disk: a qcow2 image. */
+  readonly length?: number | undefined;
   /** Ranges of the target, and the CRC-32 of their bytes one after the other. */
   readonly windows: readonly ByteRange[];
   readonly crc: number;

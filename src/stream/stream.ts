@@ -38,6 +38,8 @@ export interface StreamOptions {
   readonly tally: PvcStats;
   /** Bytes of the target's logical block. */
   readonly sectorSize: number;
+  /** Whether qemu writes the target, which is no raw bytes. */
+  readonly throughQemu?: boolean;
 }
 
 /** With it the whole process stays below 300 MiB; it holds 24 pieces of 4 MiB, of which 16 are on their way. */
@@ -49,7 +51,7 @@ export const STREAM_CONCURRENCY = 16;
 /** Examines the chain where it lies and gives `work` the disk. No byte of a layer is put into any file. */
 export async function withStreamedDisk<T>(
   run: StreamedRun,
-  { chain, folder, tally, sectorSize }: StreamOptions,
+  { chain, folder, tally, sectorSize, throughQemu = false }: StreamOptions,
   work: (disk: VirtualDisk) => Promise<T>,
 ): Promise<T> {
   const { options, store, signal } = run;
@@ -58,7 +60,7 @@ export async function withStreamedDisk<T>(
   const size = chain.virtualSize;
   return await withServedChain({ store, chain, folder, concurrency, onFetched, signal }, async (served) => {
     const examined = await examineStreamed(run, served, { chain, tally });
-    if (!canCarry(served.layers, examined, { sectorSize })) {
+    if (throughQemu || !canCarry(served.layers, examined, { sectorSize })) {
       tally.via = 'qemu';
       return await withCachedGuest(served, { size, window }, work);
     }

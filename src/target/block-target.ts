@@ -132,6 +132,7 @@ interface BlockParts {
 
 class BlockTarget implements Target {
   readonly kind = 'block';
+  readonly format = 'raw';
   readonly path: string;
   readonly realPath: string;
   readonly written: readonly string[];

@@ -1,10 +1,11 @@
-// A raw file from its beginning beside its place to its own name.
+// A file from its beginning beside its place to its own name.
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
 import { undefinedIfMissing } from '../missing.ts';
 import { keepOwnership } from '../ownership.ts';
+import type { FileFormat } from '../target-file-name.ts';
 import { type ByteRange, KiB } from '../units.ts';
 import { HeldIo } from './disk-io.ts';
 import { targetFailure } from './failure.ts';
@@ -19,7 +20,8 @@ export interface FileParts {
   readonly partial: string;
   readonly path: string;
   readonly realPath: string;
-  /** Bytes. */
+  readonly format: FileFormat;
+  /** Bytes: the length of a raw file; that of a qcow2 file is whatever its image takes up. */
   readonly diskSize: number;
   /** Whether a file at `realPath` may be replaced. */
   readonly replace: boolean;
@@ -60,13 +62,13 @@ export class FileSession implements TargetSession {
   }
 
   async finish(): Promise<FinishedTarget> {
-    const { handle, partial, path, diskSize } = this.#parts;
+    const { handle, partial, path, format, diskSize } = this.#parts;
     await this.flush();
     await this.#closeIo();
     try {
       if (!(await this.#isOurs())) throw replacedMeanwhile(partial);
       const { size } = await handle.stat();
-      if (size !== diskSize) throw wrongLength(partial, size, diskSize);
+      if (format === 'raw' && size !== diskSize) throw wrongLength(partial, size, diskSize);
       const warning = await this.#takeOwnership();
       await this.#publish();
       await handle.close();

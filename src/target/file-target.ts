@@ -1,4 +1,4 @@
-// A raw file as a target: written beside its place under another name, and given its own when it is whole.
+// A file as a target: written beside its place under another name, and given its own when it is whole.
 import { constants } from 'node:fs';
 import { access, type FileHandle, lstat, open, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -7,6 +7,7 @@ import { DatamoverError, systemCode } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { type FreeSpace, freeSpaceAt } from '../free-space.ts';
 import { undefinedIfMissing } from '../missing.ts';
+import { type FileFormat, fileFormatOf } from '../target-file-name.ts';
 import { type ByteRange, MiB } from '../units.ts';
 import { type Checksum, ChecksumOfPieces } from './checksum.ts';
 import { type DiskIo, HeldIo, reopen } from './disk-io.ts';
@@ -70,6 +71,7 @@ async function checkNotWritten({
 
 class FileTarget implements Target {
   readonly kind = 'file';
+  readonly format: FileFormat;
   readonly path: string;
   readonly realPath: string;
   readonly written: readonly string[];
@@ -82,6 +84,7 @@ class FileTarget implements Target {
   constructor({ path, realPath, partialTag }: OpenFileOptions) {
     this.path = path;
     this.realPath = realPath;
+    this.format = fileFormatOf(path);
     this.identity = { kind: 'file', place: realPath, size: null, medium: null };
     this.#partialPath = partialPathOf(realPath, partialTag);
     this.written = [realPath, this.#partialPath];
@@ -129,17 +132,18 @@ class FileTarget implements Target {
         constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
         0o600,
       );
-      return await this.#start({ handle, partial, path: this.path, realPath: this.realPath, diskSize, replace });
+      const { path, realPath, format } = this;
+      return await this.#start({ handle, partial, path, realPath, format, diskSize, replace });
     } catch (error) {
       throw targetFailure(`cannot create ${partial}`, error);
     }
   }
 
   async #start(parts: Omit<FileParts, 'cache' | 'direct'>): Promise<TargetSession> {
-    const { handle, partial, diskSize } = parts;
+    const { handle, partial, format, diskSize } = parts;
     try {
-      await handle.truncate(diskSize);
-      const cache = diskSize % DIRECT_UNIT === 0 ? await cacheModeOf(partial) : 'writeback';
+      if (format === 'raw') await handle.truncate(diskSize);
+      const cache = format === 'qcow2' || diskSize % DIRECT_UNIT === 0 ? await cacheModeOf(partial) : 'writeback';
       const direct = cache === 'none' ? await reopen(handle, constants.O_RDWR | constants.O_DIRECT) : undefined;
       return new FileSession({ ...parts, cache, direct });
     } catch (error) {

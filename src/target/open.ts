@@ -1,8 +1,8 @@
-// Opens what a plan names as a target: a block device, or the place of a raw file. Writes nothing and makes nothing.
+// Opens what a plan names as a target: a block device, or the place of a file. Writes nothing and makes nothing.
 import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatamoverError, systemCode } from '../errors.ts';
-import { isRawFileName } from '../raw-file-name.ts';
+import { isTargetFileName } from '../target-file-name.ts';
 import { openBlockTarget } from './block-target.ts';
 import { targetFailure } from './failure.ts';
 import { FOLDER_RIGHTS, openFileTarget } from './file-target.ts';
@@ -14,7 +14,7 @@ export interface OpenTargetOptions {
   readonly makeParents?: boolean;
   /** Anything that is no block device is TARGET_MISSING. */
   readonly requireBlockDevice?: boolean;
-  /** Part of the name of the file beside a raw file's place, so that two plans never share one: the plan's id. */
+  /** Part of the name of the file beside a file's place, so that two plans never share one: the plan's id. */
   readonly partialTag: string;
   /** Whether we run in a pod, whose hints differ. */
   readonly inPod?: boolean;
@@ -35,10 +35,10 @@ export async function openTarget(options: OpenTargetOptions): Promise<Target> {
     path,
     kind === 'neither'
       ? 'is neither a block device nor a regular file'
-      : `is ${kind}, neither a block device nor a raw file`,
+      : `is ${kind}, neither a block device nor a file`,
     found.isDirectory()
       ? `name a file in it, for example ${join(path, 'disk.raw')}`
-      : 'name a block device or a raw file',
+      : 'name a block device, or a file that ends in .raw, .img or .qcow2',
   );
 }
 
@@ -61,7 +61,7 @@ const UNREACHABLE: ReadonlyMap<string, string> = new Map([
   ['ENAMETOOLONG', 'has a name that is too long'],
 ]);
 
-/** A mistyped device must not fill memory: only what is clearly meant as a raw file is made. */
+/** A mistyped device must not fill memory: only what is clearly meant as a file is made. */
 async function openMissing(options: OpenTargetOptions): Promise<Target> {
   const { path, makeParents = false, requireBlockDevice = false } = options;
   const absolute = resolve(path);
@@ -72,8 +72,12 @@ async function openMissing(options: OpenTargetOptions): Promise<Target> {
   if (isUnder(realPath, '/dev') && !isUnder(realPath, '/dev/shm')) {
     throw targetMissing(path, 'not found', 'check the name: `lsblk` shows the block devices');
   }
-  if (!isRawFileName(realPath)) {
-    throw targetMissing(path, 'not found', 'name an existing block device, or a raw file that ends in .raw or .img');
+  if (!isTargetFileName(realPath)) {
+    throw targetMissing(
+      path,
+      'not found',
+      'name an existing block device, or a file that ends in .raw, .img or .qcow2',
+    );
   }
   return await openFileTarget({ ...options, realPath, exists: false });
 }

@@ -1,6 +1,7 @@
-// A target: the block device or raw file that a disk is restored onto, and the promises of design section 8 about it.
+// A target: the block device or file that a disk is restored onto, and the promises of design section 8 about it.
 import type { CacheMode } from '../direct-io.ts';
 import type { FreeSpace } from '../free-space.ts';
+import type { FileFormat } from '../target-file-name.ts';
 import type { ByteRange } from '../units.ts';
 import type { Checksum } from './checksum.ts';
 import type { Claim, ClaimIdentity } from './claim.ts';
@@ -21,11 +22,13 @@ export interface Target {
   readonly kind: 'block' | 'file';
   /** As it was given. */
   readonly path: string;
+  /** How the disk is stored in it: `qcow2` in a file of such a name. */
+  readonly format: FileFormat;
   /** Links resolved. */
   readonly realPath: string;
   /** Paths that are written, replaced or removed there: the device; or the file and the one beside its place. */
   readonly written: readonly string[];
-  /** Bytes of a block device; undefined for a file, which becomes as large as the disk. */
+  /** Bytes of a block device; undefined for a file, which grows. */
   readonly capacity: number | undefined;
   readonly identity: TargetIdentity;
   /** Whether zeroing costs no writing of zeros. */
@@ -48,7 +51,7 @@ export interface Target {
   checksum(ranges: readonly ByteRange[]): Promise<Checksum>;
   /** Claims a device, or makes a file beside its place; from here on `finish` or `abandon` must follow. */
   begin(options: BeginOptions): Promise<TargetSession>;
-  /** Lets `work` read what is on the target now, past the page cache where that is possible. */
+  /** Lets `work` read the bytes that are on the target now (of a qcow2 file: the image's), past the page cache where that is possible. */
   reading<T>(work: (io: Pick<DiskIo, 'unit' | 'read'>) => Promise<T>): Promise<T>;
   /** Bytes of a device, or that a file has now; undefined where there is no file. */
   length(): Promise<number | undefined>;
@@ -81,7 +84,7 @@ export interface FinishedTarget {
 }
 
 export interface TargetSession {
-  /** What qemu-img opens: the device, or the file beside the target's place. */
+  /** What qemu-img opens: the device, or the file beside the target's place, which is empty where it is to become a qcow2 image. */
   readonly writePath: string;
   readonly driver: 'host_device' | 'file';
   /** `none` where it takes O_DIRECT. */

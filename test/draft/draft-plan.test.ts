@@ -104,7 +104,10 @@ test('how to run it is said as it can be typed, and what raw files take besides 
   ];
   const files = await draft(FIXTURE, { pvcs, scratch: { path: '/scratch' } });
   t.match(files.yaml, '\n# Run it with: kubevirt-datamover restore PLAN (add --dry-run to check');
-  t.match(files.yaml, /\n# Raw files also need their own size, .*: rootdisk 64\.0 MiB, datadisk 32\.0 MiB\.\n/);
+  t.match(
+    files.yaml,
+    /\n# Target files also need up to their disk's size, .*: rootdisk 64\.0 MiB, datadisk 32\.0 MiB\.\n/,
+  );
 });
 
 test('a checkpoint is restored without its backup', async (t) => {

@@ -22,6 +22,7 @@ const resultSchema = z.object({
       strategy: z.string(),
       layers: z.array(z.object({ checkpoint: z.string(), checked: z.array(z.string()) }).loose()),
       virtualSize: z.number().nullable(),
+      via: z.literal('qemu').optional(),
       bytesFetched: z.number(),
       scratchPeakBytes: z.number(),
       verified: z.boolean(),

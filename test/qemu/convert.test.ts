@@ -3,7 +3,8 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { type ConvertOptions, convert } from '../../src/qemu/convert.ts';
-import { chainGraph, deviceNode, fileNode, nbdNode, rawNode, windowNode } from '../../src/qemu/graph.ts';
+import { createImage } from '../../src/qemu/create.ts';
+import { chainGraph, deviceNode, fileNode, loneLayer, nbdNode, rawNode, windowNode } from '../../src/qemu/graph.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { type ChainShape, makeChain, type TestChain } from '../helpers/chain.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
@@ -160,4 +161,28 @@ test('an abort ends it, and writes no more', async (t: Test) => {
     }),
   );
   await t.rejects(run, { message: 'enough' });
+});
+
+test('tables that are not written when a qcow2 image is closed', async (t) => {
+  if (!requires(t, ...TOOLS)) return;
+  const chain = makeChain(t, DISK);
+  for (const event of ['l2_update', 'refblock_update_part']) {
+    await t.test(event, async (t) => {
+      const path = join(chain.dir, `${event}.qcow2`);
+      writeFileSync(path, '');
+      await createImage({ path, size: 4 * MiB, zstd: false, name: 'the target', signal });
+      // After the first byte of data nothing of that kind is written any more: what is left of the tables comes at the end.
+      const file = {
+        driver: 'blkdebug',
+        image: fileNode(path),
+        'set-state': [{ event: 'write_aio', state: 1, new_state: 2 }],
+        'inject-error': [{ event, state: 2, errno: 28 }],
+      } as unknown as ReturnType<typeof fileNode>;
+      const target = loneLayer(file);
+      await t.rejects(convert(options({ source: graphOf(chain), target, cache: 'writeback', targetIsZero: true })), {
+        code: 'TARGET_FULL',
+        message: /No space left/,
+      });
+    });
+  }
 });

@@ -67,6 +67,7 @@ test('a sparse image or file of any size may fit; not where files have no holes'
   t.strictSame(fits([disk({ rawBytes: 300 })], { strategy: 'staged-raw' }), ['fits'], '990 with headroom');
   const onto = (space: Partial<FreeSpace>) => ({
     path: '/t/d.raw',
+    format: 'raw' as const,
     space: { ...SPACE, pool: 'b', ...space },
     leftBytes: 0,
   });
@@ -82,6 +83,20 @@ test('a sparse image or file of any size may fit; not where files have no holes'
   t.end();
 });
 
+test('zeros take no space in a qcow2 file, its tables do', (t) => {
+  const file = {
+    path: '/t/d.qcow2',
+    format: 'qcow2' as const,
+    space: { ...SPACE, pool: 'b', sparse: false },
+    leftBytes: 0,
+  };
+  const rawBytes = 64 * 1024 * 10;
+  t.match(needs([disk({ rawBytes, file })], { strategy: 'stream' }), [
+    { where: 'target', certain: 0, wanted: rawBytes + 100 + 1024 * 1024 },
+  ]);
+  t.end();
+});
+
 test('nothing is certain where the file system compresses', (t) => {
   t.strictSame(fits([disk()], { space: { compresses: true, bytes: 10 } }), ['tight']);
   t.strictSame(fits([disk()], { space: { compresses: true } }), ['fits']);
@@ -89,7 +104,12 @@ test('nothing is certain where the file system compresses', (t) => {
 });
 
 test('raw files beside scratch add up with it, PVC by PVC, and with each other elsewhere', (t) => {
-  const file = (pool: string, leftBytes = 0) => ({ path: `/${pool}/d.raw`, space: { ...SPACE, pool }, leftBytes });
+  const file = (pool: string, leftBytes = 0) => ({
+    path: `/${pool}/d.raw`,
+    format: 'raw' as const,
+    space: { ...SPACE, pool },
+    leftBytes,
+  });
   const two = (pool: string) => [
     disk({ rawBytes: 200, file: file(pool) }),
     disk({ name: 'data', layerSizes: [100], rawBytes: 200, file: file(pool) }),
@@ -112,13 +132,13 @@ test('raw files beside scratch add up with it, PVC by PVC, and with each other e
 test('what an interrupted run left counts as free for its PVC and later ones', (t) => {
   const disks = [disk(), disk({ name: 'data', leftBytes: 100 })];
   t.match(needs(disks, { freed: 7 }), [{ available: 1007 }, { available: 1107 }]);
-  const partial = { path: '/a/d.raw', space: SPACE, leftBytes: 50 };
+  const partial = { path: '/a/d.raw', format: 'raw' as const, space: SPACE, leftBytes: 50 };
   t.match(needs([disk({ file: partial })]), [{ available: 1050 }]);
   t.end();
 });
 
 test('inodes are counted too, but not those of what is there already', (t) => {
-  const file = { path: '/a/d.raw', space: { ...SPACE, files: 3 }, leftBytes: 0 };
+  const file = { path: '/a/d.raw', format: 'raw' as const, space: { ...SPACE, files: 3 }, leftBytes: 0 };
   const missing = (change: Partial<DiskSpace>, files: number) =>
     needs([disk({ rawBytes: 1, ...change })], { space: { files } }).map(({ missingFiles }) => missingFiles);
   t.strictSame(missing({}, 3), [0], 'a directory and two layers');
@@ -155,7 +175,12 @@ test('what is said', (t) => {
   t.match(unknown.note, { type: 'info', message: /does not report its free space; 660 B \(660 bytes\) needed$/ });
   t.notMatch(unknown.note?.message, /\D0 B/);
   t.match(one({ files: 0 }).problem, { message: /not enough inodes: PVC root needs 3 more files/ });
-  const file = { path: '/t/d.raw', space: { ...SPACE, pool: 'b', sparse: false }, leftBytes: 0 };
+  const file = {
+    path: '/t/d.raw',
+    format: 'raw' as const,
+    space: { ...SPACE, pool: 'b', sparse: false },
+    leftBytes: 0,
+  };
   t.strictSame(one({}, file).problem, {
     pvc: 'root',
     code: 'TARGET_FULL',

@@ -23,7 +23,7 @@ export function restoreCommand(run: Run): Command {
   addHelp(command, {
     summary: 'restore the PVCs of a plan to their targets',
     about:
-      'Restores the PVCs of the plan, in order, to block devices or raw files. Checks all objects, chains, targets and ' +
+      'Restores the PVCs of the plan, in order, to block devices or files: raw, or qcow2 if the name ends in .qcow2. Checks all objects, chains, targets and ' +
       'scratch space before it writes anything, and reports every problem found.\n' +
       'Without a plan, the flags of the command plan name what is restored: --source, --vm, and --pvc NAME=TARGET for each ' +
       'disk.\n' +

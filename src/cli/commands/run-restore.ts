@@ -36,6 +36,7 @@ export async function runRestore(
       verify: flags.verify,
       fresh: flags.resume === false,
       checksums: flags.checksums,
+      compress: flags.compress ?? false,
       acceptUnproven: flags.acceptUnproven ?? false,
       env: session.env,
       paths: session.paths,

@@ -8,6 +8,7 @@ export interface RestoreFlags {
   readonly strategy: Strategy;
   readonly scratch?: string;
   readonly verify: 'none' | 'compare';
+  readonly compress?: boolean;
   readonly resume?: boolean;
   readonly dryRun?: boolean;
   readonly concurrency?: number;
@@ -26,6 +27,7 @@ export function restoreOptions(): Option[] {
     new Option('--verify <how>', 'after the restore, compare the target with the backup')
       .choices(['none', 'compare'])
       .default('none', 'none'),
+    new Option('--compress', 'compress targets that end in .qcow2 (zstd)'),
     new Option('--no-resume', 'ignore saved progress and start over'),
     new Option('--dry-run', 'run all checks, print what would be done, write nothing'),
     ...readingOptions(),

@@ -1,0 +1,13 @@
+// Which target names mean a file that may be created, and the format of a file of that name.
+
+export type FileFormat = 'raw' | 'qcow2';
+
+/** Whether `path` ends as a target file does. Any other name that does not exist may be a mistyped device. */
+export function isTargetFileName(path: string): boolean {
+  return /\.(raw|img|qcow2)$/.test(path);
+}
+
+/** How a disk is stored in a file of this name. A block device holds raw bytes, whatever its name. */
+export function fileFormatOf(path: string): FileFormat {
+  return path.endsWith('.qcow2') ? 'qcow2' : 'raw';
+}
