@@ -11,7 +11,8 @@ export type Phase =
   | 'copy'
   | 'convert'
   | 'finalize'
-  | 'verify';
+  | 'verify'
+  | 'hash';
 
 /** Seconds that each phase of one PVC took; of those phases that ran, and no others. */
 export type PhaseSeconds = Partial<Record<Phase, number>>;

@@ -3,6 +3,7 @@ import type { Problem } from './errors.ts';
 import type { PhaseSeconds } from './progress.ts';
 import type { KeptFrom, PvcState } from './pvc-state.ts';
 import type { Strategy } from './strategy.ts';
+import type { FileFormat } from './target-file-name.ts';
 
 export interface PvcResult {
   readonly name: string;
@@ -25,6 +26,12 @@ export interface PvcResult {
   readonly scratchPeakBytes: number;
   /** Whether this run read all of the target back and found it identical to the chain. */
   readonly verified: boolean;
+  /** How, where `verified`: `compare` with the layers, read again; `read-back` against checksums of the bytes as they were received. */
+  readonly verifiedBy?: VerifiedBy;
+  /** Where it was restored to; missing for a PVC that was not started, and where the system does not tell. */
+  readonly targetInfo?: TargetInfo;
+  /** With `--hash`: of what was read back from the target. */
+  readonly hash?: TargetHash;
   /** Of a PVC that is `kept`; missing where the journal was written before it recorded this. */
   readonly keptFrom?: KeptFrom;
   /** With `stream`: qemu-img read the layers and wrote the target, since the map of the chain could not place every byte. */
@@ -32,6 +39,38 @@ export interface PvcResult {
   /** Of each phase that ran for this PVC, and `total`, which they never exceed together. */
   readonly seconds: Readonly<PhaseSeconds> & { readonly total: number };
   readonly warnings?: readonly string[];
+}
+
+export type VerifiedBy = 'compare' | 'read-back';
+
+export type TargetInfo =
+  | {
+      readonly kind: 'block';
+      readonly realPath: string;
+      /** Bytes. */
+      readonly size: number | null;
+      /** Bytes of a logical block. */
+      readonly sectorSize: number;
+      /** Serial number, WWN or backing file, as the kernel has it; null where it has none. */
+      readonly medium: string | null;
+      /** Names under /dev/disk/by-id. */
+      readonly byId: readonly string[];
+    }
+  | {
+      readonly kind: 'file';
+      readonly realPath: string;
+      readonly format: FileFormat;
+      /** Bytes; null where there is no file. */
+      readonly size: number | null;
+    };
+
+export interface TargetHash {
+  readonly algorithm: 'sha256';
+  /** Lower case. */
+  readonly hex: string;
+  /** A device is read as far as the disk goes. */
+  readonly of: 'disk' | 'file';
+  readonly bytes: number;
 }
 
 export interface TakenResult {
@@ -48,6 +87,10 @@ export interface LayerResult {
   readonly checkpoint: string;
   readonly object: string;
   readonly size: number | null;
+  /** The version of the object, as its store names it; null when it was not learnt. */
+  readonly etag?: string | null;
+  /** As the plan or the store declares it; missing where neither does. */
+  readonly sha256?: string;
   /** Of `size`, `header`, `sha256`, `crc32`, …, `image`: what this run proved of the layer. */
   readonly checked: readonly string[];
 }
@@ -63,6 +106,8 @@ interface ResultDocument {
 
 export interface RestoreResult extends ResultDocument {
   readonly pvcs: readonly PvcResult[];
+  /** Versions; of a tool that was not asked for its version there is none. */
+  readonly tools?: Readonly<Record<string, string>>;
   readonly problems?: readonly Problem[];
 }
 

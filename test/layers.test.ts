@@ -51,7 +51,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   },
   'stream/copy': {
     may: 'chain qcow2 qemu stream/fetch',
-    doors: 'can-carry carry comparison extents pieces read-back section-checksums',
+    doors: 'can-carry carry comparison extents pieces read-back read-in-order section-checksums',
   },
   'stream/fetch': { may: 'chain nbd qcow2 store', doors: 'arena block-cache data-reader memory remote-layer slots' },
   'stream/tables': { may: 'nbd qcow2 stream/fetch', doors: 'metadata' },

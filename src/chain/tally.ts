@@ -1,9 +1,10 @@
 // What one PVC's restore adds up to, filled in as it goes, so that a failure too can say how far it came.
 
 import type { BackupFacts } from '../catalog/backup-facts.ts';
+import { omitUndefined } from '../omit-undefined.ts';
 import type { PhaseSeconds, Progress } from '../progress.ts';
 import type { KeptFrom } from '../pvc-state.ts';
-import type { LayerResult, PvcResult, TakenResult } from '../result.ts';
+import type { LayerResult, PvcResult, TakenResult, TargetHash, TargetInfo, VerifiedBy } from '../result.ts';
 import type { Strategy } from '../strategy.ts';
 import type { CheckedChain } from './check-layers.ts';
 import type { Disk, Layer } from './disk.ts';
@@ -12,6 +13,8 @@ export interface PvcStats {
   bytesFetched: number;
   scratchPeakBytes: number;
   verified: boolean;
+  verifiedBy?: VerifiedBy;
+  hash?: TargetHash;
   /** `qemu`: a stream of what the map of the chain cannot place. */
   via?: 'qemu';
   /** By phase, unrounded. The phases of a PVC follow each other: they never overlap. */
@@ -42,18 +45,32 @@ export interface PvcOutcome {
   readonly keptFrom?: KeptFrom | undefined;
   readonly tally?: PvcStats | undefined;
   readonly seconds?: number;
+  readonly targetInfo?: TargetInfo | undefined;
 }
 
 /** The PVC's entry in the result document. */
-export function pvcResult({ disk, chain, state, strategy, keptFrom, tally, seconds }: PvcOutcome): PvcResult {
+export function pvcResult({
+  disk,
+  chain,
+  state,
+  strategy,
+  keptFrom,
+  tally,
+  seconds,
+  targetInfo,
+}: PvcOutcome): PvcResult {
   return {
     name: disk.name,
     target: disk.target,
     state,
     strategy,
     layers: disk.layers.map((layer, index): LayerResult => {
-      const size = chain?.layers[index]?.info.size ?? layer.size ?? null;
-      return { checkpoint: layer.checkpoint, object: layer.object, size, checked: tally?.checked[index] ?? [] };
+      const { checkpoint, object } = layer;
+      const info = chain?.layers[index]?.info;
+      const size = info?.size ?? layer.size ?? null;
+      const sha256 = layer.sha256 ?? info?.checksums.find(({ algorithm }) => algorithm === 'sha256')?.hex;
+      const version = { etag: info?.etag ?? null, ...(sha256 === undefined ? {} : { sha256 }) };
+      return { checkpoint, object, size, ...version, checked: tally?.checked[index] ?? [] };
     }),
     virtualSize: chain?.virtualSize ?? null,
     base: disk.origin?.base ?? null,
@@ -62,6 +79,7 @@ export function pvcResult({ disk, chain, state, strategy, keptFrom, tally, secon
     bytesFetched: tally?.bytesFetched ?? 0,
     scratchPeakBytes: tally?.scratchPeakBytes ?? 0,
     verified: tally?.verified ?? false,
+    ...omitUndefined({ verifiedBy: tally?.verifiedBy, targetInfo, hash: tally?.hash }),
     ...(keptFrom === undefined ? {} : { keptFrom }),
     ...(tally?.via === undefined ? {} : { via: tally.via }),
     seconds: { ...inMilliseconds(tally?.seconds ?? {}), total: seconds ?? 0 },

@@ -35,7 +35,10 @@ export async function runProgram(context: Context): Promise<number> {
       requireMemory();
       return await work(session);
     };
-    status = await runSession(context, command.optsWithGlobals<GlobalFlags>(), checked, documentOf(command));
+    status = await runSession(context, command.optsWithGlobals<GlobalFlags>(), checked, {
+      ...documentOf(command),
+      version: programVersion(),
+    });
   });
   for (const command of [program, ...program.commands]) {
     command.exitOverride((error) => {

@@ -71,6 +71,7 @@ export async function compareCompleted(
     throw error;
   });
   tally.verified = true;
+  tally.verifiedBy = 'compare';
 }
 
 /** The disk is received again, and each range of it compared with the target's. */

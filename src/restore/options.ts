@@ -21,6 +21,8 @@ export interface RestoreOptions {
   readonly acceptUnproven?: boolean;
   /** Compress qcow2 targets (zstd); USAGE when the plan has none. */
   readonly compress?: boolean;
+  /** Read each target back and hash it. */
+  readonly hash?: boolean;
   /** Overwrite targets that are not blank. */
   readonly force: boolean;
   /** Forget what an interrupted run left. */

@@ -10,6 +10,7 @@ import type { RestoreOptions } from './options.ts';
 export class Outcomes {
   readonly #options: RestoreOptions;
   readonly #pvcs: Map<string, PvcOutcome>;
+  readonly #tools: Record<string, string> = {};
 
   constructor(options: RestoreOptions) {
     this.#options = options;
@@ -23,6 +24,11 @@ export class Outcomes {
     );
   }
 
+  /** Of a tool that the run uses. */
+  usesTool(name: string, version: string): void {
+    this.#tools[name] = version;
+  }
+
   resolved(disks: readonly Disk[]): void {
     for (const disk of disks) this.ended({ disk, state: 'pending', strategy: this.#options.strategy });
   }
@@ -32,7 +38,8 @@ export class Outcomes {
   }
 
   document(seconds: number, error?: DatamoverError): RestoreResult {
-    if (error === undefined) return { version: 1, result: 'ok', pvcs: this.#results([]), seconds };
+    const tools = this.#tools;
+    if (error === undefined) return { version: 1, result: 'ok', pvcs: this.#results([]), seconds, tools };
     const { problems } = error;
     const { code, message, hint } = problems[0] ?? error;
     return {
@@ -40,6 +47,7 @@ export class Outcomes {
       result: error.code === 'CANCELLED' ? 'cancelled' : 'failed',
       pvcs: this.#results(problems),
       seconds,
+      tools,
       error: { code, message, hint },
       problems,
     };

@@ -31,6 +31,8 @@ export interface CheckedDisk {
 export interface Checked {
   readonly disks: readonly CheckedDisk[];
   readonly space: SpaceCheck;
+  /** Of qemu-img. */
+  readonly qemu: string | undefined;
 }
 
 export interface CheckOptions {
@@ -77,13 +79,15 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   // A device's edges are masked and its tail is zeroed by qemu-io.
   const withDevice = opened.some(({ target }) => target?.kind === 'block');
   problems.push(...space.problems);
-  await collect(problems, () => checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal }));
+  const qemu = await collect(problems, () =>
+    checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal }),
+  );
   const chains = checked.filter((one) => needsLayers(run.options, one)).map(({ chain }) => chain);
   const reading = run.options.strategy === 'stream' ? 'streamed' : 'staged';
   const window = chains.length === 0 || reading === 'staged' ? 0 : (run.options.window ?? DEFAULT_WINDOW);
   problems.push(...checkOpenFiles(chains, reading), ...checkProcesses(), ...checkMemory(window));
   throwProblems(problems, run.options.plan);
-  return { disks: checked, space };
+  return { disks: checked, space, qemu: qemu?.version };
 }
 
 /** Which targets are written to, and which PVCs nothing is done for. */

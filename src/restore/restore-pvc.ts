@@ -8,10 +8,12 @@ import type { CompletedDisk } from '../scratch/journal-state.ts';
 import { scratchError } from '../scratch/work-folder.ts';
 import { compareCompleted } from './compare-target.ts';
 import { type RestoredDisk, recordCompleted } from './finished.ts';
+import { hashTarget } from './hash-target.ts';
 import { describeKept, needsLayers } from './kept.ts';
 import type { Run } from './options.ts';
 import type { CheckedDisk } from './preflight.ts';
 import { checkBlank } from './preflight-targets.ts';
+import { describeTarget } from './target-info.ts';
 import { withDisk } from './with-disk.ts';
 import { writeTarget } from './write-target.ts';
 
@@ -26,16 +28,19 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
   const { chain, completed } = checked;
   const tally = newStats(chain);
   const outcome = { disk: chain.disk, chain, strategy: run.options.strategy, tally };
+  const end = async (): Promise<Pick<RestoredPvc, 'targetInfo' | 'seconds'>> => {
+    const targetInfo = await describeTarget(checked.target, { progress: run.options.progress, pvc: chain.disk.name });
+    return { targetInfo, seconds: secondsSince(began) };
+  };
   try {
-    if (completed === undefined) {
-      await restoreToTarget(run, checked, tally);
-      return { ...outcome, state: 'restored', seconds: secondsSince(began) };
-    }
-    await skipCompleted(run, { ...checked, completed }, tally);
-    return { ...outcome, state: 'kept', keptFrom: completed.restoredBy, seconds: secondsSince(began) };
+    if (completed === undefined) await restoreToTarget(run, checked, tally);
+    else await skipCompleted(run, { ...checked, completed }, tally);
+    if (run.options.hash === true) await hashTarget(run, { ...checked, tally });
+    if (completed === undefined) return { ...outcome, state: 'restored', ...(await end()) };
+    return { ...outcome, state: 'kept', keptFrom: completed.restoredBy, ...(await end()) };
   } catch (error) {
     const failure = toDatamoverError(error, run.signal).about(chain.disk.name);
-    return { ...outcome, state: 'failed', seconds: secondsSince(began), error: failure };
+    return { ...outcome, state: 'failed', ...(await end()), error: failure };
   }
 }
 

@@ -120,7 +120,8 @@ async function rejectionOf(work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-async function restoreChecked(run: Run, { disks, space }: Checked, outcomes: Outcomes): Promise<void> {
+async function restoreChecked(run: Run, { disks, space, qemu }: Checked, outcomes: Outcomes): Promise<void> {
+  if (qemu !== undefined) outcomes.usesTool('qemu-img', qemu);
   const { progress } = run.options;
   for (const [position, checked] of disks.entries()) {
     const { disk, virtualSize, layers } = checked.chain;

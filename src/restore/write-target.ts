@@ -11,7 +11,7 @@ import type { ReadEdges, WriteOptions } from './write-options.ts';
 
 /** Resolves when the target holds the disk, flushed. Rejects with the first error, after the claim was taken back. */
 export async function writeTarget(run: Run, options: WriteOptions): Promise<void> {
-  const { chain, target, disk } = options;
+  const { chain, target, disk, tally } = options;
   const pvc = chain.disk.name;
   const session = await target.begin({
     claim: { planId: run.planId, pvc, diskSize: disk.size, runId: run.runId },
@@ -25,6 +25,7 @@ export async function writeTarget(run: Run, options: WriteOptions): Promise<void
         ? await carryDisk(run, session, { ...options, disk })
         : await convertDisk(run, session, { ...options, disk });
     await finish(run, session, options, readEdges);
+    if (tally.verified) tally.verifiedBy = disk.kind === 'carried' ? 'read-back' : 'compare';
   } catch (error) {
     const { problem } = await session.abandon();
     if (problem !== undefined) run.options.progress.report({ type: 'warning', pvc, message: problem });

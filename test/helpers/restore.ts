@@ -26,12 +26,23 @@ const resultSchema = z.object({
       bytesFetched: z.number(),
       scratchPeakBytes: z.number(),
       verified: z.boolean(),
+      verifiedBy: z.enum(['compare', 'read-back']).optional(),
+      targetInfo: z.looseObject({ kind: z.enum(['block', 'file']), realPath: z.string() }).optional(),
+      hash: z
+        .strictObject({
+          algorithm: z.literal('sha256'),
+          hex: z.string(),
+          of: z.enum(['disk', 'file']),
+          bytes: z.number(),
+        })
+        .optional(),
       keptFrom: z.strictObject({ runId: z.string(), finishedAt: z.string() }).optional(),
       seconds: z.record(z.string(), z.number()),
       warnings: z.array(z.string()).optional(),
     }),
   ),
   seconds: z.number(),
+  tools: z.record(z.string(), z.string()).optional(),
   error: z.object({ code: z.string(), message: z.string(), hint: z.string() }).optional(),
   problems: z.array(problemSchema).optional(),
 });

@@ -37,6 +37,7 @@ export async function runRestore(
       fresh: flags.resume === false,
       checksums: flags.checksums,
       compress: flags.compress ?? false,
+      hash: flags.hash ?? false,
       acceptUnproven: flags.acceptUnproven ?? false,
       env: session.env,
       paths: session.paths,
@@ -47,10 +48,10 @@ export async function runRestore(
     };
     if (flags.dryRun) {
       const { dryRun } = await import('../../restore/dry-run.ts');
-      return toOutcome(plan, await dryRun(options), renderDryRun);
+      return toOutcome(await dryRun(options), renderDryRun, { plan, session });
     }
     const { restore } = await import('../../restore/restore.ts');
-    return toOutcome(plan, await restore(options), renderRestore);
+    return toOutcome(await restore(options), renderRestore, { plan, session });
   });
 }
 
@@ -62,9 +63,14 @@ export function flagProblems({ window, strategy }: RestoreFlags): Problem[] {
   ];
 }
 
-function toOutcome<R extends RestoreResult>(plan: Plan, result: R, render: (result: R) => string): Outcome {
+function toOutcome<R extends RestoreResult>(
+  result: R,
+  render: (result: R) => string,
+  { plan, session: { version } }: { readonly plan: Plan; readonly session: Pick<Session, 'version'> },
+): Outcome {
+  const own = version === undefined ? {} : { 'kubevirt-datamover': version };
   return {
-    document: { ...result, planId: planId(plan) },
+    document: { ...result, planId: planId(plan), tools: { ...own, ...result.tools } },
     text: render(result),
     problems: result.problems ?? [],
     complete: completeText(result),

@@ -9,6 +9,7 @@ export interface RestoreFlags {
   readonly scratch?: string;
   readonly verify: 'none' | 'compare';
   readonly compress?: boolean;
+  readonly hash?: boolean;
   readonly resume?: boolean;
   readonly dryRun?: boolean;
   readonly concurrency?: number;
@@ -35,6 +36,7 @@ export function restoreOptions(): Option[] {
     new Option('--no-checksums', 'do not verify the checksums of the plan and the store'),
     acceptUnprovenOption(),
     reportOption(),
+    new Option('--hash', 'read each target back, report its SHA-256'),
     new Option('--metrics-port <port>', 'serve Prometheus metrics on this port').argParser(parsePort),
   ];
 }

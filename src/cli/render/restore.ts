@@ -11,7 +11,12 @@ export function renderRestore({ pvcs, seconds }: RestoreResult): string {
   const kept = pvcs.filter(({ state }) => state === 'kept');
   const ofAll = `${restored} of ${pvcs.length} ${pvcs.length === 1 ? 'PVC' : 'PVCs'} restored`;
   const sum = `${ofAll}${kept.length === 0 ? '' : `, ${kept.length} kept`} in ${formatDuration(seconds)}\n`;
-  return renderTable([head, ...pvcs.map(rowOf)], { right: [3, 4, 5] }) + sum + kept.map(keptLine).join('');
+  return (
+    renderTable([head, ...pvcs.map(rowOf)], { right: [3, 4, 5] }) +
+    sum +
+    kept.map(keptLine).join('') +
+    pvcs.map(hashLine).join('')
+  );
 }
 
 /** That a PVC is done says nothing of what this run knows of it. */
@@ -21,6 +26,13 @@ function keptLine({ name, keptFrom, verified }: PvcResult): string {
     ? 'compared with the backup by this run'
     : 'not compared by this run (--verify compare does that)';
   return `${name}: restored by ${by}, ${how}\n`;
+}
+
+/** With `--hash`, as `sha256sum` has it. */
+function hashLine({ hash, target }: PvcResult): string {
+  return hash === undefined
+    ? ''
+    : `${hash.hex}  ${target}${hash.of === 'file' ? '' : ` (first ${hash.bytes} bytes)`}\n`;
 }
 
 function rowOf({ name, target, state, virtualSize, bytesFetched, seconds, verified }: PvcResult): string[] {

@@ -14,6 +14,8 @@ import { terminationPaths, writeTerminationMessage } from './termination.ts';
 export interface Session extends Context {
   readonly flags: GlobalFlags;
   readonly logFormat: LogFormat;
+  /** The program's. */
+  readonly version: string | undefined;
   /** `now()` when the run began. */
   readonly startedAt: number;
   /** What the run reads and writes. */
@@ -27,6 +29,7 @@ export type Run = (command: Command, work: (session: Session) => Promise<Outcome
 
 export interface SessionOptions {
   readonly toDocument?: FailureDocument;
+  readonly version?: string;
 }
 
 /** Runs `work`; whatever it throws becomes a failure document. Returns the exit status. */
@@ -34,12 +37,13 @@ export async function runSession(
   context: Context,
   flags: GlobalFlags,
   work: (session: Session) => Promise<Outcome>,
-  { toDocument = failureDocument }: SessionOptions = {},
+  { toDocument = failureDocument, version }: SessionOptions = {},
 ): Promise<number> {
   const steps: (() => Promise<void>)[] = [];
   const session: Session = {
     ...context,
     flags,
+    version,
     logFormat: chooseLogFormat(flags, context),
     startedAt: context.now(),
     paths: new Paths(),
