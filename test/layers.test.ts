@@ -43,7 +43,8 @@ const HOUSE: Readonly<Record<string, Room>> = {
       'facts list list-disks lost-layer not-found open-source rebuilt-document select-vms vm-backup vm-manifest whole-index',
   },
   chain: { may: 'catalog evidence inventory paths plan qcow2 qemu store', doors: 'all' },
-  draft: { may: 'catalog chain inventory plan scratch store', doors: 'draft-plan draft-vms' },
+  baseline: { may: 'chain store stream/fetch', doors: 'checksum-file take-checksums' },
+  draft: { may: 'catalog chain inventory plan scratch store', doors: 'checksums draft-plan draft-vms' },
   staged: { may: 'chain qcow2 qemu scratch store', doors: 'staged checksums download examine-file' },
   stream: {
     may: 'chain nbd qcow2 qemu store stream/copy stream/fetch stream/tables',
@@ -53,7 +54,10 @@ const HOUSE: Readonly<Record<string, Room>> = {
     may: 'chain qcow2 qemu stream/fetch',
     doors: 'can-carry carry comparison extents pieces read-back read-in-order section-checksums',
   },
-  'stream/fetch': { may: 'chain nbd qcow2 store', doors: 'arena block-cache data-reader memory remote-layer slots' },
+  'stream/fetch': {
+    may: 'chain nbd qcow2 store',
+    doors: 'arena block-cache data-reader memory read-through remote-layer slots',
+  },
   'stream/tables': { may: 'nbd qcow2 stream/fetch', doors: 'metadata' },
   serve: { may: 'chain paths plan qemu scratch store stream stream/fetch', doors: 'serve' },
   verify: { may: 'chain paths plan qemu scratch staged store stream stream/fetch', doors: 'verify' },
@@ -63,7 +67,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   },
   cli: { may: 'cli/commands cli/flags cli/session', doors: 'program' },
   'cli/commands': {
-    may: 'cli/completion cli/flags cli/progress cli/render cli/session draft inventory kubernetes paths plan restore serve verify',
+    may: 'baseline cli/completion cli/flags cli/progress cli/render cli/session draft inventory kubernetes paths plan restore serve verify',
     doors: 'all',
   },
   'cli/completion': { may: '', doors: 'completion tree' },

@@ -32,13 +32,22 @@ export function describeDraft(plan: Plan, { chains, what }: Drafted): PlanCommen
       `Scratch, with ${headroomPercent} % headroom (PVCs are restored one at a time; the largest decides):`,
       `  --strategy staged      ${scratchText(need('staged'))}`,
       `  --strategy staged-raw  ${scratchText(need('staged-raw'))}`,
-      '  --strategy stream      none',
+      `  --strategy stream      none${withChecksums(plan) ? '; it cannot verify the checksums of this plan: add --no-checksums' : ''}`,
+      ...(withChecksums(plan)
+        ? [
+            'Checksums: sha256 of each layer as it is now. `verify PLAN --data` finds any later change; it does not prove that a layer is sound now.',
+          ]
+        : []),
       ...describeFiles(chains),
       ...(open ? ['Replace each target by the block device or file (.raw, .img, .qcow2) to restore to.'] : []),
       `Run it with: kubevirt-datamover restore PLAN${scratch} (add --dry-run to check without writing).`,
     ],
     pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain)])),
   };
+}
+
+function withChecksums({ pvcs }: Plan): boolean {
+  return pvcs.some(({ chain }) => chain?.some(({ sha256 }) => sha256 !== undefined));
 }
 
 /** Bytes of scratch that a plan needs: of its largest PVC. */

@@ -13,6 +13,7 @@ import { writePlan } from '../plan/write.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import { type TakeChecksums, withChecksums } from './checksums.ts';
 import { describeDraft, describeState } from './comments.ts';
 import { chooseDisks, type DraftPvc } from './disks.ts';
 import { type DraftScratch, resolveAll, scratchOf, toPvc } from './pvcs.ts';
@@ -29,6 +30,7 @@ export interface DraftOptions {
   readonly scratch?: DraftScratch | undefined;
   /** Write a plan whose order no document proves, marked as such. */
   readonly acceptUnproven?: boolean;
+  readonly takeChecksums?: TakeChecksums | undefined;
   readonly progress?: Progress;
   readonly signal: AbortSignal;
 }
@@ -53,10 +55,11 @@ export async function draftPlan(store: ObjectStore, options: DraftOptions): Prom
   const { backup, found } = await findState(store, options);
   reportRebuilt(found.index, progress);
   const disks = await resolveAll(store, { found, pvcs: chooseDisks(found, options.pvcs), signal });
-  const { chains, problems } = await checkLayers(store, disks, { signal });
-  const unproven = chains.some(({ disk }) => isUnproven(disk));
-  const refused = options.acceptUnproven === true ? [] : unprovenProblems(chains.map(({ disk }) => disk));
+  const { chains: checked, problems } = await checkLayers(store, disks, { signal });
+  const unproven = checked.some(({ disk }) => isUnproven(disk));
+  const refused = options.acceptUnproven === true ? [] : unprovenProblems(checked.map(({ disk }) => disk));
   if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
+  const chains = await withChecksums(checked, options.takeChecksums);
   const [first, ...rest] = chains.map((chain) => toPvc(chain));
   if (first === undefined) throw new TypeError('a plan of no disks');
   const plan: Plan = {

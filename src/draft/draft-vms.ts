@@ -16,6 +16,7 @@ import { problemsOf } from '../problems.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmPattern } from '../vm-pattern.ts';
+import { type TakeChecksums, withChecksums } from './checksums.ts';
 import { count, describeDraft, describeState } from './comments.ts';
 import { chooseDisks, type DraftPvc } from './disks.ts';
 import type { DraftedPlan } from './draft-plan.ts';
@@ -33,6 +34,7 @@ export interface DraftVmsOptions {
   readonly scratch?: DraftScratch | undefined;
   /** Write a plan whose order no document proves, marked as such. */
   readonly acceptUnproven?: boolean;
+  readonly takeChecksums?: TakeChecksums | undefined;
   readonly progress?: Progress;
   readonly signal: AbortSignal;
 }
@@ -58,10 +60,14 @@ export async function draftPlanOfVms(store: ObjectStore, options: DraftVmsOption
       }
     },
   );
-  const drafted = answers.filter((answer) => answer !== undefined && 'chains' in answer);
+  const checked = answers.filter((answer) => answer !== undefined && 'chains' in answer);
   const found = answers.flatMap((answer) => (answer === undefined || 'chains' in answer ? [] : answer));
   const problems = [...selected.problems, ...unknownPvcs(options, selected.candidates), ...found];
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+  const drafted: DraftedVm[] = [];
+  for (const one of checked) {
+    drafted.push({ ...one, chains: await withChecksums(one.chains, options.takeChecksums) });
+  }
   const [first, second] = drafted;
   if (first === undefined) throw await nothingSelected(store, { backup }, { signal });
   return second === undefined ? planOfOne(first, options) : planOfSeveral(drafted, options);

@@ -56,8 +56,8 @@ export function toPvc(
 ): PlanPvc {
   const written = layers.map(({ layer, info }, index) => {
     const parent = layers[index - 1]?.layer.checkpoint;
-    const { checkpoint, type, object } = layer;
-    return { checkpoint, type, ...(parent === undefined ? {} : { parent }), object, size: info.size };
+    const { checkpoint, type, object, sha256 } = layer;
+    return { checkpoint, type, ...omitUndefined({ parent }), object, size: info.size, ...omitUndefined({ sha256 }) };
   });
   const [first, ...rest] = written;
   if (first === undefined) throw new TypeError('a chain of no layers');

@@ -10,11 +10,11 @@ import { withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import { DEFAULT_CONCURRENCY } from '../staged/download.ts';
 import { examineServed } from '../stream/examine-chain.ts';
 import { Arena } from '../stream/fetch/arena.ts';
+import { readThrough } from '../stream/fetch/read-through.ts';
 import type { RemoteLayer } from '../stream/fetch/remote-layer.ts';
 import { type ServedChain, withServedChain } from '../stream/served-chain.ts';
 import { MiB } from '../units.ts';
 import { type DataOptions, isCorruption, type LayerFindings, type VerifyOptions } from './options.ts';
-import { readThrough } from './read-through.ts';
 
 /** Memory for parts on their way. */
 const BUFFERS = 64 * MiB;

@@ -1,9 +1,11 @@
 // Flags become a drafted plan: what `plan` prints, and what commands work with that are given a source in place of a plan.
 import { resolve } from 'node:path';
+import type { TakeChecksums } from '../../draft/checksums.ts';
 import type { DraftedPlan } from '../../draft/draft-plan.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
 import { type DraftFlags, parseDraftSource, type WantedPvc } from '../flags/draft.ts';
 import type { Session } from '../session/session.ts';
+import type { TakerOptions } from './plan-checksums.ts';
 import { withStore } from './with-store.ts';
 
 export interface DraftRequest extends DraftFlags {
@@ -11,6 +13,8 @@ export interface DraftRequest extends DraftFlags {
   readonly pvcs: readonly WantedPvc[];
   readonly scratch?: string | undefined;
   readonly acceptUnproven: boolean;
+  /** What takes the checksums of the layers; without it the plan has none. */
+  readonly checksumsOf?: (options: TakerOptions) => TakeChecksums | undefined;
 }
 
 /** Rejects as `parseDraftSource`, `draftPlan` and `draftPlanOfVms`. */
@@ -25,7 +29,8 @@ export async function draftFromFlags(request: DraftRequest, session: Session): P
     ...omitUndefined({ backup, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
   };
   return await withStore(session, source, async (store, progress) => {
-    const run = { progress, signal };
+    const takeChecksums = request.checksumsOf?.({ store, progress, session });
+    const run = { progress, signal, takeChecksums };
     if (one !== undefined) {
       const { draftPlan } = await import('../../draft/draft-plan.ts');
       return await draftPlan(store, { ...common, ...run, vm: one, ...omitUndefined({ checkpoint }) });

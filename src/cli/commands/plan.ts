@@ -1,5 +1,6 @@
 // `plan`: writes a plan from a backup in the bucket.
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { TakeChecksums } from '../../draft/checksums.ts';
 import { type DraftFlags, draftOptions, parseWantedPvc, type WantedPvc } from '../flags/draft.ts';
 import { acceptUnprovenOption, parseText, scratchOption } from '../flags/flags.ts';
 import { AWS_SECTION, addHelp } from '../flags/help.ts';
@@ -7,8 +8,15 @@ import { SOURCE_SECTION } from '../flags/source.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
 import { draftFromFlags } from './draft.ts';
+import {
+  type ChecksumFlags,
+  checkChecksumFlags,
+  checksumOptions,
+  checksumTaker,
+  type TakerOptions,
+} from './plan-checksums.ts';
 
-interface Flags extends DraftFlags {
+interface Flags extends DraftFlags, ChecksumFlags {
   readonly pvc?: readonly WantedPvc[];
   readonly scratch?: string;
   readonly acceptUnproven?: boolean;
@@ -23,6 +31,7 @@ export function planCommand(run: Run): Command {
     )
     .addOption(scratchOption())
     .addOption(acceptUnprovenOption());
+  for (const option of checksumOptions()) command.addOption(option);
   addHelp(command, {
     summary: 'create a plan from a backup',
     about:
@@ -48,6 +57,12 @@ export function planCommand(run: Run): Command {
           'kubevirt-datamover plan --source ./bucket --backup backup-004 > plan.yaml\n' +
           "  kubevirt-datamover plan --source ./bucket --vm 'shop/*' --vm 'demo/*' > plan.yaml",
       },
+      {
+        comment: 'with the checksums of all layers; if it is interrupted, the same command resumes',
+        command:
+          'kubevirt-datamover plan --source s3://backups/velero-kubevirt-datamover --vm demo/web \\\n' +
+          '    --checksums --checksums-file sums.jsonl > plan.yaml',
+      },
     ],
     sections: [SOURCE_SECTION, AWS_SECTION],
   });
@@ -62,7 +77,9 @@ function collectPvc(value: string, earlier: readonly WantedPvc[] | undefined): r
 }
 
 async function plan({ pvc = [], acceptUnproven = false, ...flags }: Flags, session: Session): Promise<Outcome> {
-  const { yaml } = await draftFromFlags({ ...flags, pvcs: pvc, acceptUnproven }, session);
+  checkChecksumFlags(flags);
+  const checksumsOf = (options: TakerOptions): TakeChecksums | undefined => checksumTaker(flags, options);
+  const { yaml } = await draftFromFlags({ ...flags, pvcs: pvc, acceptUnproven, checksumsOf }, session);
   return { document: await documentOf(yaml, session), text: yaml, problems: [] };
 }
 

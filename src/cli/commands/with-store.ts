@@ -4,7 +4,7 @@ import type { Progress } from '../../progress.ts';
 import { withProgress } from '../progress/progress.ts';
 import type { Session } from '../session/session.ts';
 
-type RecordedStore = ReturnType<typeof import('../../paths/recorded-store.ts').recordReads>;
+export type RecordedStore = ReturnType<typeof import('../../paths/recorded-store.ts').recordReads>;
 
 /** Opens `source` for `work`, and closes it. Rejects as `withSource` and `work`. */
 export async function withStore<T>(

@@ -1,8 +1,8 @@
 // A whole layer from its first byte to its last: parts are fetched several at a time and handed on in order.
-import { memorySink } from '../store/memory-sink.ts';
-import type { Arena, Memory } from '../stream/fetch/arena.ts';
-import type { RemoteLayer } from '../stream/fetch/remote-layer.ts';
-import { MiB } from '../units.ts';
+import { memorySink } from '../../store/memory-sink.ts';
+import { MiB } from '../../units.ts';
+import type { Arena, Memory } from './arena.ts';
+import type { RemoteLayer } from './remote-layer.ts';
 
 export interface ReadThroughOptions {
   /** Memory for the parts on their way; it bounds how many there are. */
