@@ -19,8 +19,17 @@ export interface HelpSection {
 
 const ABOUT_WIDTH = 78;
 
+const TEXTS = new WeakMap<Command, HelpTexts>();
+
+/** What `addHelp` was given: the manual pages are made of it too. */
+export function helpTextsOf(command: Command): HelpTexts | undefined {
+  return TEXTS.get(command);
+}
+
 /** Gives `command` its help. */
-export function addHelp(command: Command, { summary, about, examples, sections = [] }: HelpTexts): Command {
+export function addHelp(command: Command, texts: HelpTexts): Command {
+  const { summary, about, examples, sections = [] } = texts;
+  TEXTS.set(command, texts);
   const shown = examples.flatMap(({ comment, command: line }) => [`  # ${comment}`, `  ${line}`]);
   return command
     .summary(summary)
