@@ -145,9 +145,16 @@ async function onRescueHost(t: Test, made: string): Promise<void> {
     await restores('kubevirt-datamover', 'staged');
     t.strictSame((await inside(root, 'dpkg', '--verify', 'kubevirt-datamover')).stdout, '', 'as its sums say');
     const files = (await inside(root, 'dpkg', '-L', 'kubevirt-datamover')).stdout.split('\n');
-    for (const path of ['bash-completion/completions/kubevirt-datamover', 'doc/kubevirt-datamover/copyright']) {
+    for (const path of [
+      'bash-completion/completions/kubevirt-datamover',
+      'doc/kubevirt-datamover/copyright',
+      'man/man1/kubevirt-datamover.1.gz',
+      'man/man1/kubevirt-datamover-restore.1.gz',
+    ]) {
       t.ok(files.includes(`/usr/share/${path}`), path);
     }
+    const page = await inside(root, 'zcat', '/usr/share/man/man1/kubevirt-datamover-restore.1.gz');
+    t.match(page.stdout, /^\.TH "KUBEVIRT\\-DATAMOVER\\-RESTORE" 1 /);
     t.match(await inside(root, 'bash', '-n', '/usr/share/bash-completion/completions/kubevirt-datamover'), {
       status: 0,
     });

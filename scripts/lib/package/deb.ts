@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ROOT } from '../build/bundle.ts';
+import { manPages } from '../man/pages.ts';
 
 const NAME = 'kubevirt-datamover';
 
@@ -39,6 +40,7 @@ export function makeDeb({ folder, executable }: DebOptions): void {
     for (const [shell, path] of Object.entries(COMPLETIONS)) {
       put(path, execFileSync(executable, ['completion', shell]));
     }
+    for (const { file, text } of manPages()) put(`usr/share/man/man1/${file}.gz`, gzipSync(text, { level: 9 }));
     put('DEBIAN/md5sums', execFileSync('md5sum', files(tree), { cwd: tree }));
     put('DEBIAN/control', control({ version, description, size: sizeOf(tree) }));
     // A mask of the shell may have left the folders to their owner alone.
