@@ -10,11 +10,15 @@ export interface VmPattern {
   matches(vm: VmRef): boolean;
 }
 
-/** Reads `NAMESPACE/NAME`, in which `*` is any text within a name and `?` one character; undefined for anything else. */
+/**
+ * Reads `NAMESPACE/NAME`, in which `*` is any text within a name and `?` one character; undefined for anything else, such as
+ * brackets and braces, which no name has.
+ */
 export function parseVmPattern(text: string): VmPattern | undefined {
   const parts = text.split('/');
   const [namespace = '', name = ''] = parts;
-  if (parts.length !== 2 || parts.some((part) => invalidNameReason(part) !== undefined)) return undefined;
+  if (parts.length !== 2 || /[[\]{}\\]/.test(text) || parts.some((part) => invalidNameReason(part) !== undefined))
+    return undefined;
   const matchesNamespace = globTest(namespace);
   const matchesName = globTest(name);
   return {

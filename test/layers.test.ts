@@ -24,7 +24,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   target: { may: 'target/linux', doors: 'devices failure open target' },
   'target/linux': { may: '', doors: 'mounts openers sysfs' },
   paths: { may: 'plan store target/linux', doors: 'paths recorded-store source-paths uses' },
-  store: { may: '', doors: 'store key limits memory-sink read-bytes' },
+  store: { may: '', doors: 'store key limits memory-sink rate-limited read-bytes' },
   evidence: { may: 'catalog qcow2 store', doors: 'evidence read-header tables' },
   'store/retry': { may: 'store', doors: 'all' },
   'store/http': { may: 'store store/retry', doors: 'connection exchange message pool' },
@@ -60,7 +60,10 @@ const HOUSE: Readonly<Record<string, Room>> = {
   },
   'stream/tables': { may: 'nbd qcow2 stream/fetch', doors: 'metadata' },
   serve: { may: 'chain paths plan qemu scratch store stream stream/fetch', doors: 'serve' },
-  verify: { may: 'chain paths plan qemu scratch staged store stream stream/fetch', doors: 'verify' },
+  verify: {
+    may: 'catalog chain inventory paths plan qemu scratch staged store stream stream/fetch',
+    doors: 'verify verify-bucket',
+  },
   restore: {
     may: 'chain paths plan qemu scratch staged store stream stream/copy target',
     doors: 'restore dry-run options',

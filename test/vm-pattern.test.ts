@@ -23,7 +23,7 @@ test('a pattern matches what the regular expression of it matches', async (t) =>
 });
 
 test('what is no NAMESPACE/NAME is no pattern', async (t) => {
-  for (const text of ['', '*', 'demo', 'demo/', '/web', 'a/b/c', '../x', 'a/\0']) {
+  for (const text of ['', '*', 'demo', 'demo/', '/web', 'a/b/c', '../x', 'a/\0', 'a/vm-[12]', 'a/{b,c}']) {
     t.equal(parseVmPattern(text), undefined, JSON.stringify(text));
   }
 });

@@ -27,6 +27,8 @@ export interface SourceAnswer {
 export interface AskOptions {
   readonly plan: Plan;
   readonly concurrency?: number | undefined;
+  /** Bytes per second of all reads together. */
+  readonly maxRate?: number | undefined;
   readonly env: NodeJS.ProcessEnv;
   /** Where every object that is read is recorded. */
   readonly paths: Paths;

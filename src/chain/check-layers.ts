@@ -38,31 +38,31 @@ export async function checkLayers(
   disks: readonly Disk[],
   { limit = REQUESTS, signal }: { readonly limit?: number; readonly signal: AbortSignal },
 ): Promise<LayerCheck> {
-  const asked = disks.flatMap((disk) => disk.layers.map((layer, index) => ({ disk, layer, index })));
-  const answers = await mapBounded(
-    asked,
-    { limit: affordableTasks(limit), signal },
-    async ({ disk, layer, index }, inner) => {
-      try {
-        return { disk, ...(await checkLayer(store, layer, { base: index === 0, signal: inner })) };
-      } catch (error) {
-        if (!(error instanceof DatamoverError) || error.code === 'SOURCE_UNREACHABLE' || inner.aborted) throw error;
-        return {
-          disk,
-          object: layer.object,
-          problems: error.problems.map((problem) => ({ pvc: disk.name, ...problem })),
-        };
-      }
-    },
-  );
+  // A layer of several chains, as those of all backups of a disk share them, is asked for once.
+  const places = disks.flatMap((disk) => disk.layers.map((layer, index) => ({ disk, layer, base: index === 0 })));
+  const asked = [...Map.groupBy(places, askedKey).values()];
+  const found = await mapBounded(asked, { limit: affordableTasks(limit), signal }, async ([place], inner) => {
+    if (place === undefined) throw new TypeError('a group of no layers');
+    const { layer, base } = place;
+    try {
+      return await checkLayer(store, layer, { base, signal: inner });
+    } catch (error) {
+      if (!(error instanceof DatamoverError) || error.code === 'SOURCE_UNREACHABLE' || inner.aborted) throw error;
+      return { object: layer.object, problems: error.problems };
+    }
+  });
+  const byKey = new Map(asked.map(([place], index) => [place === undefined ? '' : askedKey(place), found[index]]));
+  const answerOf = (disk: Disk, layer: Layer, index: number): LayerAnswerOf[] => {
+    const answer = byKey.get(askedKey({ layer, base: index === 0 }));
+    if (answer === undefined) return [];
+    if (!('problems' in answer)) return [{ ...answer, layer }];
+    return [{ ...answer, problems: answer.problems.map((problem) => ({ pvc: disk.name, ...problem })) }];
+  };
   const chains: CheckedChain[] = [];
   const problems: Problem[] = [];
-  const byDisk = Map.groupBy(answers, ({ disk }) => disk);
   for (const disk of disks) {
-    const own = byDisk.get(disk) ?? [];
-    const failed = own.flatMap(({ object, problems: found }) =>
-      found === undefined ? [] : [{ object, problems: found }],
-    );
+    const own = disk.layers.flatMap((layer, index) => answerOf(disk, layer, index));
+    const failed = own.flatMap((answer) => ('problems' in answer ? [answer] : []));
     const cut =
       failed.length === 0 ? undefined : await cutAtBase<JudgedLayer>(store, { disk, answers: own }, { signal });
     if (failed.length > 0 && cut === undefined) {
@@ -81,6 +81,13 @@ export async function checkLayers(
 }
 
 type JudgedLayer = CheckedLayer & { readonly warnings: readonly string[] };
+
+type LayerAnswerOf = JudgedLayer | { readonly object: string; readonly problems: readonly Problem[] };
+
+/** What the check of a layer depends on. */
+function askedKey({ layer, base }: { readonly layer: Layer; readonly base: boolean }): string {
+  return JSON.stringify([layer.object, layer.size ?? null, base]);
+}
 
 async function checkLayer(
   store: ObjectStore,

@@ -4,13 +4,14 @@ import { listNames } from '../catalog/names.ts';
 import { runBounded } from '../concurrency.ts';
 import { closestMatch } from '../did-you-mean.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
+import { loadOrRebuildIndex, loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
 import { backupOf, diskOf, vmOf } from '../plan/vms.ts';
 import { problemsOf } from '../problems.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
+import type { VmRef } from '../vm-ref.ts';
 import type { ChainOrigin, Disk, Layer } from './disk.ts';
 import { type FoundChain, findChain } from './find-chain.ts';
 import { affordableTasks } from './handles.ts';
@@ -42,19 +43,17 @@ export async function resolveDisks(
   { pvcs, targetsUsed = false, progress = silentProgress, signal }: ResolveOptions,
 ): Promise<ResolvedDisks> {
   const selected = selectPvcs(plan, pvcs);
-  const groups = [...Map.groupBy(selected, (pvc) => backupKey(plan, pvc)).values()];
+  const groups = [...Map.groupBy(selected, (pvc) => JSON.stringify(vmOf(plan, pvc))).values()];
   const answers = new Map<PlanPvc, Disk | readonly Problem[]>();
   const ofSource = new Set<readonly Problem[]>();
   // A source that does not answer is asked for one VM after another no more.
   let unreachable: DatamoverError | undefined;
-  await runBounded(groups, { limit: affordableTasks(BACKUPS), signal }, async (group, inner) => {
-    const load = onceOnly(async () => {
+  await runBounded(groups, { limit: affordableTasks(VMS), signal }, async (group, inner) => {
+    const load = backupLoader(plan, { store, progress, signal: inner });
+    const lookUp = async (pvc: PlanPvc): Promise<Found> => {
       if (unreachable !== undefined) throw unreachable;
-      return await loadBackup(plan, group[0], { store, progress, signal: inner });
-    });
-    const lookUp = async (name: string): Promise<Found> => {
-      const { backup, from } = await load();
-      return { backup, chain: await findChain(from, backup, name, { signal: inner }) };
+      const { backup, from } = await load(pvc);
+      return { backup, chain: await findChain(from, backup, diskOf(pvc), { signal: inner }) };
     };
     for (const pvc of group) {
       if (store === undefined && pvc.chain === undefined) continue;
@@ -85,12 +84,8 @@ export async function resolveDisks(
   return { disks, problems: [...problems, ...failures.values()] };
 }
 
-/** Backups of VMs that are looked up at a time. */
-const BACKUPS = 16;
-
-function backupKey(plan: Plan, pvc: PlanPvc): string {
-  return JSON.stringify([vmOf(plan, pvc), backupOf(plan, pvc)]);
-}
+/** VMs that are looked up at a time. */
+const VMS = 16;
 
 /** The PVCs of the plan that `names` names, all when it is undefined, in the plan's order. */
 export function selectPvcs({ pvcs }: Plan, names: readonly string[] | undefined): readonly PlanPvc[] {
@@ -116,14 +111,14 @@ interface Found {
   readonly chain: FoundChain;
 }
 
-async function toDisk(pvc: PlanPvc, lookUp: (disk: string) => Promise<Found>): Promise<Disk> {
+async function toDisk(pvc: PlanPvc, lookUp: (pvc: PlanPvc) => Promise<Found>): Promise<Disk> {
   const { name, disk, target, size, chain } = pvc;
   const base = { name, target, ...(disk === undefined ? {} : { disk }), ...(size === undefined ? {} : { size }) };
   if (chain !== undefined) {
     const [first, ...rest] = chain;
     return { ...base, layers: [writtenLayer(first), ...rest.map(writtenLayer)] };
   }
-  const found = await lookUp(diskOf(pvc));
+  const found = await lookUp(pvc);
   return { ...base, layers: layersOf(found.chain), origin: originOf(found.backup, found.chain) };
 }
 
@@ -160,18 +155,29 @@ interface LoadOptions {
   readonly signal: AbortSignal;
 }
 
-async function loadBackup(
-  plan: Plan,
-  pvc: PlanPvc | undefined,
-  { store, progress, signal }: LoadOptions,
-): Promise<{ readonly backup: VmBackup; readonly from: ObjectStore }> {
-  const vm = pvc && vmOf(plan, pvc);
-  const backup = pvc && backupOf(plan, pvc);
-  if (vm === undefined || backup === undefined || store === undefined)
-    throw new TypeError('a chain to look up, but no backup and vm');
-  const found = await loadVmBackup(store, { vm, backup }, { progress, signal });
-  reportRebuilt(found.index, progress);
-  return { backup: found, from: store };
+interface LoadedBackup {
+  readonly backup: VmBackup;
+  readonly from: ObjectStore;
+}
+
+/** Looks up backups of one VM, each once; its index is read for the first of them. */
+function backupLoader(plan: Plan, { store, progress, signal }: LoadOptions): (pvc: PlanPvc) => Promise<LoadedBackup> {
+  const loaded = new Map<string, Promise<LoadedBackup>>();
+  let index: Promise<VmBackup['index']> | undefined;
+  const load = async (vm: VmRef | undefined, backup: string | undefined): Promise<LoadedBackup> => {
+    if (vm === undefined || backup === undefined || store === undefined)
+      throw new TypeError('a chain to look up, but no backup and vm');
+    index ??= loadOrRebuildIndex(store, vm, { progress, signal });
+    const found = await loadVmBackup(store, { vm, backup, known: await index }, { progress, signal });
+    reportRebuilt(found.index, progress);
+    return { backup: found, from: store };
+  };
+  return async (pvc) => {
+    const backup = backupOf(plan, pvc);
+    const loading = loaded.get(backup ?? '') ?? load(vmOf(plan, pvc), backup);
+    loaded.set(backup ?? '', loading);
+    return await loading;
+  };
 }
 
 /** Says that an index was rebuilt, and from what. */
@@ -179,15 +185,6 @@ export function reportRebuilt({ rebuilt }: VmBackup['index'], progress: Progress
   if (rebuilt === undefined) return;
   progress.report({ type: 'warning', message: rebuilt.lost.message });
   for (const message of rebuilt.notes) progress.report({ type: 'info', message });
-}
-
-/** The catalog is read for the first PVC of a VM that needs it, and once. */
-function onceOnly<T>(work: () => Promise<T>): () => Promise<T> {
-  let begun: Promise<T> | undefined;
-  return () => {
-    begun ??= work();
-    return begun;
-  };
 }
 
 /** What concerns the PVC whose chain was looked up; any other failure is the source's. */

@@ -1,7 +1,9 @@
 // Opens the source that a plan names.
 import type { Plan } from '../plan/plan.ts';
 import type { Progress, RetryEvent } from '../progress.ts';
+import { RateLimit } from '../rate-limit.ts';
 import { openDirectoryStore } from '../store/directory/directory.ts';
+import { limitReads } from '../store/rate-limited.ts';
 import type { ObjectStore } from '../store/store.ts';
 
 /** Connections kept when idle: `stream` has 16 reads in progress, and also those that a client waits for. */
@@ -18,13 +20,15 @@ interface OpenSourceOptions {
 export interface SourceOptions {
   readonly source: Plan['source'];
   readonly concurrency?: number | undefined;
+  /** Bytes per second of all reads together; undefined for no limit. */
+  readonly maxRate?: number | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly progress: Progress;
 }
 
 /** Gives `work` the store of the plan's source, its retries reported as progress, and closes it when `work` settles. */
 export async function withSource<T>(
-  { source, concurrency, env, progress }: SourceOptions,
+  { source, concurrency, maxRate, env, progress }: SourceOptions,
   work: (store: ObjectStore) => Promise<T>,
 ): Promise<T> {
   const store = await openSource(source, {
@@ -33,7 +37,7 @@ export async function withSource<T>(
     onRetry: (event) => progress.report({ type: 'retry', ...event }),
   });
   try {
-    return await work(store);
+    return await work(maxRate === undefined ? store : limitReads(store, new RateLimit(maxRate)));
   } finally {
     await store.close();
   }

@@ -102,6 +102,16 @@ export async function loadState(
   return { backup: chosen, found: await loadVmBackup(store, { vm, backup: chosen, known: index }, options) };
 }
 
+/** Every backup of a candidate with its tip, oldest first; undefined where it is optional and no backup is left. */
+export async function loadBackups(
+  store: ObjectStore,
+  candidate: VmCandidate,
+  options: StateOptions,
+): Promise<{ readonly index: VmIndex; readonly tips: ReadonlyMap<string, string> } | undefined> {
+  const index = await loadCandidate(store, candidate, options);
+  return index === undefined ? undefined : { index, tips: mergeTips(index, candidate.tips) };
+}
+
 /** Undefined for a directory that is no VM, and for a VM of which neither backups nor checkpoints are left. */
 async function loadCandidate(
   store: ObjectStore,

@@ -29,6 +29,8 @@ export interface RestoreOptions {
   readonly fresh: boolean;
   /** Ranged reads at a time; undefined for the default. */
   readonly concurrency?: number;
+  /** Bytes per second of all reads of the source together; undefined for no limit. */
+  readonly maxRate?: number;
   /** Bytes of one ranged read; undefined for the default. */
   readonly partSize?: number;
   /** Bytes that `stream` may hold fetched ahead; undefined for the default. */

@@ -15,6 +15,8 @@ export interface VerifyOptions {
   readonly scratch?: string;
   /** Range requests at a time; undefined for the default. */
   readonly concurrency?: number;
+  /** Bytes per second of all reads of the source together; undefined for no limit. */
+  readonly maxRate?: number;
   /** Bytes of one range request; undefined for the default. */
   readonly partSize?: number;
   /** Compare with the plan's SHA-256 and the store's checksums. */
@@ -41,6 +43,8 @@ export interface DataOptions {
   readonly options: VerifyOptions;
   readonly store: ObjectStore;
   readonly chain: CheckedChain;
+  /** What was found of a layer that another chain holds as well, and was read with it; undefined for one that is to be read. */
+  readonly known: (index: number) => LayerFindings | undefined;
   readonly onLayer: (index: number, findings: LayerFindings) => void;
 }
 

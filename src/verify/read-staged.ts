@@ -14,9 +14,9 @@ import { verifyInPlace } from './read-streamed.ts';
 import { verifyId } from './verify-paths.ts';
 
 /** A layer's damage is a finding; what is none (the source, scratch, the signal) rejects. */
-export async function verifyData({ options, store, chain, onLayer }: DataOptions): Promise<void> {
+export async function verifyData({ options, store, chain, known, onLayer }: DataOptions): Promise<void> {
   if (options.scratch === undefined) {
-    await verifyInPlace({ options, store, chain, onLayer });
+    await verifyInPlace({ options, store, chain, known, onLayer });
     return;
   }
   const root = await chooseRoot({ ...options, strategy: 'staged' });
@@ -27,7 +27,8 @@ export async function verifyData({ options, store, chain, onLayer }: DataOptions
       let before = 0;
       for (const [index, layer] of chain.layers.entries()) {
         const task = { options, store, folder, chain, layer };
-        onLayer(index, await verifyStagedLayer(task, (done) => onBytes(before + done, total)));
+        const onDone = (done: number): void => onBytes(before + done, total);
+        onLayer(index, known(index) ?? (await verifyStagedLayer(task, onDone)));
         before += layer.info.size;
       }
     });

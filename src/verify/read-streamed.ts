@@ -20,7 +20,7 @@ import { type DataOptions, isCorruption, type LayerFindings, type VerifyOptions 
 const BUFFERS = 64 * MiB;
 
 /** A layer's damage is a finding; what is none (the source, the signal) rejects. */
-export async function verifyInPlace({ options, store, chain, onLayer }: DataOptions): Promise<void> {
+export async function verifyInPlace({ options, store, chain, known, onLayer }: DataOptions): Promise<void> {
   const { signal, concurrency = DEFAULT_CONCURRENCY } = options;
   const total = chain.layers.reduce((sum, { info }) => sum + info.size, 0);
   requireMemory(BUFFERS);
@@ -31,11 +31,12 @@ export async function verifyInPlace({ options, store, chain, onLayer }: DataOpti
       await runPhase(options.progress, { pvc: chain.disk.name, phase: 'download', total }, async (onBytes) => {
         let done = 0;
         for (const layer of served.layers) {
-          const findings = await verifyStreamedLayer({ options, served, chain, layer, arena }, (count) => {
+          const task = { options, served, chain, layer, arena };
+          const onRead = (count: number): void => {
             done += count;
             onBytes(done, total);
-          });
-          onLayer(layer.index, findings);
+          };
+          onLayer(layer.index, known(layer.index) ?? (await verifyStreamedLayer(task, onRead)));
         }
       });
     });

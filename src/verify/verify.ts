@@ -1,6 +1,7 @@
 // `verify`: is what a plan names all there and sound? Reads the source alone; no target is looked at.
 
 import { withSourceAnswer } from '../chain/ask-source.ts';
+import type { CheckedChain } from '../chain/check-layers.ts';
 import { DatamoverError, toDatamoverError } from '../errors.ts';
 import { secondsSince } from '../progress.ts';
 import type { VerifyResult } from '../result.ts';
@@ -32,13 +33,28 @@ async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<vo
     if (!options.data) return;
     const need = await checkReading(options, chains);
     if (store === undefined || known.length > 0 || conflicts.length > 0) return;
+    const read = new Map<string, LayerFindings>();
     for (const chain of chains) {
-      const onLayer = (index: number, found: LayerFindings): void => verdicts.read(chain, index, found);
-      await verifyData({ options, store, chain, onLayer }).catch(async (error: unknown) => {
-        if (need === undefined || !(error instanceof DatamoverError)) throw error;
-        throw await withSpaceDetails(error, { needs: [need], folder: need.path });
-      });
+      const known = (index: number): LayerFindings | undefined => read.get(versionOf(chain, index));
+      const onLayer = (index: number, found: LayerFindings): void => {
+        read.set(versionOf(chain, index), found);
+        verdicts.read(chain, index, found);
+      };
+      const all = chain.layers.map((_, index) => known(index));
+      if (all.every((found) => found !== undefined)) for (const [index, found] of all.entries()) onLayer(index, found);
+      else {
+        await verifyData({ options, store, chain, known, onLayer }).catch(async (error: unknown) => {
+          if (need === undefined || !(error instanceof DatamoverError)) throw error;
+          throw await withSpaceDetails(error, { needs: [need], folder: need.path });
+        });
+      }
       verdicts.readThrough(chain);
     }
   });
+}
+
+/** One object under one declared checksum: what was found of it holds for every chain. */
+function versionOf({ layers }: CheckedChain, index: number): string {
+  const { info, layer } = layers[index] ?? {};
+  return JSON.stringify([info?.key, info?.etag, layer?.sha256]);
 }

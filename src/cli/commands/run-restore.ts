@@ -44,7 +44,13 @@ export async function runRestore(
       progress,
       signal: session.signal,
       afterResult: session.afterResult,
-      ...omitUndefined({ scratch, concurrency: flags.concurrency, partSize: flags.partSize, window: flags.window }),
+      ...omitUndefined({
+        scratch,
+        concurrency: flags.concurrency,
+        partSize: flags.partSize,
+        maxRate: flags.maxRate,
+        window: flags.window,
+      }),
     };
     if (flags.dryRun) {
       const { dryRun } = await import('../../restore/dry-run.ts');

@@ -14,6 +14,7 @@ export interface RestoreFlags {
   readonly dryRun?: boolean;
   readonly concurrency?: number;
   readonly partSize?: number;
+  readonly maxRate?: number;
   readonly window?: number;
   readonly checksums: boolean;
   readonly acceptUnproven?: boolean;
@@ -66,6 +67,9 @@ export function readingOptions(): Option[] {
     concurrencyOption(),
     new Option('--part-size <size>', 'size of one range request (default 16Mi)').argParser(
       parseSize({ min: 64 * KiB, max: GiB }),
+    ),
+    new Option('--max-rate <size>', 'bytes per second to read from the source at most').argParser(
+      parseSize({ min: 4 * KiB, max: 1024 * GiB }),
     ),
   ];
 }

@@ -8,7 +8,11 @@ import { refuse } from './usage.ts';
 const DEFAULT_SCRATCH = '/scratch';
 
 /** Absolute, or undefined when nothing names a folder; commands that need one refuse that. USAGE for a variable in quotes. */
-export function findScratch(flag: string | undefined, plan: Plan, { cwd, env }: Context): string | undefined {
+export function findScratch(
+  flag: string | undefined,
+  plan: Pick<Plan, 'scratch'>,
+  { cwd, env }: Context,
+): string | undefined {
   const named = flag ?? plan.scratch?.path ?? exported(env.KUBEVIRT_DM_SCRATCH_PATH);
   if (named !== undefined) return resolve(cwd, named);
   return existsSync(DEFAULT_SCRATCH) ? DEFAULT_SCRATCH : undefined;

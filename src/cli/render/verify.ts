@@ -17,3 +17,9 @@ export function renderVerify({ pvcs, problems }: VerifyResult): string {
   );
   return renderTable([['PVC', 'VERDICT', 'LAYERS', 'SIZE'], ...rows], { right: [2, 3] }) + suspects.join('');
 }
+
+/** `78 ok, 0 suspect, 2 broken`, one line. */
+export function renderVerdictSum({ pvcs }: VerifyResult): string {
+  const count = (wanted: string): string => `${pvcs.filter(({ verdict }) => verdict === wanted).length} ${wanted}`;
+  return `${['ok', 'suspect', 'broken'].map(count).join(', ')}\n`;
+}
