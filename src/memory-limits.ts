@@ -2,6 +2,7 @@
 // does and without a word of ours, so the question is asked before.
 import { DatamoverError, type Problem } from './errors.ts';
 import { readLimit, readProcText } from './process-limits.ts';
+import { poolThreads } from './thread-pool.ts';
 import { formatBytes, KiB, MiB } from './units.ts';
 
 interface Kind {
@@ -26,11 +27,11 @@ const KINDS: readonly Kind[] = [
  * A TOOL_FAILED problem, with both numbers, for each limit (RLIMIT_DATA, RLIMIT_AS) that does not leave `bytes` beside what this process
  * has and grows by. None where /proc cannot be read.
  */
-export function checkMemory(bytes = 0): Problem[] {
+export function checkMemory(bytes = 0, more = { growth: 0 }): Problem[] {
   return KINDS.flatMap(({ limit, letter, used, growth }) => {
     const most = readLimit(limit)?.soft;
     if (most === undefined || !Number.isFinite(most)) return [];
-    const needed = readUsed(used) + growth + bytes;
+    const needed = readUsed(used) + growth + more.growth + bytes;
     if (needed <= most) return [];
     const message = `not enough memory: ulimit -${letter} is ${formatBytes(most)}, ${formatBytes(needed)} are needed`;
     const smaller = bytes === 0 ? '' : ', or read less ahead (`--window 16Mi`)';
@@ -44,6 +45,15 @@ export function requireMemory(bytes = 0): void {
   const problems = checkMemory(bytes);
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
 }
+
+/** As `requireMemory`, before libuv has started its threads: `growth` was measured with the four that it has by default. */
+export function requireMemoryToStart(env: Readonly<NodeJS.ProcessEnv>): void {
+  const problems = checkMemory(0, { growth: Math.max(0, poolThreads(env) - 4) * THREAD_STACK });
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+}
+
+/** libuv takes the limit of the stack, `ulimit -s`, which is 8 MiB where nobody changed it. */
+const THREAD_STACK = 8 * MiB;
 
 /** Bytes; 0 where it cannot be read. */
 function readUsed(name: string): number {

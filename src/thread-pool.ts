@@ -10,9 +10,13 @@ const KEPT_FREE = 4;
 /** More writes at a time gain nothing on any device that was measured. */
 const MAX_WRITES = 16;
 
-/** Writes at a time, at least 1. The launcher sets the variable, since libuv reads it before any code of ours runs. */
-export function writesAtATime({ UV_THREADPOOL_SIZE: asked }: Readonly<NodeJS.ProcessEnv>): number {
+/** Threads that libuv starts with its first work, at least 1. The launcher sets the variable: libuv reads it before any code of ours runs. */
+export function poolThreads({ UV_THREADPOOL_SIZE: asked }: Readonly<NodeJS.ProcessEnv>): number {
   const parsed = Number.parseInt(asked ?? '', 10);
-  const threads = parsed >= 1 ? Math.min(parsed, MAX_THREADS) : DEFAULT_THREADS;
-  return Math.min(Math.max(1, threads - KEPT_FREE), MAX_WRITES);
+  return parsed >= 1 ? Math.min(parsed, MAX_THREADS) : DEFAULT_THREADS;
+}
+
+/** Writes at a time, at least 1. */
+export function writesAtATime(env: Readonly<NodeJS.ProcessEnv>): number {
+  return Math.min(Math.max(1, poolThreads(env) - KEPT_FREE), MAX_WRITES);
 }

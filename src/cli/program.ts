@@ -1,7 +1,7 @@
 // The command tree, and one run of it: words in, exit status out. Nothing heavy is imported before a command acts.
 import { Command, CommanderError } from 'commander';
 import { type DatamoverError, toDatamoverError } from '../errors.ts';
-import { requireMemory } from '../memory-limits.ts';
+import { requireMemoryToStart } from '../memory-limits.ts';
 import { completionCommand } from './commands/completion.ts';
 import { downloadCommand } from './commands/download.ts';
 import { listCommand, listFailureDocument } from './commands/list.ts';
@@ -32,7 +32,7 @@ export async function runProgram(context: Context): Promise<number> {
   };
   const program = buildProgram({ ...context, writeOut }, async (command, work) => {
     const checked: typeof work = async (session) => {
-      requireMemory();
+      requireMemoryToStart(context.env);
       return await work(session);
     };
     status = await runSession(context, command.optsWithGlobals<GlobalFlags>(), checked, {

@@ -115,7 +115,7 @@ test('a limit of memory: refused with both numbers, or done, never aborted', asy
   const { args, target, truth } = longChain(t, 4);
   const outcomes = new Set<string>();
   // In KiB. With less Node itself does not start.
-  for (const limit of [645_000, 660_000, 700_000, 740_000, 1_000_000]) {
+  for (const limit of [645_000, 660_000, 700_000, 740_000, 754_000, 770_000, 1_000_000]) {
     for (const strategy of ['staged', 'stream']) {
       const { status, stdout, stderr } = await runLimited(args(strategy), { ulimit: [`-d ${limit}`] });
       const about = `${strategy}, ${limit}: ${stderr}`;
