@@ -1,5 +1,6 @@
 // Reads a plan from a file or from text that was piped in.
-import { open } from 'node:fs/promises';
+import { constants, openSync } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DatamoverError, messageOf, type Problem, systemCode } from '../errors.ts';
 import { resolveExisting } from '../folders.ts';
@@ -12,7 +13,7 @@ export const MAX_PLAN_BYTES = 8 * MiB;
 
 export type PlanInput =
   /** A file; paths in the plan count from its folder (from `cwd` when it is a pipe). */
-  | { readonly path: string; readonly cwd: string }
+  | { readonly path: string; readonly cwd: string; readonly signal?: AbortSignal }
   /** The text of `where` (standard input by default); paths in it count from `cwd`. */
   | { readonly text: string; readonly cwd: string; readonly where?: string };
 
@@ -48,16 +49,21 @@ function fromText({ text, cwd, where = 'standard input' }: Extract<PlanInput, { 
   return { text, where, folder: cwd };
 }
 
-async function fromFile({ path, cwd }: { readonly path: string; readonly cwd: string }): Promise<Source> {
+async function fromFile({ path, cwd, signal }: Extract<PlanInput, { readonly path: string }>): Promise<Source> {
   const absolute = resolve(cwd, path);
-  const { bytes, isFile } = await readBounded(absolute, path);
+  const { bytes, isFile } = await readBounded(absolute, { path, ...(signal === undefined ? {} : { signal }) });
+  signal?.throwIfAborted();
   if (bytes.length > MAX_PLAN_BYTES) throw tooLong(path);
   return { text: decodeUtf8(bytes, path), where: path, folder: isFile ? dirname(absolute) : cwd };
 }
 
 /** Reads no further than one byte past the limit, from a pipe too, whose size nobody knows. */
-async function readBounded(absolute: string, path: string): Promise<{ bytes: Uint8Array; isFile: boolean }> {
+async function readBounded(
+  absolute: string,
+  { path, signal }: { readonly path: string; readonly signal?: AbortSignal },
+): Promise<{ bytes: Uint8Array; isFile: boolean }> {
   try {
+    if ((await stat(absolute)).isFIFO()) return { bytes: await readPipe(absolute, signal), isFile: false };
     await using file = await open(absolute, 'r');
     const isFile = (await file.stat()).isFile();
     const buffer = Buffer.allocUnsafe(MAX_PLAN_BYTES + 1);
@@ -71,6 +77,35 @@ async function readBounded(absolute: string, path: string): Promise<{ bytes: Uin
   } catch (error) {
     throw unreadable(path, error);
   }
+}
+
+/**
+ * As soon as `signal` is aborted, what has come by then. To wait for a writer in open(2) or read(2) would occupy a thread of
+ * libuv's, and process.exit() waits for all of them. Opened once: another open would not see that a writer had come and gone.
+ */
+async function readPipe(path: string, signal?: AbortSignal): Promise<Uint8Array> {
+  const { Socket } = await import('node:net');
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const socket = new Socket({ fd, readable: true, writable: false });
+  const cancel = (): void => void socket.destroy();
+  signal?.addEventListener('abort', cancel, { once: true });
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    if (signal?.aborted === true) return new Uint8Array();
+    for await (const chunk of socket) {
+      const bytes = Buffer.from(chunk);
+      chunks.push(bytes);
+      size += bytes.length;
+      if (size > MAX_PLAN_BYTES) break;
+    }
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+    socket.destroy();
+  }
+  return Buffer.concat(chunks);
 }
 
 function unreadable(path: string, error: unknown): DatamoverError {

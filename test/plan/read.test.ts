@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -417,4 +417,19 @@ test('no text makes it throw anything but its own error', async () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+test('a pipe whose writer comes and goes at once is read to its end', async (t) => {
+  const folder = tempFolder(t);
+  const text = 'version: 1\nsource: { directory: b }\nbackup: b\nvm: a/b\npvcs: [{ name: d, target: d.raw }]\n';
+  for (let count = 0; count < 20; count += 1) {
+    const fifo = join(folder, `pipe-${count}`);
+    execFileSync('mkfifo', [fifo]);
+    const writer = spawn('sh', ['-c', 'printf %s "$1" >"$2"', 'sh', count === 0 ? '' : text, fifo], {
+      stdio: 'ignore',
+    });
+    t.teardown(() => writer.kill('SIGKILL'));
+    if (count === 0) await t.rejects(readPlan({ path: fifo, cwd: folder }), { code: 'PLAN_INVALID' }, 'nothing');
+    else t.equal((await readPlan({ path: fifo, cwd: folder })).pvcs[0]?.name, 'd');
+  }
 });

@@ -24,7 +24,7 @@ export async function loadPlan(argument: string | undefined, session: Session): 
   paths.reads({ what: 'plan', path, ...(argument === '-' ? { label: 'plan on standard input' } : {}) });
   const text = argument === '-' ? await readStandardInput(session, MAX_PLAN_BYTES) : undefined;
   try {
-    const read = await readPlanToCheck(text === undefined ? { path, cwd } : { text, cwd });
+    const read = await readPlanToCheck(text === undefined ? { path, cwd, signal: session.signal } : { text, cwd });
     paths.reads(...pathsOfSource(read.plan.source, env));
     return read;
   } catch (error) {

@@ -1,8 +1,12 @@
 // How a run ends early: signals, closed pipes, bugs. The source is a server that accepts and never answers, so that the
 // program is known to be in the middle of its work.
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Test, test } from 'tap';
 import { type RunCliOptions, type RunningCli, startCli } from '../../helpers/run-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
@@ -122,3 +126,30 @@ test('a bug that nothing caught: INTERNAL in one line, exit 1; the stack at debu
   loud.child.kill('SIGUSR2');
   t.match((await loud.result).stderr, /Error: of ours\n +at /);
 });
+
+test('a plan that is a pipe: with a writer that is silent, or none, SIGTERM ends the wait', async (t) => {
+  for (const hasWriter of [true, false]) {
+    const pipe = join(tempFolder(t), 'plan');
+    execFileSync('mkfifo', [pipe]);
+    const { child, result } = startCli(['restore', pipe, '--scratch', tempFolder(t)]);
+    t.teardown(() => child.kill('SIGKILL'));
+    // It is open as soon as the program has opened the other end.
+    const writer = hasWriter ? await open(pipe, 'w') : undefined;
+    while (!hasOpen(child.pid ?? Number.NaN, pipe)) await delay(20);
+    child.kill('SIGTERM');
+    const { exitCode, stderr } = await result;
+    t.equal(exitCode, 143, hasWriter ? 'a silent writer' : 'no writer');
+    t.match(stderr, /^error CANCELLED: cancelled by SIGTERM$/m);
+    await writer?.close();
+  }
+});
+
+function hasOpen(pid: number, path: string): boolean {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((fd) => readlinkSync(join(folder, fd)) === path);
+  } catch {
+    // A descriptor was closed meanwhile, or env(1) is becoming the program.
+    return false;
+  }
+}
