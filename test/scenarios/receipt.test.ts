@@ -117,6 +117,23 @@ test('a PVC that an earlier run restored is hashed too', async (t) => {
   t.match(again.document.pvcs, [{ state: 'kept', verified: false, hash: { hex } }, { state: 'restored' }]);
 });
 
+test('cancelled while it is hashed: the disk is restored all the same', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...BAD_DEVICE_TOOLS)) return;
+  const made = await madeBackup(t, { disks: [{ name: 'rootdisk', size: 24 * MiB }], checkpoints: 2 });
+  const slow = await badDevice(t, { size: 24 * MiB, readsPerSecond: 4 * MiB });
+  const plan = await planFor(made, BACKUP, { rootdisk: slow.path }, { scratch: join(tempFolder(t), 'scratch') });
+  const run = watchRestore(t, plan, ['--hash']);
+  await run.untilPhase('hash');
+  run.child.kill('SIGTERM');
+  const { exitCode, document } = await run.end;
+  t.equal(exitCode, 143);
+  t.match(document, { result: 'cancelled', pvcs: [{ state: 'failed' }] });
+  t.equal(document?.pvcs[0]?.hash, undefined);
+  const again = await runRestore(plan);
+  t.equal(again.exitCode, 0, again.stderr);
+  t.match(again.document.pvcs, [{ state: 'kept' }]);
+});
+
 test('a target that cannot be read back; one that was not started has no receipt', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...BAD_DEVICE_TOOLS)) return;
   const made = await madeBackup(t, {
