@@ -108,6 +108,11 @@ test('an interrupted run resumes, and reads what was replaced again', async (t) 
   t.ok(fetched(peer) - before < expected + 4 * 64 * KiB, 'the first disk is not read again');
   const layers = layersOf(again.stdout);
   for (const { object, sha256 } of layers) t.equal(sha256, await sha256Of(join(made.bucket, object)), object);
+  const bytes = layers.reduce((sum, { object }) => sum + statSync(join(made.bucket, object)).size, 0);
+  const started = performance.now();
+  const limited = await runCli([...args.slice(0, -2), '--max-rate', String(Math.floor(bytes / 2))], { env: rgw.env });
+  t.ok(performance.now() - started >= 1900, 'half of the bytes in each second');
+  t.strictSame(layersOf(limited.stdout), layers);
   const third = fetched(peer);
   t.strictSame(layersOf((await runCli(args, { env: rgw.env })).stdout), layers);
   t.ok(fetched(peer) - third < 4 * 64 * KiB, 'nothing but headers');

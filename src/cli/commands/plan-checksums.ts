@@ -4,7 +4,7 @@ import { Option } from 'commander';
 import type { TakeChecksums } from '../../draft/checksums.ts';
 import { DatamoverError } from '../../errors.ts';
 import type { Progress } from '../../progress.ts';
-import { concurrencyOption, parseText } from '../flags/flags.ts';
+import { concurrencyOption, maxRateOption, parseText } from '../flags/flags.ts';
 import { refuse } from '../flags/usage.ts';
 import type { Session } from '../session/session.ts';
 import type { RecordedStore } from './with-store.ts';
@@ -13,6 +13,7 @@ export interface ChecksumFlags {
   readonly checksums?: boolean | undefined;
   readonly checksumsFile?: string | undefined;
   readonly concurrency?: number | undefined;
+  readonly maxRate?: number | undefined;
 }
 
 export function checksumOptions(): Option[] {
@@ -20,6 +21,7 @@ export function checksumOptions(): Option[] {
     new Option('--checksums', 'read every layer, write its SHA-256 into the plan'),
     new Option('--checksums-file <file>', 'record checksums in this file, reuse those in it').argParser(parseText),
     concurrencyOption(),
+    maxRateOption(),
   ];
 }
 
@@ -36,7 +38,7 @@ export function checkChecksumFlags({ checksums = false, checksumsFile }: Checksu
 
 /** Undefined without `--checksums`. */
 export function checksumTaker(
-  { checksums = false, checksumsFile, concurrency }: ChecksumFlags,
+  { checksums = false, checksumsFile, concurrency, maxRate }: ChecksumFlags,
   { store, progress, session: { cwd, paths, signal } }: TakerOptions,
 ): TakeChecksums | undefined {
   if (!checksums) return undefined;
@@ -51,7 +53,7 @@ export function checksumTaker(
     }
     const known = path === undefined ? noChecksums : await openChecksumFile(path, { source: store.description });
     try {
-      return await takeChecksums({ store, chains, known, concurrency, progress, signal });
+      return await takeChecksums({ store, chains, known, concurrency, maxRate, progress, signal });
     } finally {
       await known.close();
     }

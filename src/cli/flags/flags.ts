@@ -68,10 +68,13 @@ export function readingOptions(): Option[] {
     new Option('--part-size <size>', 'size of one range request (default 16Mi)').argParser(
       parseSize({ min: 64 * KiB, max: GiB }),
     ),
-    new Option('--max-rate <size>', 'bytes per second to read from the source at most').argParser(
-      parseSize({ min: 4 * KiB, max: 1024 * GiB }),
-    ),
+    maxRateOption(),
   ];
+}
+
+export function maxRateOption(): Option {
+  const description = 'bytes per second to read from the source at most';
+  return new Option('--max-rate <size>', description).argParser(parseSize({ min: 4 * KiB, max: 1024 * GiB }));
 }
 
 export function acceptUnprovenOption(): Option {
