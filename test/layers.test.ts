@@ -36,7 +36,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
     doors:
       'error files inspect journal journal-state layout need report runtime-folder space space-details space-words work-folder',
   },
-  kubernetes: { may: 'plan scratch', doors: 'manifest options' },
+  kubernetes: { may: 'plan scratch', doors: 'manifest options scrub' },
   inventory: {
     may: 'catalog evidence plan store store/s3 store/directory',
     doors:

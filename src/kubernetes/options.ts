@@ -23,6 +23,13 @@ export interface ManifestOptions {
   readonly scheduling?: Scheduling;
 }
 
+export interface Scrub {
+  /** Five fields of cron, or a macro such as `@weekly`. */
+  readonly schedule: string;
+  /** Bytes per second. */
+  readonly maxRate?: number;
+}
+
 export interface CreatePvcs {
   /** Undefined for the cluster's default class. */
   readonly storageClass?: string;

@@ -1,7 +1,6 @@
 // `manifest <plan>`: Kubernetes YAML that runs a plan in a cluster.
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Problem } from '../../errors.ts';
-import type { Manifest } from '../../kubernetes/manifest.ts';
 import {
   ACCESS_MODES,
   type AccessMode,
@@ -12,12 +11,14 @@ import {
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
+import { GiB, KiB } from '../../units.ts';
 import { acceptUnprovenOption, parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
 import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
-import { refuse } from '../flags/usage.ts';
+import { refuse, usageProblem } from '../flags/usage.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
+import { explain } from './manifest-comment.ts';
 import { parseObjectName, type SchedulingFlags, schedulingOf, schedulingOptions } from './manifest-scheduling.ts';
 
 interface Flags extends SchedulingFlags {
@@ -34,6 +35,8 @@ interface Flags extends SchedulingFlags {
   readonly acceptUnproven?: boolean;
   readonly runAsRoot?: boolean;
   readonly fsGroup?: number;
+  readonly scrub?: string;
+  readonly maxRate?: number;
   readonly createPvcs?: boolean;
   readonly storageClass?: StorageClasses;
   readonly accessMode?: AccessMode;
@@ -67,6 +70,10 @@ export function manifestCommand(run: Run): Command {
       {
         comment: 'without scratch volumes',
         command: 'kubevirt-datamover manifest plan.yaml --image IMAGE --strategy stream > restore.yaml',
+      },
+      {
+        comment: 'every Sunday at 3, verify the newest backup of each VM in the source of the plan',
+        command: "kubevirt-datamover manifest plan.yaml --image IMAGE --secret cloud-credentials --scrub '0 3 * * 0'",
       },
       {
         comment: 'every VM of a backup, to new PVCs, started by a queue of Kueue',
@@ -113,6 +120,12 @@ function manifestOptions(): Option[] {
     new Option('--target-pvc <name=pvc>', 'PVC in the cluster for a PVC of the plan; repeatable').argParser(
       parseTargetPvc,
     ),
+    new Option('--scrub <cron>', 'print a CronJob that verifies the source of the plan instead').argParser(
+      parseSchedule,
+    ),
+    new Option('--max-rate <size>', 'with --scrub: bytes per second to read at most').argParser(
+      parseSize({ min: 4 * KiB, max: 1024 * GiB }),
+    ),
     new Option('--create-pvcs', 'print the target PVCs too, as block volumes'),
     new Option('--storage-class <class>', 'class of new PVCs, or DISK=CLASS for one disk; repeatable').argParser(
       collectStorageClass,
@@ -130,6 +143,7 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
   const problems: Problem[] = [];
   const scratch = await collect(problems, () => chooseScratch(flags));
   const createPvcs = await collect(problems, () => chooseCreatePvcs(flags));
+  problems.push(...scrubProblems(flags));
   const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
   problems.push(...ofPlan);
   if (plan.order === 'unproven' && flags.acceptUnproven !== true) {
@@ -155,6 +169,14 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
       createPvcs,
     }),
   };
+  if (flags.scrub !== undefined) {
+    const scrub = { schedule: flags.scrub, ...omitUndefined({ maxRate: flags.maxRate }) };
+    const { buildScrub } = await import('../../kubernetes/scrub.ts');
+    const cronJob = await withKnown(problems, () => buildScrub(plan, scrub, options));
+    throwProblems(problems, plan);
+    const items = [cronJob];
+    return { document: { apiVersion: 'v1', kind: 'List', items }, text: printDocuments(items), problems: [] };
+  }
   const built = await withKnown(problems, () => buildManifest(plan, options));
   throwProblems(problems, plan);
   return {
@@ -182,6 +204,16 @@ function chooseScratch({ strategy, scratchPvc, scratchClass, scratchSize }: Flag
   return { kind: 'claim', claim: scratchPvc };
 }
 
+/** USAGE for flags of Jobs beside a schedule, and a rate without one. */
+function scrubProblems({ scrub, maxRate, createPvcs, queue, targetPvc, force }: Flags): Problem[] {
+  if (scrub === undefined && maxRate === undefined) return [];
+  if (scrub === undefined) return [usageProblem('--max-rate requires --scrub', 'add --scrub, or remove --max-rate')];
+  const others = { '--create-pvcs': createPvcs, '--queue': queue, '--target-pvc': targetPvc, '--force': force };
+  return Object.entries(others)
+    .filter(([, value]) => value)
+    .map(([flag]) => usageProblem(`--scrub cannot be combined with ${flag}`, `remove ${flag}: a scrub has no target`));
+}
+
 function chooseCreatePvcs({ createPvcs, storageClass, accessMode }: Flags): CreatePvcs | undefined {
   if (createPvcs === true) {
     return {
@@ -194,40 +226,13 @@ function chooseCreatePvcs({ createPvcs, storageClass, accessMode }: Flags): Crea
   return refuse('--storage-class and --access-mode require --create-pvcs', 'add --create-pvcs, or remove them');
 }
 
-/** The comment above the objects: how to apply and watch them. */
-function explain(
-  { selector, podSelector, namespaces }: Manifest,
-  { secret, createPvcs, scheduling }: ManifestOptions,
-): string {
-  const [namespace, ...others] = namespaces;
-  const kubectl = namespace === undefined || others.length > 0 ? 'kubectl' : `kubectl -n ${namespace}`;
-  const everywhere = others.length === 0 ? '' : ' --all-namespaces';
-  const objects = `-l ${selector}${everywhere}`;
-  const pods = `-l ${podSelector}${everywhere}`;
-  return [
-    'Stop the VMs that use the target PVCs, then:',
-    `  apply:    ${kubectl} apply -f FILE`,
-    `  watch:    ${kubectl} get ${podSelector === selector ? 'jobs,pods' : 'jobs'} ${objects}`,
-    `  wait:     ${kubectl} wait jobs ${objects} --for=condition=Complete --timeout=24h`,
-    `  failed:   ${kubectl} get pods ${pods} --field-selector=status.phase=Failed ${FAILED_COLUMNS}`,
-    // Older kubectl has no logs of all namespaces.
-    ...(others.length === 0 ? [`  logs:     ${kubectl} logs --prefix --follow ${pods}`] : []),
-    `  debug:    ${kubectl} describe pods ${pods}`,
-    `  remove:   ${kubectl} delete jobs,configmaps ${objects}`,
-    ...(secret === undefined ? [] : [`The Secret ${secret} must already exist${inEach(namespaces)}.`]),
-    ...(scheduling?.queue === undefined
-      ? []
-      : [`The LocalQueue ${scheduling.queue} must already exist${inEach(namespaces)}.`]),
-    ...(createPvcs === undefined ? [] : ['The PVCs are kept when the Jobs are removed.']),
-  ].join('\n');
-}
-
-/** Which Job a pod is of, and the code and the message with which it ended. */
-const FAILED_COLUMNS =
-  "-o custom-columns='NAMESPACE:.metadata.namespace,JOB:.metadata.labels.job-name,WHY:.status.containerStatuses[0].state.terminated.message'";
-
-function inEach(namespaces: readonly string[]): string {
-  return namespaces.length < 2 ? '' : ` in each of the ${namespaces.length} namespaces`;
+/** As the controller reads it: five fields, or a macro. */
+function parseSchedule(value: string): string {
+  const field = /^[\d*/,A-Za-z?-]+$/;
+  const fields = parseText(value).trim().split(/\s+/);
+  const isMacro = /^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$/.test(value);
+  if (isMacro || (fields.length === 5 && fields.every((one) => field.test(one)))) return fields.join(' ');
+  throw new InvalidArgumentError("It must be a schedule of cron, as in '0 3 * * 0' or @weekly.");
 }
 
 function parseImage(value: string): string {

@@ -221,6 +221,68 @@ test('flags that Kubernetes would refuse are refused', async (t) => {
   }
 });
 
+test('a scrub is a CronJob that reads the source of the plan and has no target', async (t) => {
+  const s3 = {
+    bucket: 'b',
+    prefix: 'p',
+    endpoint: 'https://s3',
+    region: 'r',
+    forcePathStyle: true,
+    caFile: '/x/ca.pem',
+  };
+  const plan = { ...PLAN, source: { s3 } };
+  const flags = [
+    '--scrub= 0  3 * * 0',
+    '--secret=creds',
+    '--namespace=backups',
+    '--max-rate=50Mi',
+    '--priority-class=low',
+  ];
+  const { objects } = await print(t, plan, ...flags);
+  t.strictSame(findApiFlaws(objects), []);
+  t.equal(objects.length, 1);
+  const [{ kind, metadata, spec }] = objects as [Json];
+  t.equal(kind, 'CronJob');
+  t.match(metadata.name, /^kubevirt-datamover-scrub-[0-9a-f]{8}$/);
+  t.match(spec, { schedule: '0 3 * * 0', concurrencyPolicy: 'Forbid' });
+  const pod = spec.jobTemplate.spec.template.spec;
+  t.match(pod, {
+    restartPolicy: 'Never',
+    priorityClassName: 'low',
+    automountServiceAccountToken: false,
+    securityContext: { runAsNonRoot: true },
+    containers: [{ securityContext: { readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } } }],
+  });
+  t.strictSame(
+    pod.volumes.map(({ name }: Json) => name),
+    ['credentials', 'runtime'],
+    'no plan, no PVC',
+  );
+  t.strictSame(pod.containers[0].args, [
+    'verify',
+    '--source=s3://b/p',
+    '--endpoint=https://s3',
+    '--region=r',
+    '--credentials-file=/credentials/cloud',
+    '--ca-file=/credentials/ca.pem',
+    '--path-style',
+    '--latest',
+    '--data',
+    `--max-rate=${50 * 2 ** 20}`,
+  ]);
+  const again = await print(t, { ...plan, pvcs: PLAN.pvcs.slice(0, 1) }, ...flags);
+  t.strictSame(again.objects, objects, 'whatever the plan restores');
+  for (const wrong of [
+    ['--scrub=0 3 * *'],
+    ['--scrub=@often'],
+    ['--scrub=@weekly', '--create-pvcs'],
+    ['--scrub=@weekly', '--queue=q'],
+    ['--max-rate=1Mi'],
+  ]) {
+    t.match(await refused(t, PLAN, ...wrong), [{ code: 'USAGE' }], wrong.join(' '));
+  }
+});
+
 test('names are unique, DNS-safe and short, whatever VMs and disks are called', async (t) => {
   const options: ManifestOptions = {
     image: 'i',
