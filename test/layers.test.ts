@@ -28,8 +28,9 @@ const HOUSE: Readonly<Record<string, Room>> = {
   evidence: { may: 'catalog qcow2 store', doors: 'evidence read-header tables' },
   'store/retry': { may: 'store', doors: 'all' },
   'store/http': { may: 'store store/retry', doors: 'connection exchange message pool' },
-  'store/aws': { may: '', doors: 'environment identity identity-types named-file settings' },
-  'store/s3': { may: 'store store/retry store/http store/aws', doors: 's3' },
+  'store/remote': { may: 'store store/retry store/http', doors: 'all' },
+  'store/aws': { may: 'store/remote', doors: 'identity identity-types settings' },
+  'store/s3': { may: 'store store/retry store/http store/remote store/aws', doors: 's3' },
   'store/directory': { may: 'store store/retry', doors: 'directory' },
   scratch: {
     may: '',

@@ -1,7 +1,7 @@
 // The identities that variables give.
 import { DatamoverError } from '../../errors.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
-import { type Environment, variable } from './environment.ts';
+import { type Environment, variable } from '../remote/environment.ts';
 import { type Container, type Identity, type Keys, noCredentials, type WebIdentity } from './identity-types.ts';
 
 /** AWS_ACCESS_KEY_ID and the others. ACCESS_DENIED for one without the other, which no other source makes up for. */

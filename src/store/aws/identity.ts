@@ -1,6 +1,6 @@
 // Which identity is used: the plan's, else the environment's and the user's own files. Decided before any SDK is asked.
 import { DatamoverError } from '../../errors.ts';
-import { type Environment, variable } from './environment.ts';
+import { type Environment, variable } from '../remote/environment.ts';
 import { exportedKeys, exportedWebIdentity, machineIdentity } from './exported.ts';
 import { type Identity, noCredentials } from './identity-types.ts';
 import { identityOf, type ProfileContext } from './profile-identity.ts';

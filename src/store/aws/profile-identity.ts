@@ -2,7 +2,7 @@
 // a login.
 import { DatamoverError } from '../../errors.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
-import type { Environment } from './environment.ts';
+import type { Environment } from '../remote/environment.ts';
 import { exportedContainer, exportedKeys } from './exported.ts';
 import type { AssumedRole, Identity, Keys, UserSource } from './identity-types.ts';
 import { missingProfile, type Profile, type ProfileSet, settingOf } from './profiles.ts';

@@ -3,9 +3,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatamoverError, systemCode } from '../../errors.ts';
-import { type Environment, expandHome, homeDirectory, variable } from './environment.ts';
+import { type Environment, expandHome, homeDirectory, variable } from '../remote/environment.ts';
+import { readNamedFile } from '../remote/named-file.ts';
 import { type IniEntry, type IniFile, type IniProblem, type IniSection, parseIni } from './ini.ts';
-import { readNamedFile } from './named-file.ts';
 
 export interface ProfileEntry extends IniEntry {
   readonly file: string;

@@ -1,6 +1,6 @@
 // What files and variables say of endpoint, region and certificates, in the order of the AWS CLI: the plan (and flags), variables,
 // the profile of the plan's file, the profile of the user's own. The SDK gets the outcome and reads none of them itself.
-import { booleanVariable, type Environment, expandHome, variable } from './environment.ts';
+import { booleanVariable, type Environment, expandHome, variable } from '../remote/environment.ts';
 import type { IdentityOptions } from './identity.ts';
 import { type ProfileEntry, type ProfileSet, readCredentialsFile, readUserFiles, settingOf } from './profiles.ts';
 

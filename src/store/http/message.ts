@@ -115,6 +115,7 @@ function framingOf(status: number, headers: Readonly<Record<string, string>>): F
 }
 
 function invalidResponse(why = 'something other than HTTP'): TransientError {
-  const hint = 'check host and port in --endpoint (source.s3.endpoint), and that an S3 server is running there';
+  const hint =
+    'check host and port in --endpoint (the endpoint of the source), and that the object store is running there';
   return new TransientError(`the server sent ${why}`, { fewRetries: true, hint });
 }

@@ -1,9 +1,9 @@
 // How the keys of an identity are had: as they are, or asked for through the SDK's own ways, fenced as all of its clients are.
 import type { AwsCredentialIdentity, AwsCredentialIdentityProvider } from '@smithy/types';
 import { DatamoverError, messageOf } from '../../errors.ts';
-import type { Environment } from '../aws/environment.ts';
 import { type IdentityOptions, readIdentity } from '../aws/identity.ts';
 import { type Container, type Identity, noCredentials, type UserSource } from '../aws/identity-types.ts';
+import type { Environment } from '../remote/environment.ts';
 import { fencedConfig, SILENT } from './sdk-config.ts';
 import type { S3Transport } from './transport.ts';
 

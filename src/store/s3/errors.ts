@@ -1,12 +1,14 @@
 // What an S3 answer or a failed connection means: a DatamoverError, which is final, or a TransientError, which may pass.
 // Messages are made of status, name and key only: the server's own text and the SDK's error may quote the request.
 import { DatamoverError, systemCode } from '../../errors.ts';
+import { fromConnection } from '../remote/connection-errors.ts';
+import { GATEWAY_HINT } from '../remote/hints.ts';
+import { ConditionRefused, refusesFeature } from '../remote/if-match.ts';
+import { changedObject, missingObject } from '../remote/object-errors.ts';
 import { TransientError } from '../retry/policy.ts';
 import { type ErrorAnswer, errorAnswerOf, isOfS3, retryAfterOf } from './answer.ts';
-import { fromConnection } from './connection-errors.ts';
 import type { FailureContext } from './failure-context.ts';
 import { NO_S3_HINT, PATH_STYLE } from './hints.ts';
-import { ConditionRefused, refusesFeature } from './if-match.ts';
 import { type Refusal, refusalOf } from './refusals.ts';
 
 /** Sorts whatever the SDK or a connection of ours threw. What is none of theirs is given back as it is. */
@@ -90,20 +92,10 @@ const CLOCK: Refusal = {
   hint: 'set the clock (NTP), then run the same command again',
 };
 
-const GATEWAY_HINT =
-  'check the load balancer or proxy that answered, and the servers behind it, then run the same command again';
-
 function isTransient(status: number, name: string): boolean {
   if (/^(SlowDown|RequestTimeout|Throttling|ThrottlingException|TooManyRequests|InternalError)$/.test(name))
     return true;
   return status === 408 || status === 429 || (status >= 500 && status !== 501 && status !== 505);
-}
-
-export function missingObject({ where }: FailureContext, cause?: Error): DatamoverError {
-  return new DatamoverError('OBJECT_MISSING', `${where} does not exist`, {
-    hint: 'check the prefix and the name; `kubevirt-datamover list` shows what the backup contains',
-    ...(cause === undefined ? {} : { cause }),
-  });
 }
 
 /** `answer`: the server's, which may name the bucket that it looked for. */
@@ -118,13 +110,6 @@ export function missingBucket(
     hint: other
       ? `add ${PATH_STYLE}: the server looked for another bucket, since it does not take the bucket from the host name`
       : 'check the name of the bucket, the endpoint and the region',
-    ...(cause === undefined ? {} : { cause }),
-  });
-}
-
-export function changedObject(where: string, cause?: Error): DatamoverError {
-  return new DatamoverError('OBJECT_CHANGED', `${where} was replaced since the run started`, {
-    hint: 'wait until the process that writes to the bucket has finished, then run the same command again',
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -1,13 +1,14 @@
 // What an object is: HEAD, and where HEAD hides the cause of its failure or leaves out what is needed, a GET or a listing.
 import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3';
+import { probeObject } from '../remote/first-byte.ts';
+import { missingObject } from '../remote/object-errors.ts';
+import { formatPin, pinOf } from '../remote/pin.ts';
+import { isPlain } from '../remote/range-answer.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { TransientError } from '../retry/policy.ts';
 import type { ObjectInfo } from '../store.ts';
 import { fullChecksums } from './checksums.ts';
-import { errorName, missingBucket, missingObject, statusOf } from './errors.ts';
-import { probeObject } from './first-byte.ts';
-import { formatPin, pinOf } from './pin.ts';
-import { isPlain } from './range-answer.ts';
+import { errorName, missingBucket, statusOf } from './errors.ts';
 import type { S3Session } from './session.ts';
 
 /** One attempt of `ObjectStore.head`. */

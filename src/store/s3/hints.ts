@@ -1,20 +1,22 @@
 // What to change when an S3 server refuses: each hint names the flag and the key of the plan.
+import type { SourceNames } from '../remote/failure-context.ts';
+import { clientCertificateHint, otherScheme as otherSchemeOf } from '../remote/hints.ts';
 
 export const ENDPOINT = '--endpoint (source.s3.endpoint)';
 export const REGION = '--region (source.s3.region)';
 const KEYS = '--credentials-file (source.s3.credentialsFile) and --profile (source.s3.profile)';
 export const SSE_KEY = '--sse-customer-key-file (source.s3.sseCustomerKeyFile)';
 export const PATH_STYLE = '--path-style (source.s3.forcePathStyle: true)';
-export const CA_FILE = '--ca-file (source.s3.caFile)';
+
+export const S3_NAMES: SourceNames = {
+  endpoint: ENDPOINT,
+  caFile: '--ca-file (source.s3.caFile)',
+  pathStyle: PATH_STYLE,
+};
 
 export const DEFAULT_ACCESS_HINT = `check that these keys may read (s3:GetObject) and list (s3:ListBucket) the bucket; select others with ${KEYS}`;
 
-export const PROXY_HINT = 'the proxy requires a login: put user and password into HTTP_PROXY and HTTPS_PROXY';
-
-export const PROXY_RULES_HINT =
-  'check HTTP_PROXY and HTTPS_PROXY; add the host of the endpoint to NO_PROXY if it is reached without a proxy';
-
-export const CLIENT_CERTIFICATE_HINT = `set ${ENDPOINT} to an address that does not require a client certificate: kubevirt-datamover sends none`;
+export const CLIENT_CERTIFICATE_HINT = clientCertificateHint(S3_NAMES);
 
 export const NO_S3_HINT = `check ${ENDPOINT}: a web server, a web console or a proxy answers there, not an S3 server`;
 
@@ -35,8 +37,5 @@ export const ACCESS_HINTS: ReadonlyMap<string, string> = new Map([
 
 /** The same endpoint with the other scheme, as a hint to type. */
 export function otherScheme(endpoint: string | undefined): string {
-  const url = URL.parse(endpoint ?? '');
-  if (url === null) return `set ${ENDPOINT} to the address of the object store`;
-  const scheme = url.protocol === 'https:' ? 'http' : 'https';
-  return `set ${ENDPOINT} to ${scheme}://${url.host}${url.pathname.replace(/\/$/, '')}`;
+  return otherSchemeOf(S3_NAMES, endpoint);
 }

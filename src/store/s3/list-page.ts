@@ -1,8 +1,8 @@
 // A page of a listing in either version of the API, and where the next one starts. Pure.
 import type { ListObjectsCommandOutput, ListObjectsV2CommandOutput } from '@aws-sdk/client-s3';
 import { isKey } from '../key.ts';
+import { unusableAnswer } from '../remote/unusable-answer.ts';
 import type { ListEntry } from '../store.ts';
-import { unusableAnswer } from './unusable-answer.ts';
 
 /** Where a page starts: at a token of ListObjectsV2, after a key (ListObjects' marker), else at the beginning. */
 export interface ListPosition {

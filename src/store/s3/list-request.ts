@@ -1,9 +1,9 @@
 // The request for one page of a listing, in the version that the server knows.
 import type * as Sdk from '@aws-sdk/client-s3';
 import { abortable } from '../../concurrency.ts';
+import { refusesFeature } from '../remote/if-match.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { errorName, statusOf } from './errors.ts';
-import { refusesFeature } from './if-match.ts';
 import { type ListPage, type ListPosition, toPage } from './list-page.ts';
 import type { SendOptions } from './transport.ts';
 

@@ -3,14 +3,16 @@ import { DatamoverError, type Problem } from '../../errors.ts';
 import { collect } from '../../problems.ts';
 import type { S3Options } from '../../s3-options.ts';
 import { readSettings } from '../aws/settings.ts';
+import type { Environment } from '../remote/environment.ts';
+import { bypassesProxy, readProxyEnvironment } from '../remote/proxy.ts';
+import { readTlsOptions } from '../remote/tls.ts';
 import type { RetryPolicy, SourceState } from '../retry/policy.ts';
 import { chooseCredentials } from './credentials.ts';
-import { readSseKey, readTlsOptions } from './files.ts';
-import { checkBucket, checkEndpoint, choosePathStyle, chooseRegion, type Environment } from './options.ts';
+import { checkBucket, checkEndpoint, choosePathStyle, chooseRegion } from './options.ts';
 import { PortCheck } from './port-check.ts';
-import { bypassesProxy, readProxyEnvironment } from './proxy.ts';
 import { FENCED_S3, fencedConfig } from './sdk-config.ts';
 import { S3Session } from './session.ts';
+import { readSseKey } from './sse-key.ts';
 import { destinationOf, S3Transport } from './transport.ts';
 
 export interface SessionOptions {

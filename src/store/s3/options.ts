@@ -1,10 +1,7 @@
 // What a plan says of an S3 source, and the parts of it that are refused before anything is asked.
 import { DatamoverError } from '../../errors.ts';
 import type { S3Options } from '../../s3-options.ts';
-import { type Environment, variable } from '../aws/environment.ts';
 import type { Settings } from '../aws/settings.ts';
-
-export type { Environment } from '../aws/environment.ts';
 
 /** The endpoint as a URL, or undefined for AWS's own. PLAN_INVALID for one that holds a password or is no http(s) URL. */
 export function checkEndpoint(endpoint: string | undefined): URL | undefined {
@@ -65,22 +62,4 @@ export function choosePathStyle(options: S3Options, endpoint: URL | undefined): 
 export function normalPrefix({ prefix }: S3Options): string {
   const bare = (prefix ?? '').replace(/\/+$/, '');
   return bare === '' ? '' : `${bare}/`;
-}
-
-const READ_TIMEOUT = 'KUBEVIRT_DM_READ_TIMEOUT_SECONDS';
-const MOST_READ_TIMEOUT_SECONDS = 3600;
-
-/** Milliseconds, or undefined when the environment sets none; an empty variable counts as unset. USAGE for what is no number of seconds. */
-export function readTimeoutMs(env: Environment): number | undefined {
-  const text = variable(env, READ_TIMEOUT);
-  if (text === undefined) return undefined;
-  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (seconds > 0 && seconds <= MOST_READ_TIMEOUT_SECONDS) return seconds * 1000;
-  throw new DatamoverError(
-    'USAGE',
-    `${READ_TIMEOUT}: expected a number of seconds up to ${MOST_READ_TIMEOUT_SECONDS}, got ${JSON.stringify(text)}`,
-    {
-      hint: 'set it to a number such as 60, or unset it for 30',
-    },
-  );
 }

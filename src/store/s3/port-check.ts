@@ -1,12 +1,12 @@
 // A port that closes connections or does not speak TLS: several mistakes look like that, and the port itself tells which.
 import { DatamoverError, systemCode } from '../../errors.ts';
 import { ClosedEarly } from '../http/exchange.ts';
+import { tlsFailure, tlsReason } from '../remote/tls-reasons.ts';
 import { TransientError } from '../retry/policy.ts';
 import { type ErrorAnswer, errorAnswerOf, isOfS3 } from './answer.ts';
 import type { FailureContext } from './failure-context.ts';
 import { ENDPOINT, otherScheme } from './hints.ts';
 import { probePort, type Spoken } from './port-probe.ts';
-import { tlsFailure, tlsReason } from './tls-reasons.ts';
 
 export class PortCheck {
   readonly #url: URL | undefined;

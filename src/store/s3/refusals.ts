@@ -1,5 +1,6 @@
 // What a final HTTP answer means: code, reason and what to change. By what real servers answer (fixtures/answers).
 import type { ErrorCode } from '../../errors.ts';
+import { PROXY_HINT, PROXY_RULES_HINT } from '../remote/hints.ts';
 import { type ErrorAnswer, elementOf, isOfS3, isWebPage, regionOf } from './answer.ts';
 import type { FailureContext } from './failure-context.ts';
 import {
@@ -8,8 +9,6 @@ import {
   DEFAULT_ACCESS_HINT,
   ENDPOINT,
   otherScheme,
-  PROXY_HINT,
-  PROXY_RULES_HINT,
   REGION,
   SSE_KEY,
 } from './hints.ts';

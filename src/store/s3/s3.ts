@@ -3,16 +3,17 @@ import type { RetryEvent } from '../../progress.ts';
 import type { S3Options } from '../../s3-options.ts';
 import { checkKey, checkPrefix } from '../key.ts';
 import { checkRange } from '../limits.ts';
+import { getDocument } from '../remote/document.ts';
+import type { Environment } from '../remote/environment.ts';
+import { readObject } from '../remote/read.ts';
+import { readTimeoutMs } from '../remote/read-timeout.ts';
 import { HighWater } from '../retry/high-water.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy, type SourceState, withStall } from '../retry/policy.ts';
 import { type RetryContext, withRetries } from '../retry/retry.ts';
 import type { ObjectStore } from '../store.ts';
-import { getDocument } from './document.ts';
 import { headObject } from './head.ts';
 import { listObjects } from './list.ts';
 import { openSession } from './open-session.ts';
-import { type Environment, readTimeoutMs } from './options.ts';
-import { readObject } from './read.ts';
 
 export interface OpenS3Options {
   /** Connections kept for ranged reads. How many reads run at a time is the caller's affair. */

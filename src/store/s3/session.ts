@@ -5,11 +5,13 @@ import { abortable } from '../../concurrency.ts';
 import { DatamoverError } from '../../errors.ts';
 import type { S3Options } from '../../s3-options.ts';
 import type { Receiver } from '../http/exchange.ts';
+import { IfMatch } from '../remote/if-match.ts';
+import type { ObjectReader } from '../remote/reader.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { type SourceState, TransientError } from '../retry/policy.ts';
 import { classifyError, conditionalFailure, errorName } from './errors.ts';
 import type { FailureContext } from './failure-context.ts';
-import { IfMatch } from './if-match.ts';
+import { NO_S3_HINT, S3_NAMES } from './hints.ts';
 import { ListRequest } from './list-request.ts';
 import { normalPrefix } from './options.ts';
 import type { PortCheck } from './port-check.ts';
@@ -41,12 +43,13 @@ interface SseHeaders {
   readonly SSECustomerKey?: string;
 }
 
-export class S3Session {
+export class S3Session implements ObjectReader {
   readonly prefix: string;
   readonly description: string;
   /** What was found out of the store's dialect. */
   readonly ifMatch = new IfMatch();
   readonly listing: ListRequest;
+  readonly wrongServerHint = NO_S3_HINT;
   readonly #sdk: typeof Sdk;
   readonly #client: Sdk.S3Client;
   readonly #options: S3Options;
@@ -189,6 +192,7 @@ export class S3Session {
       where: this.describe(key),
       bucket: `bucket "${bucket}"${endpoint === undefined ? '' : ` at ${endpoint}`}`,
       bucketName: bucket,
+      names: S3_NAMES,
       pathStyle: this.#pathStyle,
       sseKey: this.#sse.SSECustomerKey !== undefined,
       region: this.#correction.region,

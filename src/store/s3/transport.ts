@@ -11,11 +11,11 @@ import type { TlsOptions } from '../http/connection.ts';
 import type { Answer, Receiver } from '../http/exchange.ts';
 import { formatRequestHead, formatTarget } from '../http/message.ts';
 import { ConnectionPool } from '../http/pool.ts';
+import { bypassesProxy, type Destination, type ProxyEnvironment } from '../remote/proxy.ts';
 import { TransientError } from '../retry/policy.ts';
 import type { Sink } from '../store.ts';
 import { keepText } from './answer.ts';
 import { NO_S3_HINT } from './hints.ts';
-import { bypassesProxy, type Destination, type ProxyEnvironment } from './proxy.ts';
 import { headersForSdk } from './sdk-headers.ts';
 
 type SdkRequest = Parameters<NodeHttpHandler['handle']>[0];

@@ -3,10 +3,11 @@ import { test } from 'tap';
 import { DatamoverError } from '../../../src/errors.ts';
 import { TransientError } from '../../../src/store/retry/policy.ts';
 import { classifyError } from '../../../src/store/s3/errors.ts';
+import { S3_NAMES } from '../../../src/store/s3/hints.ts';
 import { openS3Store } from '../../../src/store/s3/s3.ts';
 import { rejectsWith } from '../../contract/store.ts';
 
-const context = { where: 's3://b/k', bucket: 'bucket "b"' };
+const context = { where: 's3://b/k', bucket: 'bucket "b"', names: S3_NAMES };
 
 function failure(fields: object, message = 'message'): Error {
   return Object.assign(new Error(message), fields);

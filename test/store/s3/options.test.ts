@@ -1,5 +1,7 @@
 // Choices of the S3 store that need no server: region, path style, prefix, proxies, checksums.
 import { test } from 'tap';
+import { bypassesProxy, readProxyEnvironment } from '../../../src/store/remote/proxy.ts';
+import { readTimeoutMs } from '../../../src/store/remote/read-timeout.ts';
 import { DEFAULT_RETRY_POLICY, withStall } from '../../../src/store/retry/policy.ts';
 import { fullChecksums } from '../../../src/store/s3/checksums.ts';
 import {
@@ -8,9 +10,7 @@ import {
   choosePathStyle,
   chooseRegion,
   normalPrefix,
-  readTimeoutMs,
 } from '../../../src/store/s3/options.ts';
-import { bypassesProxy, readProxyEnvironment } from '../../../src/store/s3/proxy.ts';
 
 test('the region', async (t) => {
   const endpoint = 'http://minio:9000';

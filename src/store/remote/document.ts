@@ -5,10 +5,9 @@ import type { Attempt } from '../retry/attempt.ts';
 import type { HighWater } from '../retry/high-water.ts';
 import { TransientError } from '../retry/policy.ts';
 import type { Sink } from '../store.ts';
-import { NO_S3_HINT } from './hints.ts';
 import { pinOfHeaders } from './pin.ts';
 import { checkCoding } from './range-answer.ts';
-import type { S3Session } from './session.ts';
+import type { ObjectReader } from './reader.ts';
 
 interface DocumentOptions {
   readonly maxBytes: number;
@@ -17,11 +16,11 @@ interface DocumentOptions {
 }
 
 /** One attempt of `ObjectStore.get`. METADATA_INVALID as soon as it is known that the object is too large. */
-export async function getDocument(session: S3Session, key: string, options: DocumentOptions): Promise<Uint8Array> {
+export async function getDocument(reader: ObjectReader, key: string, options: DocumentOptions): Promise<Uint8Array> {
   const { attempt } = options;
-  const where = session.describe(key);
+  const where = reader.describe(key);
   const sink = new DocumentSink(where, options);
-  await session.get(
+  await reader.get(
     key,
     {},
     {
@@ -31,7 +30,7 @@ export async function getDocument(session: S3Session, key: string, options: Docu
         if (status !== 200 || pinOfHeaders(headers) === undefined) {
           throw new TransientError('the server sent something other than the object', {
             fewRetries: true,
-            hint: NO_S3_HINT,
+            hint: reader.wrongServerHint,
           });
         }
         checkCoding(headers);

@@ -4,21 +4,21 @@ import type { Attempt } from '../retry/attempt.ts';
 import { TransientError } from '../retry/policy.ts';
 import { type Pin, pinOfHeaders } from './pin.ts';
 import { type AnswerHead, checkCoding } from './range-answer.ts';
-import type { S3Session } from './session.ts';
+import type { ObjectReader } from './reader.ts';
 
 export interface Probed {
   readonly size: number;
   readonly pin: Pin;
 }
 
-/** Throws a `TransientError` for an answer without a size or a version, otherwise as `S3Session.get`. */
-export async function probeObject(session: S3Session, key: string, attempt: Attempt): Promise<Probed> {
-  const first = await firstByte(session, key, attempt);
-  return first ?? { size: 0, pin: await emptyObject(session, key, attempt) };
+/** Throws a `TransientError` for an answer without a size or a version, otherwise as `ObjectReader.get`. */
+export async function probeObject(reader: ObjectReader, key: string, attempt: Attempt): Promise<Probed> {
+  const first = await firstByte(reader, key, attempt);
+  return first ?? { size: 0, pin: await emptyObject(reader, key, attempt) };
 }
 
 /** Undefined where the server answers 416: no range of an empty object holds a byte. */
-async function firstByte(session: S3Session, key: string, attempt: Attempt): Promise<Probed | undefined> {
+async function firstByte(reader: ObjectReader, key: string, attempt: Attempt): Promise<Probed | undefined> {
   let probed: Probed | undefined;
   let answered = 0;
   const memory = new Uint8Array(1);
@@ -32,7 +32,7 @@ async function firstByte(session: S3Session, key: string, attempt: Attempt): Pro
     },
   };
   try {
-    await session.get(key, { range: 'bytes=0-0' }, receiver, attempt.signal);
+    await reader.get(key, { range: 'bytes=0-0' }, receiver, attempt.signal);
   } catch (error) {
     if (answered === 416) return undefined;
     throw error;
@@ -41,7 +41,7 @@ async function firstByte(session: S3Session, key: string, attempt: Attempt): Pro
 }
 
 /** The pin of an object without a byte. */
-async function emptyObject(session: S3Session, key: string, attempt: Attempt): Promise<Pin> {
+async function emptyObject(reader: ObjectReader, key: string, attempt: Attempt): Promise<Pin> {
   let pin: Pin | undefined;
   const receiver: Receiver = {
     onHead: (head) => {
@@ -54,7 +54,7 @@ async function emptyObject(session: S3Session, key: string, attempt: Attempt): P
       };
     },
   };
-  await session.get(key, {}, receiver, attempt.signal);
+  await reader.get(key, {}, receiver, attempt.signal);
   return pin ?? refuseAnswer('the server sent no object');
 }
 

@@ -1,6 +1,6 @@
 // Proxies from the environment: what Node's agents are given, and whether a request goes straight to its server. Pure.
 import { DatamoverError } from '../../errors.ts';
-import type { Environment } from './options.ts';
+import type { Environment } from './environment.ts';
 
 export interface ProxyEnvironment {
   readonly http_proxy?: string;

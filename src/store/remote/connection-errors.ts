@@ -2,26 +2,23 @@
 import { DatamoverError } from '../../errors.ts';
 import { exhaustion } from '../../process-limits.ts';
 import { TransientError } from '../retry/policy.ts';
-import type { FailureContext } from './failure-context.ts';
-import {
-  CA_FILE,
-  CLIENT_CERTIFICATE_HINT,
-  ENDPOINT,
-  otherScheme,
-  PATH_STYLE,
-  PROXY_HINT,
-  PROXY_RULES_HINT,
-} from './hints.ts';
+import type { ConnectionContext } from './failure-context.ts';
+import { clientCertificateHint, otherScheme, PROXY_HINT, PROXY_RULES_HINT } from './hints.ts';
 import { type TlsFailure, tlsFailure, tlsReason } from './tls-reasons.ts';
 
 const CERTIFICATE =
   /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH|PATH_LENGTH_|ERROR_IN_|CRL_|UNSPECIFIED$)/;
 
 /** What has a code and came from a connection may pass, some of it not likely; mistakes in the configuration cannot. */
-export function fromConnection(code: string, error: Error, context: FailureContext): DatamoverError | TransientError {
+export function fromConnection(
+  code: string,
+  error: Error,
+  context: ConnectionContext,
+): DatamoverError | TransientError {
   const final = (why: string, hint: string): DatamoverError =>
     new DatamoverError('SOURCE_UNREACHABLE', `${context.where}: ${why}`, { hint, cause: error });
-  if (CERTIFICATE.test(code)) return final(`the server's certificate is not trusted (${code})`, certificateHint(code));
+  if (CERTIFICATE.test(code))
+    return final(`the server's certificate is not trusted (${code})`, certificateHint(code, context));
   const reason = tlsReason(error);
   const failure = reason === undefined ? undefined : tlsFailure(reason);
   if (failure !== undefined) return final(TLS_REASONS[failure], tlsHint(failure, context));
@@ -33,16 +30,16 @@ export function fromConnection(code: string, error: Error, context: FailureConte
   return new TransientError(why, { fewRetries: !likely, hint: networkHint(code, error, context), cause: error });
 }
 
-function certificateHint(code: string): string {
+function certificateHint(code: string, { names }: ConnectionContext): string {
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
     return "renew the server's certificate, and check the clock of this machine (`date`)";
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID' || code === 'HOSTNAME_MISMATCH') {
-    return `set ${ENDPOINT} to a host name that the certificate is made out to (\`openssl s_client -connect HOST:PORT\` shows them)`;
+    return `set ${names.endpoint} to a host name that the certificate is made out to (\`openssl s_client -connect HOST:PORT\` shows them)`;
   }
   if (code === 'DEPTH_ZERO_SELF_SIGNED_CERT')
-    return `add ${CA_FILE} with the server's own certificate: no CA signed it`;
-  return `add ${CA_FILE} with the certificate of the CA that signed the server's`;
+    return `add ${names.caFile} with the server's own certificate: no CA signed it`;
+  return `add ${names.caFile} with the certificate of the CA that signed the server's`;
 }
 
 const TLS_REASONS: Readonly<Record<TlsFailure, string>> = {
@@ -53,12 +50,12 @@ const TLS_REASONS: Readonly<Record<TlsFailure, string>> = {
   refused: 'the server refused the TLS handshake',
 };
 
-function tlsHint(failure: TlsFailure, { endpoint }: FailureContext): string {
-  if (failure === 'no-tls') return `${otherScheme(endpoint)}, if it speaks plain http there`;
+function tlsHint(failure: TlsFailure, { endpoint, names }: ConnectionContext): string {
+  if (failure === 'no-tls') return `${otherScheme(names, endpoint)}, if it speaks plain http there`;
   if (failure === 'version') return 'enable TLS 1.2 or 1.3 in the server, or in the proxy in front of it';
-  if (failure === 'client-certificate') return CLIENT_CERTIFICATE_HINT;
+  if (failure === 'client-certificate') return clientCertificateHint(names);
   if (failure === 'name')
-    return `set ${ENDPOINT} to the host name under which the server is known, not to an IP address or alias`;
+    return `set ${names.endpoint} to the host name under which the server is known, not to an IP address or alias`;
   return 'check the cipher suites of the server, and whether it requires a client certificate: kubevirt-datamover sends none';
 }
 
@@ -97,14 +94,18 @@ const WORDS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Undefined where the usual hint says enough. */
-function networkHint(code: string, error: Error, { bucketName }: FailureContext): string | undefined {
+function networkHint(code: string, error: Error, { bucketName, names }: ConnectionContext): string | undefined {
   const host = 'hostname' in error && typeof error.hostname === 'string' ? error.hostname : undefined;
   if (host !== undefined && bucketName !== undefined && host.startsWith(`${bucketName}.`)) {
-    return `add ${PATH_STYLE}: the name of the bucket was taken as a part of the host name; or check ${ENDPOINT}`;
+    const pathStyle =
+      names.pathStyle === undefined
+        ? ''
+        : `add ${names.pathStyle}: the name of the bucket was taken as a part of the host name; or `;
+    return `${pathStyle}check ${names.endpoint}`;
   }
-  if (code === 'ENOTFOUND') return `check the host name in ${ENDPOINT}`;
+  if (code === 'ENOTFOUND') return `check the host name in ${names.endpoint}`;
   if (code === 'EAI_AGAIN') return 'check the name servers (/etc/resolv.conf), then run the same command again';
   if (code === 'ECONNREFUSED' || code.startsWith('HPE_'))
-    return `check host and port in ${ENDPOINT}, and that the server is running`;
+    return `check host and port in ${names.endpoint}, and that the server is running`;
   return undefined;
 }

@@ -1,5 +1,5 @@
 // That an answer is the very range of the very version: the SDK checks none of it. Pure.
-import { changedObject } from './errors.ts';
+import { changedObject } from './object-errors.ts';
 import { comparePins, type Pin, pinOfHeaders } from './pin.ts';
 import { unusableAnswer } from './unusable-answer.ts';
 

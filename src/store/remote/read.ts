@@ -9,15 +9,15 @@ import { WatchedSink } from '../retry/watched-sink.ts';
 import type { ReadRange, Sink } from '../store.ts';
 import { parsePin } from './pin.ts';
 import { checkRangeAnswer } from './range-answer.ts';
-import type { S3Session } from './session.ts';
+import type { ObjectReader } from './reader.ts';
 
 /** As `ObjectStore.read`; key and range are checked. */
 export async function readObject(
-  session: S3Session,
+  reader: ObjectReader,
   options: { readonly key: string; readonly range: ReadRange; readonly sink: Sink; readonly context: RetryContext },
 ): Promise<void> {
   const { key, range, context } = options;
-  const where = session.describe(key);
+  const where = reader.describe(key);
   const pin = parsePin(range.etag);
   const sink = new WatchedSink(options.sink, range);
   const last = range.offset + range.length - 1;
@@ -27,18 +27,18 @@ export async function readObject(
     if (sink.left === 0) return;
     const first = sink.position;
     const held = new HoldbackSink(sink);
-    await session.ifMatch.send(pin, async (ifMatch) => {
+    await reader.ifMatch.send(pin, async (ifMatch) => {
       const receiver: Receiver = {
         onHead: ({ status, headers }) => {
           attempt.answered();
           if (status < 200 || status > 299) return undefined;
-          if (ifMatch !== undefined) session.ifMatch.taken();
+          if (ifMatch !== undefined) reader.ifMatch.taken();
           checkRangeAnswer({ status, headers }, { first, last, size: range.size, pin, where });
           // A length that is said has been checked; one that is not is known only at the end.
           return headers['content-length'] === undefined ? held : sink;
         },
       };
-      await session.get(key, { range: `bytes=${first}-${last}`, ifMatch }, receiver, attempt.signal);
+      await reader.get(key, { range: `bytes=${first}-${last}`, ifMatch }, receiver, attempt.signal);
     });
     await held.release();
     if (sink.left > 0)
