@@ -36,6 +36,7 @@ const RULED_OUT: readonly (readonly [words: string, instead: string])[] = [
 
 /** Phrases that contain one of the words and are plain English all the same, with the reason. */
 const ALLOWED: readonly (readonly [phrase: RegExp, reason: string])[] = [
+  [/login\.microsoftonline\.us/g, 'a host name'],
   [/is no longer/gi, 'an adverb, not "is no X"'],
   [/nobody;|nobody$/gm, 'a user and a group of Unix'],
 ];

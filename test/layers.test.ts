@@ -31,6 +31,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   'store/remote': { may: 'store store/retry store/http', doors: 'all' },
   'store/aws': { may: 'store/remote', doors: 'identity identity-types settings' },
   'store/s3': { may: 'store store/retry store/http store/remote store/aws', doors: 's3' },
+  'store/azure': { may: 'store store/retry store/http store/remote', doors: 'azure' },
   'store/directory': { may: 'store store/retry', doors: 'directory' },
   scratch: {
     may: '',
@@ -39,7 +40,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   },
   kubernetes: { may: 'plan scratch', doors: 'manifest options scrub' },
   inventory: {
-    may: 'catalog evidence plan store store/s3 store/directory',
+    may: 'catalog evidence plan store store/s3 store/azure store/directory',
     doors:
       'facts list list-disks lost-layer not-found open-source rebuilt-document select-vms vm-backup vm-manifest whole-index',
   },
@@ -87,6 +88,7 @@ const DEPENDENCY_DOORS: ReadonlyMap<string, RegExp> = new Map([
   ['prom-client', /^cli\//],
   ['@aws-sdk/', /^store\/s3\//],
   ['@smithy/', /^store\/s3\//],
+  ['@azure/', /^store\/azure\//],
   ['execa', /^qemu\//],
   ['p-limit', /^concurrency\.ts$/],
   ['yaml', /^plan\//],

@@ -31,10 +31,10 @@ export function compareChecksums(
   return done;
 }
 
+/** The strongest hash that the store keeps. */
 function storedHash(checksums: CheckedLayer['info']['checksums']) {
-  return (
-    checksums.find(({ algorithm }) => algorithm === 'sha256') ?? checksums.find(({ algorithm }) => algorithm === 'sha1')
-  );
+  const kept = (name: string) => checksums.find(({ algorithm }) => algorithm === name);
+  return kept('sha256') ?? kept('sha1') ?? kept('md5');
 }
 
 function expectSame(

@@ -45,15 +45,20 @@ export async function withSource<T>(
 
 /**
  * Opens the store of `source`; the caller closes it. Rejects as the stores do (OBJECT_MISSING for a directory that does not
- * exist, PLAN_INVALID for credentials, CA or key files that cannot be used). S3 is loaded only when it is needed.
+ * exist, PLAN_INVALID for credentials, CA or key files that cannot be used). Each store is loaded only when it is needed.
  */
 async function openSource(source: Plan['source'], options: OpenSourceOptions): Promise<ObjectStore> {
   const onRetry = options.onRetry === undefined ? {} : { onRetry: options.onRetry };
   if (source.kind === 'directory') return await openDirectoryStore({ directory: source.directory }, onRetry);
-  const { openS3Store } = await import('../store/s3/s3.ts');
-  return await openS3Store(source, {
+  const open = {
     concurrency: Math.max(options.concurrency ?? 0, KEPT_CONNECTIONS),
     env: options.env,
     ...onRetry,
-  });
+  };
+  if (source.kind === 'azure') {
+    const { openAzureStore } = await import('../store/azure/azure.ts');
+    return await openAzureStore(source, open);
+  }
+  const { openS3Store } = await import('../store/s3/s3.ts');
+  return await openS3Store(source, open);
 }

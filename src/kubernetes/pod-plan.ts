@@ -1,7 +1,7 @@
 // The plan as pods read it: the files that it names come from a Secret, scratch lies where it is mounted. Pure.
 import { basename } from 'node:path';
 import type { Problem } from '../errors.ts';
-import { headroomPercentOf, type Plan, type S3Source } from '../plan/plan.ts';
+import { headroomPercentOf, type Plan, type PlanSource } from '../plan/plan.ts';
 
 /** Where pods find what is mounted for them. */
 export const POD_PATHS = {
@@ -14,7 +14,11 @@ export const POD_PATHS = {
 /** The key that Velero's own Secrets have. */
 const CREDENTIALS_KEY = 'cloud';
 
-const FILE_OPTIONS = ['credentialsFile', 'caFile', 'sseCustomerKeyFile'] as const;
+const FILE_OPTIONS = ['credentialsFile', 'sasTokenFile', 'caFile', 'sseCustomerKeyFile'] as const;
+
+type FileOption = (typeof FILE_OPTIONS)[number];
+
+type BucketSource = Exclude<PlanSource, { readonly kind: 'directory' }>;
 
 export interface PodPlan {
   readonly plan: Plan;
@@ -27,15 +31,12 @@ export interface PodPlan {
 export function planForPods(plan: Plan, secret: string | undefined): PodPlan {
   const { source } = plan;
   if (source.kind === 'directory') return { plan, files: [], problems: [noDirectory(source.directory)] };
-  const named = FILE_OPTIONS.flatMap((option) => {
-    const path = source[option];
-    return path === undefined ? [] : [{ option, path }];
-  });
+  const named = namedFiles(source);
   const problems = [
     ...(secret === undefined && named.length > 0 ? [noSecret(named)] : []),
     ...named.flatMap(({ path }) => sameKeyProblems(path, named)),
   ];
-  const moved = secret === undefined ? {} : inSecret(source);
+  const moved = secret === undefined ? {} : inSecret(named);
   const headroomPercent = headroomPercentOf(plan);
   return {
     plan: { ...plan, source: { ...source, ...moved }, scratch: { path: POD_PATHS.scratch, headroomPercent } },
@@ -45,17 +46,25 @@ export function planForPods(plan: Plan, secret: string | undefined): PodPlan {
 }
 
 interface NamedFile {
-  readonly option: (typeof FILE_OPTIONS)[number];
+  readonly option: FileOption;
   readonly path: string;
 }
 
-function inSecret(source: S3Source): Partial<Record<NamedFile['option'], string>> {
-  const { credentialsFile = CREDENTIALS_KEY, caFile, sseCustomerKeyFile } = source;
-  return {
-    credentialsFile: mounted(credentialsFile),
-    ...(caFile === undefined ? {} : { caFile: mounted(caFile) }),
-    ...(sseCustomerKeyFile === undefined ? {} : { sseCustomerKeyFile: mounted(sseCustomerKeyFile) }),
-  };
+function namedFiles(source: BucketSource): NamedFile[] {
+  const files: Partial<Record<FileOption, string>> = source;
+  return FILE_OPTIONS.flatMap((option) => {
+    const path = files[option];
+    return path === undefined ? [] : [{ option, path }];
+  });
+}
+
+/** A Secret without a file for credentials is taken for Velero's own; a shared access signature needs no other. */
+function inSecret(named: readonly NamedFile[]): Partial<Record<FileOption, string>> {
+  const withKeys = named.some(({ option }) => option === 'credentialsFile' || option === 'sasTokenFile');
+  const files: readonly NamedFile[] = withKeys
+    ? named
+    : [{ option: 'credentialsFile', path: CREDENTIALS_KEY }, ...named];
+  return Object.fromEntries(files.map(({ option, path }) => [option, mounted(path)]));
 }
 
 function mounted(path: string): string {
@@ -89,6 +98,6 @@ function noDirectory(directory: string): Problem {
   return {
     code: 'PLAN_INVALID',
     message: `the plan's source is the directory ${directory}, which pods cannot access`,
-    hint: 'use a plan whose source is an S3 bucket, or restore on the machine that has the directory',
+    hint: 'use a plan whose source is a bucket or container, or restore on the machine that has the directory',
   };
 }

@@ -1,6 +1,6 @@
 // The files that reading a source needs, by plan or by environment.
 import { join } from 'node:path';
-import type { PlanSource } from '../plan/plan.ts';
+import type { AzureSource, PlanSource } from '../plan/plan.ts';
 import type { ReadPath } from './uses.ts';
 
 /** The source's own directory, or the files with credentials, certificates and keys that a bucket is read with. */
@@ -8,6 +8,7 @@ export function pathsOfSource(source: PlanSource, env: Readonly<NodeJS.ProcessEn
   if (source.kind === 'directory') {
     return [{ what: 'source directory', path: source.directory, tree: true, group: SOURCE }];
   }
+  if (source.kind === 'azure') return named(azureFiles(source, env));
   const { credentialsFile, caFile, sseCustomerKeyFile } = source;
   const home = env.HOME;
   // What the AWS SDK reads by itself, where the plan names no file (SDKs and tools reference guide, "Shared files").
@@ -23,6 +24,26 @@ export function pathsOfSource(source: PlanSource, env: Readonly<NodeJS.ProcessEn
     ['CA file', env.NODE_EXTRA_CA_CERTS],
     ['SSE-C key file', sseCustomerKeyFile],
   ];
+  return named(files);
+}
+
+/** What the store reads, and what only an identity needs. */
+function azureFiles(
+  { credentialsFile, sasTokenFile, caFile }: AzureSource,
+  env: Readonly<NodeJS.ProcessEnv>,
+): [string, string | undefined][] {
+  return [
+    ['credentials file', credentialsFile],
+    ['SAS token file', sasTokenFile],
+    ['federated token file', env.AZURE_FEDERATED_TOKEN_FILE],
+    ['client certificate', env.AZURE_CLIENT_CERTIFICATE_PATH],
+    ['CA file', caFile],
+    ['CA file', env.SSL_CERT_FILE],
+    ['CA file', env.NODE_EXTRA_CA_CERTS],
+  ];
+}
+
+function named(files: readonly [string, string | undefined][]): ReadPath[] {
   return files.flatMap(([what, path]) => (path ? [{ what, path, group: path }] : []));
 }
 

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { DatamoverError, type Problem } from '../errors.ts';
+import { omitUndefined } from '../omit-undefined.ts';
 import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource } from './plan.ts';
 import { formatIssue, issuePlace, issueProblem, problemAt } from './problems.ts';
 import { type PlanDocument, planDocument } from './schema.ts';
@@ -161,7 +162,17 @@ function toPlan({ source, scratch, ...rest }: PlanDocument, folder: string): Pla
   };
 }
 
-function toSource({ s3, directory }: PlanDocument['source'], folder: string): PlanSource {
+function toSource({ s3, azure, directory }: PlanDocument['source'], folder: string): PlanSource {
+  if (azure !== undefined) {
+    const { credentialsFile, sasTokenFile, caFile, ...rest } = azure;
+    const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(folder, path));
+    return {
+      kind: 'azure',
+      ...rest,
+      ...omitUndefined({ credentialsFile: absolute(credentialsFile) }),
+      ...omitUndefined({ sasTokenFile: absolute(sasTokenFile), caFile: absolute(caFile) }),
+    };
+  }
   if (s3 === undefined) return { kind: 'directory', directory: resolve(folder, directory ?? '.') };
   const { credentialsFile, caFile, sseCustomerKeyFile, ...rest } = s3;
   return {

@@ -38,5 +38,7 @@ function vmIdentity(vm: VmRef | undefined): readonly string[] | null {
 function sourceIdentity(source: PlanSource): readonly (string | null)[] {
   if (source.kind === 'directory') return ['directory', source.directory];
   const endpoint = source.endpoint === undefined ? null : new URL(source.endpoint).href;
-  return ['s3', endpoint, source.bucket, (source.prefix ?? '').replace(/^\/+|\/+$/g, '')];
+  const prefix = (source.prefix ?? '').replace(/^\/+|\/+$/g, '');
+  if (source.kind === 'azure') return ['azure', endpoint, source.account, source.container, prefix];
+  return ['s3', endpoint, source.bucket, prefix];
 }

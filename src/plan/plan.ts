@@ -1,4 +1,5 @@
 // The plan (design section 6) as the program uses it: read, checked and normalised once, then trusted.
+import type { AzureOptions } from '../azure-options.ts';
 import type { S3Options } from '../s3-options.ts';
 import type { VmRef } from '../vm-ref.ts';
 
@@ -47,6 +48,10 @@ export interface S3Source extends S3Options {
   readonly kind: 's3';
 }
 
+export interface AzureSource extends AzureOptions {
+  readonly kind: 'azure';
+}
+
 /** A folder that holds `checkpoints/` and `manifests/`. */
 interface DirectorySource {
   readonly kind: 'directory';
@@ -54,7 +59,7 @@ interface DirectorySource {
   readonly directory: string;
 }
 
-export type PlanSource = S3Source | DirectorySource;
+export type PlanSource = S3Source | AzureSource | DirectorySource;
 
 interface PlanScratch {
   /** Absolute; absent when flags or environment name it. */

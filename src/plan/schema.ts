@@ -1,5 +1,6 @@
 // The plan's document as people write it (design section 6): keys, types, and what is said when they are wrong.
 import { z } from 'zod';
+import { AZURE_CLOUDS } from '../azure-options.ts';
 import { findChainFlaw } from '../chain-order.ts';
 import { closestMatch } from '../did-you-mean.ts';
 import { isResourceName } from '../kubernetes-names.ts';
@@ -115,10 +116,39 @@ const s3 = object({
   sseCustomerKeyFile: path.exactOptional(),
 });
 
-const source = object({ s3: s3.exactOptional(), directory: path.exactOptional() }).superRefine((value, context) => {
-  if ((value.s3 === undefined) !== (value.directory === undefined)) return;
-  addIssue(context, value.s3 === undefined ? 'names neither `s3` nor `directory`' : 'names both `s3` and `directory`', {
-    hint: 'give one source: `s3` with a bucket, or `directory` with a path',
+const azure = object({
+  account: text.refine((value) => /^[a-z0-9]{3,24}$/.test(value), {
+    error: 'invalid storage account name',
+    params: { hint: 'give only the name of the account, 3 to 24 lower-case letters and digits' } satisfies IssueParams,
+  }),
+  container: text.refine((value) => !/[\0-\x20/\x7f]/.test(value), {
+    error: 'invalid container name',
+    params: {
+      hint: 'give only the container; put the path before checkpoints/ and manifests/ into `prefix`',
+    } satisfies IssueParams,
+  }),
+  prefix: z.string().exactOptional(),
+  endpoint: endpoint.exactOptional(),
+  credentialsFile: path.exactOptional(),
+  sasTokenFile: path.exactOptional(),
+  cloud: z.enum(AZURE_CLOUDS).exactOptional(),
+  caFile: path.exactOptional(),
+  insecureSkipTLSVerify: z.boolean().exactOptional(),
+});
+
+const source = object({
+  s3: s3.exactOptional(),
+  azure: azure.exactOptional(),
+  directory: path.exactOptional(),
+}).superRefine((value, context) => {
+  const named = Object.entries(value).flatMap(([key, given]) => (given === undefined ? [] : [`\`${key}\``]));
+  if (named.length === 1) return;
+  const what =
+    named.length === 0
+      ? 'names none of `s3`, `azure` and `directory`'
+      : `names ${named.length === 2 ? 'both ' : ''}${named.slice(0, -1).join(', ')} and ${named.at(-1)}`;
+  addIssue(context, what, {
+    hint: 'give one source: `s3` with a bucket, `azure` with a container, or `directory` with a path',
   });
 });
 

@@ -1,7 +1,8 @@
 // Writes a plan as YAML that a person can read and change, with comments. What it writes, `readPlan` reads back alike.
 import { Document, YAMLMap, YAMLSeq } from 'yaml';
+import { omitUndefined } from '../omit-undefined.ts';
 import { GiB, KiB, MiB } from '../units.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc, type PlanSource } from './plan.ts';
+import { type AzureSource, DEFAULT_HEADROOM_PERCENT, type Plan, type PlanPvc, type PlanSource } from './plan.ts';
 import { diskOf } from './vms.ts';
 
 export interface PlanComments {
@@ -34,8 +35,20 @@ export function writePlan(plan: Plan, comments: PlanComments): string {
 
 function sourceNode(source: PlanSource): YAMLMap {
   if (source.kind === 'directory') return mapNode({ directory: source.directory });
+  if (source.kind === 'azure') return nest('azure', mapNode(writtenAzure(source)));
   const { kind: _kind, caPem: _caPem, ...s3 } = source;
   return nest('s3', mapNode(s3));
+}
+
+/** What only the environment of `download` gives is not a part of plans. */
+function writtenAzure(source: AzureSource) {
+  const { account, container, prefix, endpoint, credentialsFile, sasTokenFile, cloud, caFile, insecureSkipTLSVerify } =
+    source;
+  return {
+    account,
+    container,
+    ...omitUndefined({ prefix, endpoint, credentialsFile, sasTokenFile, cloud, caFile, insecureSkipTLSVerify }),
+  };
 }
 
 function pvcNode(pvc: PlanPvc, comment: readonly string[]): YAMLMap {

@@ -19,7 +19,7 @@ export interface ObjectInfo {
 }
 
 export interface ObjectChecksum {
-  readonly algorithm: 'crc32' | 'crc32c' | 'crc64nvme' | 'sha1' | 'sha256';
+  readonly algorithm: 'crc32' | 'crc32c' | 'crc64nvme' | 'md5' | 'sha1' | 'sha256';
   /** Lower-case hex. */
   readonly hex: string;
 }

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { withKnown } from '../../problems.ts';
 import { type RestoreFlags, restoreOptions } from '../flags/flags.ts';
-import { AWS_SECTION, addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
+import { addHelp, CREDENTIALS_SECTION, STRATEGIES_SECTION } from '../flags/help.ts';
 import type { Outcome } from '../session/outcome.ts';
 import { withReport } from '../session/report.ts';
 import type { Run, Session } from '../session/session.ts';
@@ -24,7 +24,7 @@ export function downloadCommand(run: Run): Command {
         command: 'kubevirt-datamover download --dry-run',
       },
     ],
-    sections: [ENVIRONMENT, STRATEGIES_SECTION, AWS_SECTION],
+    sections: [ENVIRONMENT, STRATEGIES_SECTION, CREDENTIALS_SECTION],
   });
   return command.action((flags: RestoreFlags) => run(command, (session) => download(flags, session)));
 }

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import type { VmRef } from '../../vm-ref.ts';
 import { parseText } from '../flags/flags.ts';
-import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { addHelp, CREDENTIALS_SECTION } from '../flags/help.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
 import { vmOption } from '../flags/vm.ts';
 import { renderList } from '../render/list.ts';
@@ -41,7 +41,7 @@ export function listCommand(run: Run): Command {
         command: "kubevirt-datamover list --source ./bucket --output json | jq -r '.backups[].name'",
       },
     ],
-    sections: [SOURCE_SECTION, AWS_SECTION],
+    sections: [SOURCE_SECTION, CREDENTIALS_SECTION],
   });
   return command.action((flags: Flags) => run(command, (session) => list(flags, session)));
 }

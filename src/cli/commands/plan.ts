@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { TakeChecksums } from '../../draft/checksums.ts';
 import { type DraftFlags, draftOptions, parseWantedPvc, type WantedPvc } from '../flags/draft.ts';
 import { acceptUnprovenOption, parseText, scratchOption } from '../flags/flags.ts';
-import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { addHelp, CREDENTIALS_SECTION } from '../flags/help.ts';
 import { SOURCE_SECTION } from '../flags/source.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
@@ -64,7 +64,7 @@ export function planCommand(run: Run): Command {
           '    --checksums --checksums-file sums.jsonl > plan.yaml',
       },
     ],
-    sections: [SOURCE_SECTION, AWS_SECTION],
+    sections: [SOURCE_SECTION, CREDENTIALS_SECTION],
   });
   return command.action((flags: Flags) => run(command, (session) => plan(flags, session)));
 }

@@ -1,6 +1,6 @@
 // `rebuild-index`: prints a VM's index as it can be rebuilt from what is left in the bucket.
 import { Command } from 'commander';
-import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { addHelp, CREDENTIALS_SECTION } from '../flags/help.ts';
 import { SOURCE_SECTION, sourceOptions } from '../flags/source.ts';
 import { vmOption } from '../flags/vm.ts';
 import { parseVmSource, type VmSourceFlags } from '../flags/vm-source.ts';
@@ -25,7 +25,7 @@ export function rebuildIndexCommand(run: Run): Command {
         command: 'kubevirt-datamover rebuild-index --source ./bucket --vm demo/web > index.json',
       },
     ],
-    sections: [SOURCE_SECTION, AWS_SECTION],
+    sections: [SOURCE_SECTION, CREDENTIALS_SECTION],
   });
   return command.action((flags: VmSourceFlags) => run(command, (session) => rebuildIndex(flags, session)));
 }

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { withKnown } from '../../problems.ts';
 import { pvcOption, type RestoreFlags, restoreOptions } from '../flags/flags.ts';
-import { AWS_SECTION, addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
+import { addHelp, CREDENTIALS_SECTION, STRATEGIES_SECTION } from '../flags/help.ts';
 import { SOURCE_SECTION } from '../flags/source.ts';
 import type { Outcome } from '../session/outcome.ts';
 import { withReport } from '../session/report.ts';
@@ -65,7 +65,7 @@ export function restoreCommand(run: Run): Command {
         ],
       },
       SOURCE_SECTION,
-      AWS_SECTION,
+      CREDENTIALS_SECTION,
     ],
   });
   return command.action((plan: string | undefined, flags: Flags) =>

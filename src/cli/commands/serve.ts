@@ -8,7 +8,7 @@ import type { Served, ServeOptions } from '../../serve/serve.ts';
 import { formatBytes } from '../../units.ts';
 import type { DraftFlags } from '../flags/draft.ts';
 import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
-import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { addHelp, CREDENTIALS_SECTION } from '../flags/help.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { SOURCE_SECTION } from '../flags/source.ts';
 import { refuse } from '../flags/usage.ts';
@@ -58,7 +58,7 @@ export function serveCommand(run: Run): Command {
         command: 'kubevirt-datamover serve plan.yaml --pvc rootdisk --port 10809',
       },
     ],
-    sections: [SOURCE_SECTION, AWS_SECTION],
+    sections: [SOURCE_SECTION, CREDENTIALS_SECTION],
   });
   return command.action((plan: string | undefined, flags: Flags) =>
     run(command, (session) => loadAndServe(plan, flags, session)),

@@ -6,7 +6,7 @@ import type { Plan } from '../../plan/plan.ts';
 import { withKnown } from '../../problems.ts';
 import type { VmPattern } from '../../vm-pattern.ts';
 import { parseText, pvcOption, readingOptions, reportOption, scratchOption } from '../flags/flags.ts';
-import { AWS_SECTION, addHelp } from '../flags/help.ts';
+import { addHelp, CREDENTIALS_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
 import { findScratch } from '../flags/scratch.ts';
 import { parseSource, SOURCE_SECTION, type SourceFlags, sourceOptions } from '../flags/source.ts';
@@ -69,7 +69,7 @@ export function verifyCommand(run: Run): Command {
           'kubevirt-datamover verify --source s3://backups/velero-kubevirt-datamover --latest --data --max-rate 50Mi',
       },
     ],
-    sections: [SOURCE_SECTION, AWS_SECTION],
+    sections: [SOURCE_SECTION, CREDENTIALS_SECTION],
   });
   return command.action((plan: string | undefined, flags: Flags) =>
     run(command, (session) => verify(plan, flags, session)),

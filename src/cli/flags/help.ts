@@ -66,11 +66,13 @@ export const STRATEGIES_SECTION: HelpSection = {
   ],
 };
 
-export const AWS_SECTION: HelpSection = {
+export const CREDENTIALS_SECTION: HelpSection = {
   title: 'Credentials',
   lines: [
     "The plan's credentialsFile (or --credentials-file) and profile; without them, as in the AWS CLI:",
     'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, a web identity, ~/.aws, the machine.',
+    'Azure: AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, an identity by AZURE_TENANT_ID and',
+    'AZURE_CLIENT_ID, the identity of the machine.',
     'HTTPS_PROXY, HTTP_PROXY, NO_PROXY and AWS_CA_BUNDLE are honoured; docs/environment.md has all.',
   ],
 };

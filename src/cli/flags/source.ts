@@ -1,8 +1,9 @@
-// The source as flags name it: `--source s3://bucket/prefix` or a folder, and how it is reached.
+// The source as flags name it: `--source s3://bucket/prefix`, `azure://account/container/prefix` or a folder, and how it is reached.
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import { omitUndefined } from '../../omit-undefined.ts';
-import type { PlanSource, S3Source } from '../../plan/plan.ts';
+import type { AzureSource, PlanSource, S3Source } from '../../plan/plan.ts';
+import { type AzurePlace, parseAzurePlace } from './azure-source.ts';
 import { parseText } from './flags.ts';
 import type { HelpSection } from './help.ts';
 import { refuse } from './usage.ts';
@@ -14,6 +15,7 @@ export interface SourceFlags {
   readonly pathStyle?: boolean;
   readonly profile?: string;
   readonly credentialsFile?: string;
+  readonly sasTokenFile?: string;
   readonly caFile?: string;
   readonly insecureSkipTlsVerify?: boolean;
   readonly sseCustomerKeyFile?: string;
@@ -22,12 +24,13 @@ export interface SourceFlags {
 export function sourceOptions(): Option[] {
   const text = (flags: string, description: string): Option => new Option(flags, description).argParser(parseText);
   return [
-    text('--source <place>', 's3://BUCKET/PREFIX, or a directory with checkpoints/ and manifests/'),
-    text('--endpoint <url>', 'S3 endpoint, if not AWS'),
+    text('--source <place>', 's3://…, azure://…, or a directory; see Source'),
+    text('--endpoint <url>', 'endpoint, if not that of AWS or Azure'),
     text('--region <name>', 'region of the bucket'),
     new Option('--path-style', 'put the bucket in the URL path, as most servers except AWS need'),
     text('--profile <name>', 'profile in the credentials file'),
-    text('--credentials-file <file>', 'credentials, AWS ini format'),
+    text('--credentials-file <file>', 'credentials: AWS ini format, or AZURE_… variables'),
+    text('--sas-token-file <file>', 'shared access signature (Azure)'),
     text('--ca-file <file>', 'CA certificates to trust, PEM'),
     new Option('--insecure-skip-tls-verify', 'do not verify the server certificate'),
     text('--sse-customer-key-file <file>', 'SSE-C key of the objects, 32 bytes'),
@@ -37,6 +40,8 @@ export function sourceOptions(): Option[] {
 export const SOURCE_SECTION: HelpSection = {
   title: 'Source',
   lines: [
+    's3://BUCKET/PREFIX, azure://ACCOUNT/CONTAINER/PREFIX,',
+    'https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX, or a directory that holds checkpoints/.',
     'The prefix is the one that ends in kubevirt-datamover: <prefix>-kubevirt-datamover for a backup',
     'storage location with a prefix, kubevirt-datamover for one without.',
   ],
@@ -45,20 +50,19 @@ export const SOURCE_SECTION: HelpSection = {
 /** The source that the flags name. USAGE when there is none, or when flags do not go together. */
 export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
   const { source } = flags;
-  if (source === undefined) refuse('no source given', 'add --source s3://BUCKET/PREFIX or --source DIR');
+  if (source === undefined)
+    refuse(
+      'no source given',
+      'add --source s3://BUCKET/PREFIX, --source azure://ACCOUNT/CONTAINER/PREFIX or --source DIR',
+    );
+  const azure = parseAzurePlace(source);
+  if (azure !== undefined) return azureSource(azure, flags, cwd);
   if (!/^s3:\/\//i.test(source)) return parseFolder(source, flags, cwd);
+  refuseFlags(flags, ['sasTokenFile'], `the bucket ${source}`);
   const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(source) ?? [];
   if (bucket === '') refuse(`invalid --source ${source}: no bucket`, 'use s3://BUCKET/PREFIX');
   const { endpoint } = flags;
-  if (endpoint !== undefined && !(/^https?:\/\/[^/]/i.test(endpoint) && URL.canParse(endpoint))) {
-    refuse(`invalid --endpoint ${endpoint}: not an http or https URL`, 'use a URL such as https://s3.example.com');
-  }
-  if (endpoint !== undefined && new URL(endpoint).username + new URL(endpoint).password !== '') {
-    refuse(
-      'invalid --endpoint: contains a user name or password',
-      'pass credentials with --credentials-file or in the environment',
-    );
-  }
+  checkEndpoint(endpoint);
   const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(cwd, path));
   const s3: S3Source = {
     kind: 's3',
@@ -78,10 +82,54 @@ export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
   return s3;
 }
 
+function azureSource(place: AzurePlace, flags: SourceFlags, cwd: string): AzureSource {
+  const other = ['region', 'pathStyle', 'profile', 'sseCustomerKeyFile'] as const;
+  refuseFlags(flags, other, `the container ${place.account}/${place.container}`);
+  checkEndpoint(flags.endpoint);
+  const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(cwd, path));
+  return {
+    kind: 'azure',
+    ...place,
+    ...omitUndefined({
+      endpoint: flags.endpoint ?? place.endpoint,
+      credentialsFile: file(flags.credentialsFile),
+      sasTokenFile: file(flags.sasTokenFile),
+      caFile: file(flags.caFile),
+      insecureSkipTLSVerify: flags.insecureSkipTlsVerify,
+    }),
+  };
+}
+
+function checkEndpoint(endpoint: string | undefined): void {
+  if (endpoint === undefined) return;
+  if (!(/^https?:\/\/[^/]/i.test(endpoint) && URL.canParse(endpoint))) {
+    refuse(`invalid --endpoint ${endpoint}: not an http or https URL`, 'use a URL such as https://s3.example.com');
+  }
+  const { username, password } = new URL(endpoint);
+  if (username + password !== '') {
+    refuse(
+      'invalid --endpoint: contains a user name or password',
+      'pass credentials with --credentials-file or in the environment',
+    );
+  }
+}
+
+/** USAGE for flags that another kind of source has. */
+function refuseFlags(flags: SourceFlags, names: readonly (keyof SourceFlags)[], what: string): void {
+  const given = sourceOptions().filter((option) =>
+    names.some((name) => name === option.attributeName() && flags[name]),
+  );
+  if (given.length === 0) return;
+  refuse(`${given.map((option) => option.long).join(', ')} cannot be combined with ${what}`, 'remove it');
+}
+
 function parseFolder(source: string, { source: _, ...others }: SourceFlags, cwd: string): PlanSource {
   const url = /^([a-z][a-z0-9+.-]*):\/\//i.exec(source);
   if (url !== null)
-    refuse(`invalid --source ${source}: ${url[1]} is not supported`, 'use s3://BUCKET/PREFIX or a directory');
+    refuse(
+      `invalid --source ${source.replace(/\?.*$/s, '')}: ${url[1]} is not supported`,
+      'use s3://BUCKET/PREFIX, azure://ACCOUNT/CONTAINER/PREFIX or a directory',
+    );
   const s3Flags = sourceOptions().filter((option) => option.attributeName() in others);
   const names = s3Flags.map((option) => option.long).join(', ');
   if (names !== '')

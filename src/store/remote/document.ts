@@ -9,7 +9,7 @@ import { pinOfHeaders } from './pin.ts';
 import { checkCoding } from './range-answer.ts';
 import type { ObjectReader } from './reader.ts';
 
-interface DocumentOptions {
+export interface DocumentOptions {
   readonly maxBytes: number;
   readonly attempt: Attempt;
   readonly highWater: HighWater;
@@ -47,7 +47,7 @@ export async function getDocument(reader: ObjectReader, key: string, options: Do
 /** Rooms of a document whose length was not said. */
 const ROOM = 256 * 1024;
 
-class DocumentSink implements Sink {
+export class DocumentSink implements Sink {
   readonly #where: string;
   readonly #maxBytes: number;
   readonly #onBytes: (count: number) => void;

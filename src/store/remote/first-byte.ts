@@ -9,12 +9,14 @@ import type { ObjectReader } from './reader.ts';
 export interface Probed {
   readonly size: number;
   readonly pin: Pin;
+  /** Of the answer that named them; lower-case names. */
+  readonly headers: AnswerHead['headers'];
 }
 
 /** Throws a `TransientError` for an answer without a size or a version, otherwise as `ObjectReader.get`. */
 export async function probeObject(reader: ObjectReader, key: string, attempt: Attempt): Promise<Probed> {
   const first = await firstByte(reader, key, attempt);
-  return first ?? { size: 0, pin: await emptyObject(reader, key, attempt) };
+  return first ?? (await emptyObject(reader, key, attempt));
 }
 
 /** Undefined where the server answers 416: no range of an empty object holds a byte. */
@@ -40,14 +42,14 @@ async function firstByte(reader: ObjectReader, key: string, attempt: Attempt): P
   return probed ?? refuseAnswer('the server sent no object');
 }
 
-/** The pin of an object without a byte. */
-async function emptyObject(reader: ObjectReader, key: string, attempt: Attempt): Promise<Pin> {
-  let pin: Pin | undefined;
+/** An object without a byte. */
+async function emptyObject(reader: ObjectReader, key: string, attempt: Attempt): Promise<Probed> {
+  let probed: Probed | undefined;
   const receiver: Receiver = {
     onHead: (head) => {
       attempt.answered();
       if (!isGood(head)) return undefined;
-      pin = requirePin(head);
+      probed = { size: 0, pin: requirePin(head), headers: head.headers };
       return {
         room: () => refuseAnswer('the server answered 416 for the first byte, and sent one nevertheless'),
         filled: () => {},
@@ -55,19 +57,21 @@ async function emptyObject(reader: ObjectReader, key: string, attempt: Attempt):
     },
   };
   await reader.get(key, {}, receiver, attempt.signal);
-  return pin ?? refuseAnswer('the server sent no object');
+  return probed ?? refuseAnswer('the server sent no object');
 }
 
 function probedOf(head: AnswerHead): Probed {
   const { status, headers } = head;
   const pin = requirePin(head);
   // A body that is the complete object serves the range of an object of one byte.
-  if (status === 200 && headers['content-length'] === '1') return { size: 1, pin };
+  if (status === 200 && headers['content-length'] === '1') return { size: 1, pin, headers };
   if (status !== 206) return refuseAnswer(`the server ignored Range (${status} instead of 206)`);
+  // What Azurite says of an empty blob.
+  if (headers['content-range'] === 'bytes 0--1/0') return { size: 0, pin, headers };
   const total = /^bytes 0-0\/(\d{1,15})$/i.exec(headers['content-range'] ?? '')?.[1];
   return total === undefined
     ? refuseAnswer('the server did not name the size of the object')
-    : { size: Number(total), pin };
+    : { size: Number(total), pin, headers };
 }
 
 function requirePin({ headers }: AnswerHead): Pin {

@@ -39,7 +39,7 @@ export function pinOfHeaders(headers: Readonly<Record<string, string>>): Pin | u
   return pinOf({
     etag: headers.etag,
     lastModified: headers['last-modified'],
-    versionId: headers['x-amz-version-id'],
+    versionId: headers['x-amz-version-id'] ?? headers['x-ms-version-id'] ?? headers['x-goog-generation'],
   });
 }
 

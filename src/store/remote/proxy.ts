@@ -39,6 +39,21 @@ export interface Destination {
   readonly port: number;
 }
 
+/** Of a request, or of an endpoint. */
+export function destinationOf({
+  protocol,
+  hostname,
+  port,
+}: {
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly port?: number | string | undefined;
+}): Destination {
+  const secure = protocol === 'https:';
+  const named = port === undefined || port === '' ? undefined : Number(port);
+  return { protocol: secure ? 'https:' : 'http:', hostname, port: named ?? (secure ? 443 : 80) };
+}
+
 function proxyOf(env: Environment, name: 'http_proxy' | 'https_proxy'): ProxyEnvironment {
   const text = env[name] || env[name.toUpperCase()];
   if (!text) return {};

@@ -46,14 +46,6 @@ function headersOf(response: object | null): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]));
 }
 
-/** Milliseconds that the server asks to wait: seconds or a date (RFC 9110, 10.2.3). */
-export function retryAfterOf({ headers }: ErrorAnswer): number | undefined {
-  const text = headers['retry-after']?.trim();
-  if (text === undefined) return undefined;
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
-}
-
 /** An element of S3's error document, if its value is a plain word: a region, a class, a host name. */
 export function elementOf({ text }: Pick<ErrorAnswer, 'text'>, name: string): string | undefined {
   return new RegExp(`<${name}>([A-Za-z0-9._:-]{1,255})</${name}>`).exec(text)?.[1];

@@ -3,7 +3,7 @@ import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { ObjectChecksum } from '../store.ts';
 
 /** Bytes of each, so that a damaged one is not compared. */
-const LENGTHS = { crc32: 4, crc32c: 4, crc64nvme: 8, sha1: 20, sha256: 32 } as const;
+const LENGTHS = { crc32: 4, crc32c: 4, crc64nvme: 8, md5: 16, sha1: 20, sha256: 32 } as const;
 
 type Answer = Pick<
   HeadObjectCommandOutput,

@@ -5,8 +5,9 @@ import { fromConnection } from '../remote/connection-errors.ts';
 import { GATEWAY_HINT } from '../remote/hints.ts';
 import { ConditionRefused, refusesFeature } from '../remote/if-match.ts';
 import { changedObject, missingObject } from '../remote/object-errors.ts';
+import { retryAfterMs } from '../remote/retry-after.ts';
 import { TransientError } from '../retry/policy.ts';
-import { type ErrorAnswer, errorAnswerOf, isOfS3, retryAfterOf } from './answer.ts';
+import { type ErrorAnswer, errorAnswerOf, isOfS3 } from './answer.ts';
 import type { FailureContext } from './failure-context.ts';
 import { NO_S3_HINT, PATH_STYLE } from './hints.ts';
 import { type Refusal, refusalOf } from './refusals.ts';
@@ -54,7 +55,7 @@ export function errorName(error: unknown): string | undefined {
 function fromAnswer(answer: ErrorAnswer, context: FailureContext): DatamoverError | TransientError {
   const { status, name, requestId } = answer;
   const cause = new Error(`the server answered ${status} ${name}, request id ${requestId}`);
-  const retryAfterMs = retryAfterOf(answer);
+  const waitMs = retryAfterMs(answer.headers);
   const shown = name === 'Unknown' ? `${status}` : `${status} ${name}`;
   const final = ({ code, why, hint }: Refusal): DatamoverError =>
     new DatamoverError(code, `${context.where}: ${why} (${shown})`, { hint, cause });
@@ -74,7 +75,7 @@ function fromAnswer(answer: ErrorAnswer, context: FailureContext): DatamoverErro
   if (status === 412 || status === 416) return changedObject(context.where, cause);
   if (isTransient(status, name)) {
     const hint = isOfS3(answer) || answer.text === '' ? undefined : GATEWAY_HINT;
-    return new TransientError(`the server answered ${shown}`, { retryAfterMs, hint, cause });
+    return new TransientError(`the server answered ${shown}`, { retryAfterMs: waitMs, hint, cause });
   }
   if (status < 300) {
     return new TransientError('the server sent something other than an S3 answer', {

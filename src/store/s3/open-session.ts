@@ -4,7 +4,7 @@ import { collect } from '../../problems.ts';
 import type { S3Options } from '../../s3-options.ts';
 import { readSettings } from '../aws/settings.ts';
 import type { Environment } from '../remote/environment.ts';
-import { bypassesProxy, readProxyEnvironment } from '../remote/proxy.ts';
+import { bypassesProxy, destinationOf, readProxyEnvironment } from '../remote/proxy.ts';
 import { readTlsOptions } from '../remote/tls.ts';
 import type { RetryPolicy, SourceState } from '../retry/policy.ts';
 import { chooseCredentials } from './credentials.ts';
@@ -13,7 +13,7 @@ import { PortCheck } from './port-check.ts';
 import { FENCED_S3, fencedConfig } from './sdk-config.ts';
 import { S3Session } from './session.ts';
 import { readSseKey } from './sse-key.ts';
-import { destinationOf, S3Transport } from './transport.ts';
+import { S3Transport } from './transport.ts';
 
 export interface SessionOptions {
   readonly concurrency: number;

@@ -5,15 +5,14 @@ import { Agent as TlsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { HttpRequest } from '@smithy/types';
-import { abortable } from '../../concurrency.ts';
 import { systemCode } from '../../errors.ts';
 import type { TlsOptions } from '../http/connection.ts';
 import type { Answer, Receiver } from '../http/exchange.ts';
 import { formatRequestHead, formatTarget } from '../http/message.ts';
 import { ConnectionPool } from '../http/pool.ts';
-import { bypassesProxy, type Destination, type ProxyEnvironment } from '../remote/proxy.ts';
+import { fillFromStream } from '../remote/fill.ts';
+import { bypassesProxy, type Destination, destinationOf, type ProxyEnvironment } from '../remote/proxy.ts';
 import { TransientError } from '../retry/policy.ts';
-import type { Sink } from '../store.ts';
 import { keepText } from './answer.ts';
 import { NO_S3_HINT } from './hints.ts';
 import { headersForSdk } from './sdk-headers.ts';
@@ -151,13 +150,6 @@ export class S3Transport {
   }
 }
 
-/** Of a request of the SDK, or of an endpoint. */
-export function destinationOf({ protocol, hostname, port }: HttpRequest | URL): Destination {
-  const secure = protocol === 'https:';
-  const named = port === undefined || port === '' ? undefined : Number(port);
-  return { protocol: secure ? 'https:' : 'http:', hostname, port: named ?? (secure ? 443 : 80) };
-}
-
 function toSdkResponse({ status, reason, headers, body }: Answer): SdkResponse {
   const response = { statusCode: status, reason, headers: headersForSdk(headers), body: streamOf(body) };
   keepText(response, body);
@@ -226,25 +218,10 @@ async function receiveStream(answer: SdkResponse, receiver: Receiver, signal: Ab
     refusePage(response);
     const sink = receiver.onHead({ status: response.statusCode, headers: response.headers });
     if (sink === undefined) return answer;
-    for await (const chunk of body) {
-      // Bytes may lie ready in the stream when the attempt is over, and its sink is another's then.
-      signal.throwIfAborted();
-      await fill(sink, chunk, signal);
-    }
+    await fillFromStream(body, sink, signal);
   } catch (error) {
     body.destroy();
     throw error;
   }
   return { response: { ...response, body: Readable.from([]) } };
-}
-
-async function fill(sink: Sink, chunk: Uint8Array, signal: AbortSignal): Promise<void> {
-  for (let taken = 0; taken < chunk.length; ) {
-    const room = sink.room();
-    const piece = chunk.subarray(taken, taken + room.length);
-    room.set(piece);
-    taken += piece.length;
-    const busy = sink.filled(piece.length);
-    if (busy !== undefined) await abortable(busy, signal);
-  }
 }

@@ -3,6 +3,7 @@ import { type Test, test } from 'tap';
 import { runBounded } from '../../../src/concurrency.ts';
 import type { ErrorCode } from '../../../src/errors.ts';
 import { listed, patternedBytes, readAll, rejectsWith } from '../../contract/store.ts';
+import { HARMLESS, HOPELESS, LENGTH, MENDED, OBJECT, OFFSET, SIZE } from '../../helpers/fault-lists.ts';
 import type { Fault } from '../../helpers/peer.ts';
 import { randomFaults } from '../../helpers/random-fault.ts';
 import { requires } from '../../helpers/requires.ts';
@@ -10,50 +11,6 @@ import { RGW_TOOLS } from '../../helpers/rgw.ts';
 import { QUICK, type StoreBehindPeer, storeBehindPeer } from '../../helpers/s3-peer.ts';
 
 const signal = new AbortController().signal;
-const SIZE = 400_000;
-const OBJECT = patternedBytes(SIZE);
-const OFFSET = 1000;
-const LENGTH = 300_000;
-
-const MENDED: readonly Fault[] = [
-  { kind: 'reset' },
-  { kind: 'reset', after: 70_000 },
-  { kind: 'cut' },
-  { kind: 'cut', after: 0 },
-  { kind: 'cut', after: 70_000 },
-  { kind: 'stall' },
-  { kind: 'stall', after: 0 },
-  { kind: 'stall', after: 70_000 },
-  { kind: 'status', status: 500 },
-  { kind: 'status', status: 502 },
-  { kind: 'status', status: 503 },
-  { kind: 'status', status: 503, code: 'SlowDown' },
-  { kind: 'status', status: 504 },
-  { kind: 'status', status: 429, code: 'TooManyRequests' },
-  { kind: 'status', status: 400, code: 'RequestTimeout' },
-  { kind: 'page' },
-  { kind: 'garbage' },
-  { kind: 'short', bytes: 1 },
-  { kind: 'short', bytes: 200_000 },
-  { kind: 'long', bytes: 1 },
-  { kind: 'long', bytes: 200_000 },
-  { kind: 'chunked', extra: 1 },
-  { kind: 'chunked', extra: 100_000 },
-  // A gateway whose backend restarts.
-  { kind: 'status', status: 404, page: true },
-  { kind: 'unframed', after: 70_000 },
-  { kind: 'ignore-range' },
-  { kind: 'shift', bytes: 1 },
-  { kind: 'no-etag' },
-];
-
-const HARMLESS: readonly Fault[] = [
-  { kind: 'delay', ms: 50 },
-  { kind: 'throttle', bytesPerSecond: 1_000_000 },
-  { kind: 'unframed' },
-  { kind: 'chunked' },
-];
-
 const FINAL: readonly [Fault, ErrorCode][] = [
   [{ kind: 'swap' }, 'OBJECT_CHANGED'],
   [{ kind: 'total', total: 5 }, 'OBJECT_CHANGED'],
@@ -69,18 +26,6 @@ const FINAL: readonly [Fault, ErrorCode][] = [
   [{ kind: 'status', status: 501, code: 'NotImplemented' }, 'SOURCE_UNREACHABLE'],
 ];
 
-/** What is never believed, and not tried for ever either. */
-const HOPELESS: readonly [Fault, RegExp][] = [
-  [{ kind: 'ignore-range' }, /ignored Range/],
-  [{ kind: 'shift', bytes: 1 }, /sent bytes 1001-301000 instead of 1000-300999/],
-  [{ kind: 'short', bytes: 1 }, /299999 bytes instead of 300000/],
-  [{ kind: 'long', bytes: 1 }, /300001 bytes instead of 300000/],
-  [{ kind: 'chunked', extra: 1 }, /more bytes received than requested/],
-  [{ kind: 'no-etag' }, /no ETag/],
-  [{ kind: 'page' }, /sent a web page/],
-  [{ kind: 'garbage' }, /something other than HTTP/],
-];
-
 function named(fault: Fault): string {
   return JSON.stringify(fault);
 }
@@ -93,7 +38,7 @@ async function readPart({ store }: StoreBehindPeer): Promise<Buffer> {
 test('faults that pass', async (t) => {
   if (!requires(t, ...RGW_TOOLS)) return;
   const behind = await storeBehindPeer(t, { object: OBJECT }, { policy: { ...QUICK, stallMs: 300 } });
-  for (const fault of MENDED) {
+  for (const fault of [...MENDED, { kind: 'status', status: 400, code: 'RequestTimeout' } as const]) {
     behind.retries.length = 0;
     let left = 2;
     behind.peer.plan = ({ method }) => {
