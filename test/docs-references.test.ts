@@ -92,7 +92,8 @@ test('docs/usage.md has every command and every flag, with the commands that tak
 });
 
 test('docs/usage.md has every variable of `download`', async (t) => {
-  const source = textOf('src/plan/environment.ts');
+  const files = ['environment', 'azure-environment', 'variables'];
+  const source = files.map((name) => textOf(`src/plan/${name}.ts`)).join('\n');
   const read = [...source.matchAll(/\(reader, '([A-Z][A-Z0-9_]+)'/g)].map(([, name]) => name);
   const rows = rowsBelow('docs/usage.md', '## Environment of `download`');
   const documented = rows.flatMap(([cell = '']) =>

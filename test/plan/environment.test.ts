@@ -98,7 +98,7 @@ test('each variable that is needed is missed by name, an empty one too', async (
 
 test('each variable that is wrong is told by name', async (t) => {
   const cases: [name: string, value: string, message: RegExp][] = [
-    ['BSL_PROVIDER', 'azure', /is azure, which is not supported/],
+    ['BSL_PROVIDER', 'velero.io/gcp', /is velero.io\/gcp, which is not supported/],
     ['BSL_PROVIDER', 'GCP', /is gcp, which is not supported/],
     ['BSL_S3_URL', 'minio:9000', /is not an http or https URL/],
     ['BSL_CA_CERT', '/etc/ssl/ca.pem', /is not a PEM certificate/],
@@ -164,4 +164,44 @@ test('quotes and spaces around a value are named', async (t) => {
       t.equal(error.problems.length, 1, 'and no more');
     }
   }
+});
+
+test('a location in Azure', async (t) => {
+  const { plan } = planFromEnvironment({
+    ...NEEDED,
+    KUBEVIRT_DM_BSL_PROVIDER: 'velero.io/azure',
+    KUBEVIRT_DM_BSL_PREFIX: 'velero-kubevirt-datamover',
+    KUBEVIRT_DM_BSL_STORAGE_ACCOUNT: 'acct',
+    KUBEVIRT_DM_BSL_STORAGE_ACCOUNT_URI: 'https://acct.blob.core.usgovcloudapi.net',
+    KUBEVIRT_DM_BSL_STORAGE_ACCOUNT_KEY_ENV_VAR: 'MY_KEY',
+    KUBEVIRT_DM_BSL_USE_AAD: 'true',
+    KUBEVIRT_DM_BSL_SUBSCRIPTION_ID: 'sub',
+    KUBEVIRT_DM_BSL_RESOURCE_GROUP: 'group',
+    KUBEVIRT_DM_BSL_ACTIVE_DIRECTORY_AUTHORITY_URI: 'https://login.microsoftonline.us',
+    KUBEVIRT_DM_CREDENTIALS_FILE: '/elsewhere/cloud',
+  });
+  t.strictSame(plan.source, {
+    kind: 'azure',
+    account: 'acct',
+    container: 'backups',
+    prefix: 'velero-kubevirt-datamover',
+    endpoint: 'https://acct.blob.core.usgovcloudapi.net',
+    credentialsFile: '/elsewhere/cloud',
+    keyVariable: 'MY_KEY',
+    useAAD: true,
+    subscription: 'sub',
+    resourceGroup: 'group',
+    authorityHost: 'https://login.microsoftonline.us',
+  });
+  const azure = { KUBEVIRT_DM_BSL_PROVIDER: 'azure' };
+  const cases: [object, RegExp][] = [
+    [{}, /^KUBEVIRT_DM_BSL_STORAGE_ACCOUNT is not set/],
+    [{ KUBEVIRT_DM_BSL_STORAGE_ACCOUNT: 'My.Account' }, /STORAGE_ACCOUNT is not the name of a storage account/],
+    [{ KUBEVIRT_DM_BSL_STORAGE_ACCOUNT: 'acct', KUBEVIRT_DM_BSL_STORAGE_ACCOUNT_URI: 'acct' }, /URI is not an http/],
+    [
+      { KUBEVIRT_DM_BSL_STORAGE_ACCOUNT: 'acct', KUBEVIRT_DM_BSL_ACTIVE_DIRECTORY_AUTHORITY_URI: 'http://x' },
+      /AUTHORITY_URI is not an https URL/,
+    ],
+  ];
+  for (const [change, message] of cases) t.match(refusal({ ...azure, ...change }), { code: 'USAGE', message });
 });

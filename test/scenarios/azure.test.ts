@@ -86,6 +86,34 @@ test('list, plan, restore and verify by flags', async (t) => {
   t.equal(verified.exitCode, 0, verified.stderr);
 });
 
+test("download, with the variables and the Secret of the operator's pod", async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...AZURITE_TOOLS)) return;
+  const stage = await stageOf(t);
+  const { azurite, container, made, endpoint } = stage;
+  const cloud = join(made.folder, 'cloud');
+  const target = join(made.folder, 'restore', 'disk.raw');
+  writeFileSync(cloud, `AZURE_CLOUD_NAME=AzurePublicCloud\nMY_KEY=${azurite.key}\n`);
+  const variables = {
+    BSL_PROVIDER: 'azure',
+    BSL_BUCKET: container,
+    BSL_PREFIX: PREFIX,
+    BSL_STORAGE_ACCOUNT: azurite.account,
+    BSL_STORAGE_ACCOUNT_URI: endpoint,
+    BSL_STORAGE_ACCOUNT_KEY_ENV_VAR: 'MY_KEY',
+    CREDENTIALS_FILE: cloud,
+    VM_NAME: 'web',
+    VM_NAMESPACE: 'demo',
+    VELERO_BACKUP_NAME: BACKUP,
+    TARGET_VOLUME: 'web-root',
+    TARGET_PATH: target,
+    SCRATCH_PATH: join(made.folder, 'scratch'),
+  };
+  const env = Object.fromEntries(Object.entries(variables).map(([name, value]) => [`KUBEVIRT_DM_${name}`, value]));
+  const run = await runCli(['download'], { env });
+  t.equal(run.exitCode, 0, run.stderr);
+  t.equal(await difference(target, truth(stage)), undefined);
+});
+
 test('the MD5 that a blob has is compared', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...AZURITE_TOOLS)) return;
   const stage = await stageOf(t);

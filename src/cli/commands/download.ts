@@ -53,11 +53,13 @@ function describeDataDownload({ name, uid }: { readonly name?: string; readonly 
 const ENVIRONMENT = {
   title: 'Environment (prefix KUBEVIRT_DM_; an empty variable counts as unset)',
   lines: [
-    'BSL_PROVIDER                        aws or an S3-compatible provider',
+    'BSL_PROVIDER                        aws or an S3-compatible provider, or azure',
     'BSL_BUCKET, BSL_PREFIX, BSL_REGION  location of the backup; the prefix is used unchanged',
     'BSL_S3_URL, BSL_S3_FORCE_PATH_STYLE, BSL_INSECURE_SKIP_TLS_VERIFY, BSL_PROFILE',
     'BSL_CA_CERT                         PEM text',
     'BSL_CUSTOMER_KEY_ENCRYPTION_FILE    32 bytes (SSE-C)',
+    'BSL_STORAGE_ACCOUNT, BSL_STORAGE_ACCOUNT_URI, BSL_STORAGE_ACCOUNT_KEY_ENV_VAR, BSL_USE_AAD,',
+    'BSL_SUBSCRIPTION_ID, BSL_RESOURCE_GROUP, BSL_ACTIVE_DIRECTORY_AUTHORITY_URI  Azure',
     'CREDENTIALS_FILE                    default /credentials/cloud',
     'VM_NAME, VM_NAMESPACE, VELERO_BACKUP_NAME',
     'TARGET_VOLUME                       the disk',

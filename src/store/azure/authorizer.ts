@@ -29,7 +29,7 @@ export class Authorizer {
   readonly #options: AuthorizerOptions;
   #identity: Promise<Identity> | undefined;
   #kind: Identity | undefined;
-  #tokens: TokenSource | undefined;
+  #tokens: Promise<TokenSource> | undefined;
   /** The account's key, as an identity that may not read blobs was given it. */
   #borrowed: Uint8Array | undefined;
   #version = 0;
@@ -65,8 +65,8 @@ export class Authorizer {
       const { account } = this.#options.options;
       return { target, headers: { ...dated, authorization: signGet({ target, headers: dated }, { account, key }) } };
     }
-    this.#tokens ??= await this.#openTokens(STORAGE_SCOPE);
-    return { target, headers: { ...dated, authorization: `Bearer ${await this.#tokens.get()}` } };
+    this.#tokens ??= this.#openTokens(STORAGE_SCOPE);
+    return { target, headers: { ...dated, authorization: `Bearer ${await (await this.#tokens).get()}` } };
   }
 
   /**

@@ -24,7 +24,7 @@ export function tokenFailure(error: unknown, context: ConnectionContext, managed
     const { why, hint } = noCredentials();
     return final(why, hint, context, error);
   }
-  if (code !== undefined) return fromConnection(code, errorWith(error, code), authorityContext(context));
+  if (code !== undefined) return connectionFailure(error, code, context);
   const status = statusOf(error);
   if (status !== undefined && status !== 408 && status !== 429 && status < 500) {
     return final(`the authority answered ${status} to the request for a token`, AUTHORITY_HINT, context, error);
@@ -95,8 +95,10 @@ function codeOf(error: Error): string | undefined {
   )?.[1];
 }
 
-function errorWith(error: Error, code: string): Error {
-  return Object.assign(strip(error), { code });
+function connectionFailure(error: Error, code: string, context: ConnectionContext): DatamoverError | TransientError {
+  const failure = fromConnection(code, Object.assign(strip(error), { code }), authorityContext(context));
+  if (failure instanceof DatamoverError) return failure;
+  return new TransientError(`requesting a token: ${failure.message}`, failure.options);
 }
 
 function authorityContext(context: ConnectionContext): ConnectionContext {
@@ -107,5 +109,9 @@ function authorityContext(context: ConnectionContext): ConnectionContext {
 }
 
 function statusOf(error: Error): number | undefined {
-  return 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined;
+  for (let each: unknown = error, depth = 0; each instanceof Error && depth < 5; each = each.cause, depth += 1) {
+    const status = 'statusCode' in each ? each.statusCode : 'status' in each ? each.status : undefined;
+    if (typeof status === 'number') return status;
+  }
+  return undefined;
 }

@@ -31,6 +31,8 @@ export class TokenSource {
   #credential: Promise<TokenCredential> | undefined;
   #token: AccessToken | undefined;
   #asking: Promise<AccessToken> | undefined;
+  /** The library does not pass on why a connection failed. */
+  #connectionFailure: unknown;
 
   constructor(scope: string, options: TokenOptions) {
     this.#scope = scope;
@@ -63,7 +65,10 @@ export class TokenSource {
   }
 
   async #request(): Promise<AccessToken> {
-    this.#credential ??= openCredential(this.#options);
+    this.#connectionFailure = undefined;
+    this.#credential ??= openCredential(this.#options, (error) => {
+      this.#connectionFailure = error;
+    });
     try {
       const token = await (await this.#credential).getToken(this.#scope);
       if (token === null) throw new Error('no token');
@@ -71,14 +76,17 @@ export class TokenSource {
       return this.#token;
     } catch (error) {
       this.#credential = undefined;
-      throw error;
+      throw this.#connectionFailure ?? error;
     }
   }
 }
 
-async function openCredential({ identity, authority, ...options }: TokenOptions): Promise<TokenCredential> {
+async function openCredential(
+  { identity, authority, ...options }: TokenOptions,
+  onFailure: (error: unknown) => void,
+): Promise<TokenCredential> {
   const azure = await import('@azure/identity');
-  const common = { ...clientOptions(options), authorityHost: authority };
+  const common = { ...clientOptions(options, onFailure), authorityHost: authority };
   switch (identity.kind) {
     case 'secret':
       return new azure.ClientSecretCredential(identity.tenant, identity.client, identity.secret, {
@@ -124,11 +132,10 @@ const METADATA_HOST = '169.254.169.254';
 const METADATA_MS = 1000;
 
 /** The library's requests, over agents that know the proxies and the certificates of the source; its retries are off. */
-function clientOptions({
-  tls,
-  proxies,
-  answerMs,
-}: Omit<TokenOptions, 'identity' | 'authority'>): TokenCredentialOptions {
+function clientOptions(
+  { tls, proxies, answerMs }: Omit<TokenOptions, 'identity' | 'authority'>,
+  onFailure: (error: unknown) => void,
+): TokenCredentialOptions {
   const agent = { keepAlive: false, proxyEnv: { ...proxies } };
   const http = new Agent(agent);
   const https = new TlsAgent({ ...agent, ...tls, rejectUnauthorized: true });
@@ -143,7 +150,12 @@ function clientOptions({
             const { protocol, hostname } = new URL(request.url);
             request.agent = protocol === 'https:' ? https : http;
             request.timeout = hostname === METADATA_HOST ? METADATA_MS : answerMs;
-            return await next(request);
+            try {
+              return await next(request);
+            } catch (error) {
+              onFailure(error);
+              throw error;
+            }
           },
         },
       },
