@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { KiB, MiB } from '../../src/units.ts';
 import { AZURITE_TOOLS, type Azurite, startAzurite } from '../helpers/azurite.ts';
 import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, planFor, truthOf } from '../helpers/backup.ts';
+import { CLIENT, startEntra, TENANT } from '../helpers/entra.ts';
 import { type Peer, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
 import { runCli } from '../helpers/run-cli.ts';
@@ -112,6 +113,29 @@ test("download, with the variables and the Secret of the operator's pod", async 
   const run = await runCli(['download'], { env });
   t.equal(run.exitCode, 0, run.stderr);
   t.equal(await difference(target, truth(stage)), undefined);
+});
+
+test('an identity, by the program as it is installed', async (t) => {
+  if (!requires(t, ...BACKUP_TOOLS, ...AZURITE_TOOLS, 'openssl')) return;
+  const entra = await startEntra(t);
+  const azurite = await startAzurite(t, { tls: entra.certificates });
+  const container = await azurite.createContainer();
+  const made = await madeBackup(t, { disks: [{ name: 'rootdisk', size: 4 * MiB }], checkpoints: 1 });
+  await azurite.putFolder(container, made.bucket, `${PREFIX}/`);
+  const secret = 'client-secret-EXAMPLE~1';
+  const env = { ...entra.env, AZURE_TENANT_ID: TENANT, AZURE_CLIENT_ID: CLIENT, AZURE_CLIENT_SECRET: secret };
+  const source = `azure://${azurite.account}/${container}/${PREFIX}`;
+  const args = ['--endpoint', azurite.endpoint, '--ca-file', entra.certificates.caFile, '--log-level', 'debug'];
+  const good = await runCli(['list', '--source', source, ...args], { env });
+  t.equal(good.exitCode, 0, good.stderr);
+  t.match(good.stdout, /rootdisk/);
+  entra.refusal = 7000215;
+  const bad = await runCli(['list', '--source', source, ...args], { env });
+  t.equal(bad.exitCode, 3);
+  t.match(bad.stderr, /the client secret is wrong \(AADSTS7000215\)/);
+  for (const { stdout, stderr } of [good, bad]) {
+    t.notMatch(stdout + stderr, new RegExp(`${secret}|Bearer |eyJ`), 'nothing secret');
+  }
 });
 
 test('the MD5 that a blob has is compared', async (t) => {
