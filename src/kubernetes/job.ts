@@ -44,7 +44,10 @@ export function buildJob(one: PvcToRestore, context: JobContext, options: Manife
       backoffLimit: BACKOFF_LIMIT,
       ...(ttlSeconds === undefined ? {} : { ttlSecondsAfterFinished: ttlSeconds }),
       podFailurePolicy: FAILURE_POLICY,
-      template: podTemplate({ ...volumesOf(one, context, options), ...labelled, args }, options),
+      template: podTemplate(
+        { ...volumesOf(one, context, options), ...labelled, args, source: part.plan.source },
+        options,
+      ),
     },
   };
 }

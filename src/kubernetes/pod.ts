@@ -11,6 +11,7 @@ import type {
   VolumeMount,
 } from 'kubernetes-types/core/v1.js';
 import { permanentStatuses } from '../exit-status.ts';
+import type { PlanSource } from '../plan/plan.ts';
 import type { ManifestOptions, Scheduling } from './options.ts';
 import { POD_PATHS } from './pod-plan.ts';
 
@@ -23,16 +24,19 @@ export interface PodParts {
   readonly mounts: readonly VolumeMount[];
   readonly devices?: readonly VolumeDevice[];
   readonly volumes: readonly Volume[];
+  /** What the pod reads. */
+  readonly source: PlanSource;
 }
 
-type PodOptions = Pick<ManifestOptions, 'image' | 'serviceAccount' | 'scheduling' | 'runAsRoot' | 'fsGroup'>;
+type PodOptions = Pick<ManifestOptions, 'image' | 'serviceAccount' | 'scheduling' | 'runAsRoot' | 'fsGroup' | 'secret'>;
 
 export function podTemplate(
-  { labels, annotations, args, mounts, devices, volumes }: PodParts,
+  { labels, annotations, args, mounts, devices, volumes, source }: PodParts,
   options: PodOptions,
 ): PodTemplateSpec {
+  const allLabels = { ...labels, ...identityLabel(source, options) };
   return {
-    metadata: { labels: { ...labels }, ...(annotations === undefined ? {} : { annotations: { ...annotations } }) },
+    metadata: { labels: allLabels, ...(annotations === undefined ? {} : { annotations: { ...annotations } }) },
     spec: {
       restartPolicy: 'Never',
       ...(options.serviceAccount === undefined ? {} : { serviceAccountName: options.serviceAccount }),
@@ -55,6 +59,12 @@ export function podTemplate(
       volumes: [...volumes],
     },
   };
+}
+
+/** What gives a pod the token of its service account's identity in Azure (workload identity), where no Secret has credentials. */
+function identityLabel({ kind }: PlanSource, { secret, serviceAccount }: PodOptions): Record<string, string> {
+  const isWanted = kind === 'azure' && secret === undefined && serviceAccount !== undefined;
+  return isWanted ? { 'azure.workload.identity/use': 'true' } : {};
 }
 
 function placement({ priorityClass, nodeSelector, tolerations }: Scheduling = {}): Partial<PodSpec> {

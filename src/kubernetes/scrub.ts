@@ -36,7 +36,7 @@ export function buildScrub(plan: Plan, scrub: Scrub, options: ManifestOptions): 
           // A finding is a result: only a source that does not answer is asked again.
           backoffLimit: 1,
           podFailurePolicy: FAILURE_POLICY,
-          template: podTemplate({ labels, args: scrubArgs(source, scrub), mounts, volumes }, options),
+          template: podTemplate({ labels, args: scrubArgs(source, scrub), mounts, volumes, source }, options),
         },
       },
     },

@@ -222,6 +222,24 @@ test('files that the plan names come from the Secret', async (t) => {
   );
 });
 
+test('a container of Azure: its Secret is mounted, or the service account has an identity', async (t) => {
+  const azure = { account: 'acct', container: 'backups' };
+  const withFile = await print(t, { ...PLAN, source: { azure } }, '--secret=creds');
+  t.match(podOf(withFile.jobs[0]).volume('credentials'), { secret: { items: [{ key: 'cloud' }] } });
+  t.match(withFile.configMap.data['plan.yaml'], /credentialsFile: \/credentials\/cloud/);
+  t.strictSame(findApiFlaws(withFile.objects), []);
+  const files = { sasTokenFile: './sas', caFile: './ca.pem' };
+  const withSas = await print(t, { ...PLAN, source: { azure: { ...azure, ...files } } }, '--secret=creds');
+  const { volume } = podOf(withSas.jobs[0]);
+  t.match(volume('credentials'), { secret: { items: [{ key: 'sas' }, { key: 'ca.pem' }] } });
+  t.match(withSas.configMap.data['plan.yaml'], /sasTokenFile: \/credentials\/sas/);
+  t.notMatch(withSas.configMap.data['plan.yaml'], /credentialsFile/);
+  const label = (printed: Printed) => printed.jobs[0]?.spec.template.metadata.labels['azure.workload.identity/use'];
+  t.equal(label(await print(t, { ...PLAN, source: { azure } }, '--service-account=restorer')), 'true');
+  t.equal(label(withFile), undefined);
+  t.equal(label(await print(t, PLAN, '--service-account=restorer')), undefined);
+});
+
 test('pods ask for no privilege, and no uid unless it is root', async (t) => {
   const usual = podOf((await print(t, PLAN)).jobs[0]);
   t.strictSame(usual.spec.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
