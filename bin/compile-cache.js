@@ -25,7 +25,9 @@ function cacheHome() {
   const named = process.env.XDG_CACHE_HOME;
   if (named && path.isAbsolute(named)) return path.normalize(named);
   const home = process.env.HOME;
-  return home && path.isAbsolute(home) && path.normalize(home) !== '/' ? path.join(home, '.cache') : undefined;
+  if (!home || !path.isAbsolute(home) || path.normalize(home) === '/') return undefined;
+  // One that does not exist is not created.
+  return fs.statSync(home).isDirectory() ? path.join(home, '.cache') : undefined;
 }
 
 /** Throws the system's error, or returns undefined, where there is no safe place. */

@@ -50,6 +50,13 @@ function filesIn(home: string, cache = join(home, '.cache')): string[] {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
+test('a home that does not exist is not made', async (t) => {
+  const launcher = install(t);
+  const home = join(tempFolder(t), 'none');
+  await start(t, launcher, { HOME: home });
+  t.notOk(existsSync(home));
+});
+
 test('in the home of the user', async (t) => {
   const launcher = install(t);
   const home = tempFolder(t);
