@@ -29,7 +29,7 @@ import {
   uploadBucket,
 } from '../helpers/backup.ts';
 import { BAD_DEVICE_TOOLS, badDevice } from '../helpers/bad-device.ts';
-import { gateBefore } from '../helpers/gate.ts';
+import { gateAfterZeroing, gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { type PeerPlan, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
@@ -78,10 +78,11 @@ test('what is wrong on the target after convert is found by --verify compare, an
       await t.test(`${strategy}: ${name}`, async (t) => {
         const device = loopDevice(t, { size: SIZE });
         const plan = await planFor(made, BACKUP, { rootdisk: device.path });
-        const gate = gateBefore(t, '^compare');
+        // A stream reads back by itself, once everything is written.
+        const gate = strategy === 'stream' ? gateAfterZeroing(t) : gateBefore(t, '^compare');
         const env = { ...gate.env, XDG_RUNTIME_DIR: tempFolder(t) };
         const run = watchRestore(t, plan, ['--strategy', strategy, '--verify', 'compare'], { env });
-        await gate.reached();
+        await gate.reachedBefore(run.end);
         scribble(device.file, at, bytes);
         gate.open();
         const { exitCode, document } = await run.end;
@@ -116,7 +117,7 @@ test('what is wrong in the raw image is found by --verify compare, which asks th
     const plan = await planFor(made, BACKUP, { rootdisk: device.path }, { scratch });
     const gate = gateBefore(t, '^convert.*mask');
     const run = watchRestore(t, plan, ['--strategy', 'staged-raw', '--verify', 'compare'], { env: gate.env });
-    await gate.reached();
+    await gate.reachedBefore(run.end);
     const [raw = ''] = readdirSync(scratch, { recursive: true, encoding: 'utf8' }).filter((name) =>
       /disk\.raw$/.test(name),
     );
@@ -232,7 +233,7 @@ test('a device that dies while it is written', async (t) => {
   const plan = await planFor(made, BACKUP, { rootdisk: device.path });
   const gate = gateBefore(t, '^convert');
   const run = watchRestore(t, plan, [], { env: gate.env });
-  await gate.reached();
+  await gate.reachedBefore(run.end);
   await device.die();
   gate.open();
   const { exitCode, document, stderr } = await run.end;
@@ -289,7 +290,7 @@ test('scratch that is full', async (t) => {
       const plan = await planFor(made, BACKUP, { rootdisk: device.path }, { scratch });
       const gate = gateBefore(t, pattern);
       const run = watchRestore(t, plan, ['--strategy', strategy], { env: gate.env });
-      await gate.reached();
+      await gate.reachedBefore(run.end);
       const ballast = fill(disk);
       writeFileSync(join(disk, 'more'), '');
       try {
@@ -349,7 +350,7 @@ test('a raw file whose file system fills up', async (t) => {
     const plan = await planFor(made, BACKUP, { rootdisk: join(disk, 'disk.raw') });
     const gate = gateBefore(t, '^convert');
     const run = watchRestore(t, plan, [], { env: gate.env });
-    await gate.reached();
+    await gate.reachedBefore(run.end);
     fill(disk);
     gate.open();
     const { exitCode, document } = await run.end;
