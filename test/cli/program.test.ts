@@ -176,7 +176,10 @@ test('download without its environment: every variable that is missing, in one l
   }
   const azure = await runCli(['download'], { env: { KUBEVIRT_DM_BSL_PROVIDER: 'azure' } });
   t.equal(azure.exitCode, 2);
-  t.match(azure.stderr, /error USAGE: .*azure/);
+  t.match(azure.stderr, /error USAGE: KUBEVIRT_DM_BSL_STORAGE_ACCOUNT is not set/);
+  const gcp = await runCli(['download'], { env: { KUBEVIRT_DM_BSL_PROVIDER: 'gcp' } });
+  t.equal(gcp.exitCode, 2);
+  t.match(gcp.stderr, /error USAGE: .*gcp/);
 });
 
 test('logs as JSON lines: asked for, or in a pod', async (t) => {

@@ -251,8 +251,8 @@ test('targets that must not be written', async (t) => {
     t.notOk(existsSync('/dev/lopo0') || existsSync('/dev/disk.raw'));
   });
   await t.test('a file with another ending', async (t) => {
-    await check(t, join(made.folder, 'disk.qcow2'), 'TARGET_MISSING', 6);
-    t.notOk(existsSync(join(made.folder, 'disk.qcow2')));
+    await check(t, join(made.folder, 'disk.vmdk'), 'TARGET_MISSING', 6);
+    t.notOk(existsSync(join(made.folder, 'disk.vmdk')));
   });
   await t.test('a folder that is not there', async (t) => {
     await check(t, join(made.folder, 'no', 'disk.raw'), 'TARGET_MISSING', 6);

@@ -141,7 +141,9 @@ async function restoreUnderStrace(
     process.execPath,
     program,
   ];
-  const env = { ...cleanEnvironment({ XDG_RUNTIME_DIR: runtime }), NODE_OPTIONS: '' };
+  // Node's own cache of compiled code would be among what is opened.
+  const cache = { NODE_COMPILE_CACHE: undefined, NODE_DISABLE_COMPILE_CACHE: '1' };
+  const env = { ...cleanEnvironment({ XDG_RUNTIME_DIR: runtime, ...cache }), NODE_OPTIONS: '' };
   const child = spawn('strace', command, { env, cwd: runtime, stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(cases.map((one) => `${JSON.stringify(one)}\n`).join(''));
   const [said] = await Promise.all([text(child.stdout), once(child, 'close')]);

@@ -172,7 +172,8 @@ test('a listing that fails for a moment is repeated', async (t) => {
   const program = ['env', '-u', 'NODE_OPTIONS', process.execPath, programPath(), 'list', '--source', folder];
   const trace = join(tempFolder(t), 'trace');
   const strace = ['-f', '-qq', '-o', trace, '-e', 'trace=getdents64', ...inject];
-  const { status, stdout, stderr } = await command('strace', [...strace, ...program], { env: cleanEnvironment() });
+  const env = cleanEnvironment({ UV_THREADPOOL_SIZE: '4' });
+  const { status, stdout, stderr } = await command('strace', [...strace, ...program], { env });
   t.match(readFileSync(trace, 'utf8'), /INJECTED/);
   t.equal(status, 0, stderr);
   t.match(stdout, /demo\/web +root +cp-2 .* restorable/);
