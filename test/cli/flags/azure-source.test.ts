@@ -3,7 +3,7 @@ import { test } from 'tap';
 import { parseSource, type SourceFlags } from '../../../src/cli/flags/source.ts';
 import { DatamoverError } from '../../../src/errors.ts';
 
-const read = (source: string, flags: SourceFlags = {}) => parseSource({ source, ...flags }, '/work');
+const read = (source: string, flags: SourceFlags = {}) => parseSource({ source, ...flags }, '/srv/here');
 
 test('every form of a container', async (t) => {
   const place = { kind: 'azure', account: 'acct', container: 'backups' };
@@ -32,9 +32,9 @@ test('every form of a container', async (t) => {
     {
       ...place,
       endpoint: 'http://127.0.0.1:10000/acct',
-      credentialsFile: '/work/cloud',
+      credentialsFile: '/srv/here/cloud',
       sasTokenFile: '/sas',
-      caFile: '/work/ca',
+      caFile: '/srv/here/ca',
       insecureSkipTLSVerify: true,
     },
   );
