@@ -5,21 +5,16 @@ import type { AzureOptions } from '../../azure-options.ts';
 import { DatamoverError, type Problem } from '../../errors.ts';
 import { collect } from '../../problems.ts';
 import type { RetryEvent } from '../../progress.ts';
-import { checkKey, checkPrefix } from '../key.ts';
-import { checkRange } from '../limits.ts';
 import { HttpClient } from '../remote/client.ts';
-import { getDocument } from '../remote/document.ts';
 import { type Environment, variable } from '../remote/environment.ts';
 import { probeObject } from '../remote/first-byte.ts';
 import { formatPin } from '../remote/pin.ts';
 import { destinationOf, readProxyEnvironment } from '../remote/proxy.ts';
-import { readObject } from '../remote/read.ts';
-import { readTimeoutMs } from '../remote/read-timeout.ts';
+import { remoteStore, retryPolicyOf } from '../remote/remote-store.ts';
 import { readTlsOptions } from '../remote/tls.ts';
-import { HighWater } from '../retry/high-water.ts';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy, type SourceState, withStall } from '../retry/policy.ts';
-import { type RetryContext, withRetries } from '../retry/retry.ts';
-import type { ObjectChecksum, ObjectStore } from '../store.ts';
+import type { Attempt } from '../retry/attempt.ts';
+import type { RetryPolicy, SourceState } from '../retry/policy.ts';
+import type { ObjectChecksum, ObjectInfo, ObjectStore } from '../store.ts';
 import { checkNames, cloudOf, endpointOf } from './account.ts';
 import { Authorizer } from './authorizer.ts';
 import { readIdentity } from './identity.ts';
@@ -42,43 +37,16 @@ export interface OpenAzureOptions {
  */
 export async function openAzureStore(options: AzureOptions, open: OpenAzureOptions): Promise<ObjectStore> {
   const { concurrency, env, onRetry } = open;
-  const stallMs = readTimeoutMs(env);
-  const base = open.policy ?? DEFAULT_RETRY_POLICY;
-  const policy = stallMs === undefined ? base : withStall(base, stallMs);
+  const policy = retryPolicyOf(open, env);
   const source: SourceState = { answered: false };
   const session = await openSession(options, { concurrency, policy, source, env });
-  const context = (signal: AbortSignal): RetryContext => ({ policy, source, onRetry, signal });
-  return {
-    description: session.description,
-    describe: (key) => session.describe(key),
-    head: async (key, { signal }) => {
-      checkKey(key);
-      // A GET of the first byte rather than HEAD: its refusals have a body, and it shows an archived blob.
-      const request = { key, what: `requesting ${session.describe(key)}` };
-      return await withRetries(request, context(signal), async (attempt) => {
-        const { size, pin, headers } = await probeObject(session, key, attempt);
-        return { key, size, etag: formatPin(pin), checksums: checksumsOf(headers) };
-      });
-    },
-    read: async (key, range, sink) => {
-      checkKey(key);
-      checkRange(key, range);
-      await readObject(session, { key, range, sink, context: context(range.signal) });
-    },
-    get: async (key, { maxBytes, signal }) => {
-      checkKey(key);
-      const request = { key, what: `reading ${session.describe(key)}` };
-      const highWater = new HighWater();
-      return await withRetries(request, context(signal), (attempt) =>
-        getDocument(session, key, { maxBytes, attempt, highWater }),
-      );
-    },
-    list: async function* (prefix, { signal }) {
-      checkPrefix(prefix);
-      yield* listBlobs(session, prefix, context(signal));
-    },
-    close: async () => session.close(),
-  };
+  return remoteStore({ session, retries: { policy, source, onRetry }, head: headBlob, list: listBlobs });
+}
+
+/** A GET of the first byte rather than HEAD: its refusals have a body, and it shows an archived blob. */
+async function headBlob(session: AzureSession, key: string, attempt: Attempt): Promise<ObjectInfo> {
+  const { size, pin, headers } = await probeObject(session, key, attempt);
+  return { key, size, etag: formatPin(pin), checksums: checksumsOf(headers) };
 }
 
 interface SessionOptions {

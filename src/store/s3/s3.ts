@@ -1,15 +1,9 @@
 // A backup in an S3 bucket. The SDK signs and reads XML, our own connections carry the bytes, `retry.ts` is patient.
 import type { RetryEvent } from '../../progress.ts';
 import type { S3Options } from '../../s3-options.ts';
-import { checkKey, checkPrefix } from '../key.ts';
-import { checkRange } from '../limits.ts';
-import { getDocument } from '../remote/document.ts';
 import type { Environment } from '../remote/environment.ts';
-import { readObject } from '../remote/read.ts';
-import { readTimeoutMs } from '../remote/read-timeout.ts';
-import { HighWater } from '../retry/high-water.ts';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy, type SourceState, withStall } from '../retry/policy.ts';
-import { type RetryContext, withRetries } from '../retry/retry.ts';
+import { remoteStore, retryPolicyOf } from '../remote/remote-store.ts';
+import type { RetryPolicy, SourceState } from '../retry/policy.ts';
 import type { ObjectStore } from '../store.ts';
 import { headObject } from './head.ts';
 import { listObjects } from './list.ts';
@@ -33,37 +27,8 @@ export interface OpenS3Options {
  */
 export async function openS3Store(options: S3Options, open: OpenS3Options): Promise<ObjectStore> {
   const { concurrency, env, onRetry } = open;
-  const stallMs = open.stallMs ?? readTimeoutMs(env);
-  const base = open.policy ?? DEFAULT_RETRY_POLICY;
-  const policy = stallMs === undefined ? base : withStall(base, stallMs);
+  const policy = retryPolicyOf(open, env);
   const source: SourceState = { answered: false };
   const session = await openSession(options, { concurrency, policy, source, env });
-  const context = (signal: AbortSignal): RetryContext => ({ policy, source, onRetry, signal });
-  return {
-    description: session.description,
-    describe: (key) => session.describe(key),
-    head: async (key, { signal }) => {
-      checkKey(key);
-      const request = { key, what: `requesting ${session.describe(key)}` };
-      return await withRetries(request, context(signal), (attempt) => headObject(session, key, attempt));
-    },
-    read: async (key, range, sink) => {
-      checkKey(key);
-      checkRange(key, range);
-      await readObject(session, { key, range, sink, context: context(range.signal) });
-    },
-    get: async (key, { maxBytes, signal }) => {
-      checkKey(key);
-      const request = { key, what: `reading ${session.describe(key)}` };
-      const highWater = new HighWater();
-      return await withRetries(request, context(signal), (attempt) =>
-        getDocument(session, key, { maxBytes, attempt, highWater }),
-      );
-    },
-    list: async function* (prefix, { signal }) {
-      checkPrefix(prefix);
-      yield* listObjects(session, prefix, context(signal));
-    },
-    close: async () => session.close(),
-  };
+  return remoteStore({ session, retries: { policy, source, onRetry }, head: headObject, list: listObjects });
 }
