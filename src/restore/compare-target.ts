@@ -100,8 +100,11 @@ async function compareCarried(
         mismatch: (offset) => mismatch(` at byte ${offset}`),
         signal: run.signal,
       });
-      await disk.carry({ destination: comparison, onDone });
-      comparison.close();
+      try {
+        await disk.carry({ destination: comparison, onDone });
+      } finally {
+        comparison.close();
+      }
     });
   });
 }

@@ -47,7 +47,8 @@ export function checksumTaker(
     const { takeChecksums } = await import('../../baseline/take-checksums.ts');
     const path = checksumsFile === undefined ? undefined : resolve(cwd, checksumsFile);
     if (path !== undefined) {
-      paths.writes({ kind: 'report', path, label: `checksum file ${path}` });
+      const hint = 'choose another file, for example --checksums-file sums.jsonl';
+      paths.writes({ kind: 'report', path, label: `checksum file ${path}`, hint });
       const conflicts = await paths.problems('report');
       if (conflicts.length > 0) throw DatamoverError.fromProblems(conflicts);
     }

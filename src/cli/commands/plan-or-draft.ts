@@ -44,13 +44,12 @@ export interface PlanOrDraft extends LoadedPlan {
  */
 export async function planOrDraft(
   argument: string | undefined,
-  { pvc, savePlan: saved, ...flags }: PlanFlags,
+  flags: PlanFlags,
   session: Session,
 ): Promise<PlanOrDraft> {
-  if (!standsForPlan({ ...flags, ...(saved === undefined ? {} : { savePlan: saved }) }, argument)) {
-    return { ...(await loadPlan(argument, session)), pvcs: pvc, note: undefined };
-  }
-  const drafted = await draft({ ...flags, pvcs: (pvc ?? []).map(wantedOf) }, session);
+  const { pvc, savePlan: saved, acceptUnproven = false } = flags;
+  if (!standsForPlan(flags, argument)) return { ...(await loadPlan(argument, session)), pvcs: pvc, note: undefined };
+  const drafted = await draftFromFlags({ ...flags, pvcs: (pvc ?? []).map(wantedOf), acceptUnproven }, session);
   const open = drafted.plan.pvcs.filter(({ target }) => isPlaceholder(target)).map(({ name }) => name);
   if (open.length > 0) {
     const wanted = open.map((name) => `--pvc ${name}=TARGET`).join(' ');
@@ -69,7 +68,8 @@ export async function planOrDraftWithoutTargets(
   session: Session,
 ): Promise<LoadedPlan> {
   if (!standsForPlan(flags, argument)) return await loadPlan(argument, session);
-  const { plan } = await draft({ ...flags, pvcs: pvcs.map((name) => ({ name })), acceptUnproven: true }, session);
+  const wanted = pvcs.map((name) => ({ name }));
+  const { plan } = await draftFromFlags({ ...flags, pvcs: wanted, acceptUnproven: true }, session);
   return { plan, problems: [] };
 }
 
@@ -87,13 +87,6 @@ function standsForPlan(flags: DraftFlags & { readonly savePlan?: string }, argum
 
 function wantedOf(value: string): WantedPvc {
   return parseWantedPvc(value) ?? refuse(`invalid --pvc ${value}`, 'use NAME=TARGET, as in rootdisk=/dev/vg/rootdisk');
-}
-
-async function draft(
-  { acceptUnproven = false, ...flags }: DraftFlags & { pvcs: readonly WantedPvc[]; acceptUnproven?: boolean },
-  session: Session,
-): Promise<DraftedPlan> {
-  return await draftFromFlags({ ...flags, acceptUnproven }, session);
 }
 
 /** A newer backup makes another plan of the same flags: what was fetched for this one is used again with its name only. */
