@@ -1,38 +1,26 @@
 // `plan`: from a backup in the bucket to a plan with its chains written out, which runs unchanged.
 
 import type { VmIndex } from '../catalog/vm-index.ts';
-import { checkLayers } from '../chain/check-layers.ts';
 import { reportRebuilt } from '../chain/resolve.ts';
-import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
 import { DatamoverError } from '../errors.ts';
 import { noBackupOf } from '../inventory/not-found.ts';
 import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup } from '../inventory/vm-backup.ts';
 import { loadTips } from '../inventory/vm-manifest.ts';
-import type { Plan, PlanSource } from '../plan/plan.ts';
+import type { Plan } from '../plan/plan.ts';
 import { writePlan } from '../plan/write.ts';
-import { type Progress, silentProgress } from '../progress.ts';
+import { silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
-import { type TakeChecksums, withChecksums } from './checksums.ts';
+import { withChecksums } from './checksums.ts';
 import { describeDraft, describeState } from './comments.ts';
-import { chooseDisks, type DraftPvc } from './disks.ts';
-import { type DraftScratch, resolveAll, scratchOf, toPvc } from './pvcs.ts';
+import { chooseDisks } from './disks.ts';
+import { atLeastOne, checkDisks, type DraftCommon, planHead, resolveAll, toPvc } from './pvcs.ts';
 
-export interface DraftOptions {
-  /** As the plan will name it: a folder absolute. */
-  readonly source: PlanSource;
+/** PVCs by their disks' names or their own. */
+export interface DraftOptions extends DraftCommon {
   readonly vm: VmRef;
-  /** Which state: a backup, or a checkpoint; neither is the newest backup that holds the VM. */
-  readonly backup?: string | undefined;
+  /** In place of a backup; with neither, the newest backup that holds the VM is drafted. */
   readonly checkpoint?: string | undefined;
-  /** The disks (by their names or their PVCs') with their targets; none is all of them, with placeholder targets. */
-  readonly pvcs: readonly DraftPvc[];
-  readonly scratch?: DraftScratch | undefined;
-  /** Write a plan whose order no document proves, marked as such. */
-  readonly acceptUnproven?: boolean;
-  readonly takeChecksums?: TakeChecksums | undefined;
-  readonly progress?: Progress;
-  readonly signal: AbortSignal;
 }
 
 export interface DraftedPlan {
@@ -47,7 +35,7 @@ export interface DraftedPlan {
  * layer's hint says what is lost with it. USAGE for names or targets given twice.
  */
 export async function draftPlan(store: ObjectStore, options: DraftOptions): Promise<DraftedPlan> {
-  const { source, vm, scratch, progress = silentProgress, signal } = options;
+  const { vm, progress = silentProgress, signal } = options;
   if (options.backup !== undefined && options.checkpoint !== undefined) {
     const hint = 'use --backup or --checkpoint, not both';
     throw new DatamoverError('USAGE', '--backup cannot be combined with --checkpoint', { hint });
@@ -55,21 +43,13 @@ export async function draftPlan(store: ObjectStore, options: DraftOptions): Prom
   const { backup, found } = await findState(store, options);
   reportRebuilt(found.index, progress);
   const disks = await resolveAll(store, { found, pvcs: chooseDisks(found, options.pvcs), signal });
-  const { chains: checked, problems } = await checkLayers(store, disks, { signal });
-  const unproven = checked.some(({ disk }) => isUnproven(disk));
-  const refused = options.acceptUnproven === true ? [] : unprovenProblems(checked.map(({ disk }) => disk));
-  if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
+  const checked = await checkDisks(store, disks, options);
   const chains = await withChecksums(checked, options.takeChecksums);
-  const [first, ...rest] = chains.map((chain) => toPvc(chain));
-  if (first === undefined) throw new TypeError('a plan of no disks');
   const plan: Plan = {
-    version: 1,
-    source,
-    ...scratchOf(scratch),
-    ...(unproven ? { order: 'unproven' as const } : {}),
+    ...planHead(options, chains),
     ...(backup === undefined ? {} : { backup }),
     vm,
-    pvcs: [first, ...rest],
+    pvcs: atLeastOne(chains.map((chain) => toPvc(chain))),
   };
   return { yaml: writePlan(plan, describeDraft(plan, { chains, what: describeState(plan, found) })), plan };
 }

@@ -1,42 +1,30 @@
 // `plan` for several VMs: each is looked up, its chains are checked, and its documents are dropped before the next; what stays in
 // memory is what the plan writes out.
 import { vmText } from '../catalog/keys.ts';
-import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
+import type { CheckedChain } from '../chain/check-layers.ts';
 import { affordableTasks } from '../chain/handles.ts';
 import { reportRebuilt } from '../chain/resolve.ts';
-import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { loadState, nothingSelected, selectVms, type VmCandidate } from '../inventory/select-vms.ts';
+import { omitUndefined } from '../omit-undefined.ts';
 import { isPlaceholder, placeholderTarget } from '../plan/placeholder.ts';
-import type { Plan, PlanPvc, PlanSource } from '../plan/plan.ts';
 import { qualifiedName } from '../plan/vms.ts';
 import { writePlan } from '../plan/write.ts';
 import { problemsOf } from '../problems.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmPattern } from '../vm-pattern.ts';
-import { type TakeChecksums, withChecksums } from './checksums.ts';
+import { withChecksums } from './checksums.ts';
 import { count, describeDraft, describeState } from './comments.ts';
-import { chooseDisks, type DraftPvc } from './disks.ts';
+import { chooseDisks } from './disks.ts';
 import type { DraftedPlan } from './draft-plan.ts';
-import { type DraftScratch, resolveAll, scratchOf, toPvc } from './pvcs.ts';
+import { atLeastOne, checkDisks, type DraftCommon, planHead, resolveAll, toPvc } from './pvcs.ts';
 
-export interface DraftVmsOptions {
-  /** As the plan will name it: a folder absolute. */
-  readonly source: PlanSource;
+/** PVCs are named `namespace/vm/disk`. */
+export interface DraftVmsOptions extends DraftCommon {
   /** None is every VM. */
   readonly vms: readonly VmPattern[];
-  /** Undefined for the newest backup of each VM. */
-  readonly backup?: string | undefined;
-  /** Named `namespace/vm/disk`, with their targets; none is all disks, with placeholder targets. */
-  readonly pvcs: readonly DraftPvc[];
-  readonly scratch?: DraftScratch | undefined;
-  /** Write a plan whose order no document proves, marked as such. */
-  readonly acceptUnproven?: boolean;
-  readonly takeChecksums?: TakeChecksums | undefined;
-  readonly progress?: Progress;
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -77,7 +65,7 @@ export async function draftPlanOfVms(store: ObjectStore, options: DraftVmsOption
 function planOfOne({ vm, backup, what, chains }: DraftedVm, options: DraftVmsOptions): DraftedPlan {
   const renamed = chains.map(withOwnName);
   const pvcs = renamed.map((chain) => toPvc(chain));
-  const plan = { ...baseOf(options, renamed), backup, vm, pvcs: atLeastOne(pvcs) };
+  const plan = { ...planHead(options, renamed), backup, vm, pvcs: atLeastOne(pvcs) };
   return { yaml: writePlan(plan, describeDraft(plan, { chains: renamed, what })), plan };
 }
 
@@ -87,20 +75,10 @@ function planOfSeveral(drafted: readonly DraftedVm[], options: DraftVmsOptions):
     chains.map((chain) => toPvc(chain, { vm, ...(backup === undefined ? { backup: own } : {}) })),
   );
   const chains = drafted.flatMap((one) => one.chains);
-  const plan = { ...baseOf(options, chains), ...(backup === undefined ? {} : { backup }), pvcs: atLeastOne(pvcs) };
+  const plan = { ...planHead(options, chains), ...(backup === undefined ? {} : { backup }), pvcs: atLeastOne(pvcs) };
   const state = backup === undefined ? 'the newest backup of each' : `backup ${backup}`;
   const what = `${count(drafted.length, 'VM')} as of ${state}`;
   return { yaml: writePlan(plan, describeDraft(plan, { chains, what })), plan };
-}
-
-function baseOf({ source, scratch }: DraftVmsOptions, chains: readonly CheckedChain[]): Omit<Plan, 'pvcs'> {
-  const unproven = chains.some(({ disk }) => isUnproven(disk));
-  return { version: 1, source, ...scratchOf(scratch), ...(unproven ? { order: 'unproven' } : {}) };
-}
-
-function atLeastOne([first, ...rest]: readonly PlanPvc[]): Plan['pvcs'] {
-  if (first === undefined) throw new TypeError('a plan of no disks');
-  return [first, ...rest];
 }
 
 function withOwnName(chain: CheckedChain): CheckedChain {
@@ -128,7 +106,7 @@ type VmOptions = DraftVmsOptions & { readonly progress: Progress };
 async function draftVm(
   store: ObjectStore,
   candidate: VmCandidate,
-  { pvcs, acceptUnproven = false, progress, signal }: VmOptions,
+  { pvcs, acceptUnproven, progress, signal }: VmOptions,
 ): Promise<DraftedVm | undefined> {
   const { vm } = candidate;
   const state = await loadState(store, candidate, { progress, signal });
@@ -140,9 +118,7 @@ async function draftVm(
     return pvc.name.startsWith(prefix) ? [{ ...pvc, name: pvc.name.slice(prefix.length) }] : [];
   });
   const disks = await resolveAll(store, { found, pvcs: chooseDisks(found, own), qualified: true, signal });
-  const { chains, problems } = await checkLayers(store, disks, { limit: LAYERS, signal });
-  const refused = acceptUnproven ? [] : unprovenProblems(chains.map(({ disk }) => disk));
-  if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
+  const chains = await checkDisks(store, disks, { limit: LAYERS, ...omitUndefined({ acceptUnproven }), signal });
   return { vm, backup, what: describeState({ backup }, found), chains };
 }
 

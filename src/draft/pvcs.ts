@@ -1,22 +1,41 @@
 // The PVCs of a drafted plan: chains of the chosen disks, written out.
-import type { CheckedChain } from '../chain/check-layers.ts';
+import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { findChain } from '../chain/find-chain.ts';
 import { layersOf, originOf } from '../chain/resolve.ts';
+import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { VmBackup } from '../inventory/vm-backup.ts';
 import { isResourceName } from '../kubernetes-names.ts';
 import { omitUndefined } from '../omit-undefined.ts';
 import { placeholderTarget } from '../plan/placeholder.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanChain, type PlanPvc } from '../plan/plan.ts';
+import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanChain, type PlanPvc, type PlanSource } from '../plan/plan.ts';
 import { qualifiedName } from '../plan/vms.ts';
+import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import type { TakeChecksums } from './checksums.ts';
 import type { DraftPvc } from './disks.ts';
 
-export interface DraftScratch {
+interface DraftScratch {
   readonly path?: string;
   readonly headroomPercent?: number;
+}
+
+/** What is drafted, whether for one VM or for several. */
+export interface DraftCommon {
+  /** As the plan will name it: a folder absolute. */
+  readonly source: PlanSource;
+  /** Undefined for the newest backup of each VM. */
+  readonly backup?: string | undefined;
+  /** The disks with their targets; none is all disks, with placeholder targets. */
+  readonly pvcs: readonly DraftPvc[];
+  readonly scratch?: DraftScratch | undefined;
+  /** Write a plan whose order no document proves, marked as such. */
+  readonly acceptUnproven?: boolean;
+  readonly takeChecksums?: TakeChecksums | undefined;
+  readonly progress?: Progress;
+  readonly signal: AbortSignal;
 }
 
 interface Choice {
@@ -75,8 +94,34 @@ export function toPvc(
   };
 }
 
+/** The layers of the disks, checked. Rejects with every problem of every disk, and those of an order that nothing proves. */
+export async function checkDisks(
+  store: ObjectStore,
+  disks: readonly Disk[],
+  { acceptUnproven = false, ...options }: Pick<DraftCommon, 'acceptUnproven' | 'signal'> & { readonly limit?: number },
+): Promise<readonly CheckedChain[]> {
+  const { chains, problems } = await checkLayers(store, disks, options);
+  const refused = acceptUnproven ? [] : unprovenProblems(chains.map(({ disk }) => disk));
+  if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
+  return chains;
+}
+
+/** What a plan says before it names VMs and PVCs. */
+export function planHead(
+  { source, scratch }: Pick<DraftCommon, 'source' | 'scratch'>,
+  chains: readonly CheckedChain[],
+): Omit<Plan, 'pvcs'> {
+  const unproven = chains.some(({ disk }) => isUnproven(disk));
+  return { version: 1, source, ...scratchOf(scratch), ...(unproven ? { order: 'unproven' } : {}) };
+}
+
+export function atLeastOne([first, ...rest]: readonly PlanPvc[]): Plan['pvcs'] {
+  if (first === undefined) throw new TypeError('a plan of no disks');
+  return [first, ...rest];
+}
+
 /** Nothing when nothing is said: then flags and environment decide, as for any plan. */
-export function scratchOf(scratch: DraftScratch | undefined): Pick<Plan, 'scratch'> {
+function scratchOf(scratch: DraftScratch | undefined): Pick<Plan, 'scratch'> {
   const { path, headroomPercent = DEFAULT_HEADROOM_PERCENT } = scratch ?? {};
   if (path === undefined && headroomPercent === DEFAULT_HEADROOM_PERCENT) return {};
   return { scratch: { ...(path === undefined ? {} : { path }), headroomPercent } };
