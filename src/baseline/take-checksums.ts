@@ -8,8 +8,6 @@ import { mapBounded } from '../concurrency.ts';
 import { toDatamoverError } from '../errors.ts';
 import { requireMemory } from '../memory-limits.ts';
 import { type Progress, runPhase } from '../progress.ts';
-import { RateLimit } from '../rate-limit.ts';
-import { limitReads } from '../store/rate-limited.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { Arena } from '../stream/fetch/arena.ts';
 import { readThrough } from '../stream/fetch/read-through.ts';
@@ -24,8 +22,6 @@ export interface TakeOptions {
   readonly known: KnownChecksums;
   /** Ranged reads at a time; 16 by default. */
   readonly concurrency?: number | undefined;
-  /** Bytes per second of all reads together; undefined for no limit. */
-  readonly maxRate?: number | undefined;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
@@ -42,8 +38,7 @@ const BUFFERS = 64 * MiB;
  * what was found out cannot be recorded; the signal's reason. What was recorded by then is known to the next run.
  */
 export async function takeChecksums(options: TakeOptions): Promise<ReadonlyMap<string, string>> {
-  const { chains, maxRate, progress } = options;
-  const store = maxRate === undefined ? options.store : limitReads(options.store, new RateLimit(maxRate));
+  const { chains, progress } = options;
   requireMemory(BUFFERS);
   const found = new Map<string, string>();
   for (const chain of chains) {
@@ -57,7 +52,7 @@ export async function takeChecksums(options: TakeOptions): Promise<ReadonlyMap<s
       };
       const limits = { limit: affordableTasks(LAYERS), signal: options.signal };
       const sums = await mapBounded(chain.layers, limits, async (layer, signal) => {
-        return [layer.info.key, await checksumOf(layer, { ...options, store, onRead, signal })] as const;
+        return [layer.info.key, await checksumOf(layer, { ...options, onRead, signal })] as const;
       });
       for (const [key, sha256] of sums) found.set(key, sha256);
     }).catch((error: unknown) => {

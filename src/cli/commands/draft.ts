@@ -13,6 +13,8 @@ export interface DraftRequest extends DraftFlags {
   readonly pvcs: readonly WantedPvc[];
   readonly scratch?: string | undefined;
   readonly acceptUnproven: boolean;
+  /** Bytes per second of all reads together. */
+  readonly maxRate?: number | undefined;
   /** What takes the checksums of the layers; without it the plan has none. */
   readonly checksumsOf?: (options: TakerOptions) => TakeChecksums | undefined;
 }
@@ -28,7 +30,7 @@ export async function draftFromFlags(request: DraftRequest, session: Session): P
     pvcs: pvcs.map((wanted) => resolveTarget(wanted, cwd)),
     ...omitUndefined({ backup, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
   };
-  return await withStore(session, source, async (store, progress) => {
+  return await withStore(session, { source, maxRate: request.maxRate }, async (store, progress) => {
     const takeChecksums = request.checksumsOf?.({ store, progress, session });
     const run = { progress, signal, takeChecksums };
     if (one !== undefined) {

@@ -59,7 +59,7 @@ async function list({ vm, backup, ...flags }: Flags, session: Session): Promise<
   const source = parseSource(flags, session.cwd);
   const { listBucket } = await import('../../inventory/list.ts');
   const { signal } = session;
-  const listing = await withStore(session, source, (store, progress) =>
+  const listing = await withStore(session, { source }, (store, progress) =>
     listBucket(store, { vm, backup, progress, signal }),
   );
   return { document: listing, text: renderList(listing, { now: session.now() }), problems: listing.problems };

@@ -38,7 +38,7 @@ export function checkChecksumFlags({ checksums = false, checksumsFile }: Checksu
 
 /** Undefined without `--checksums`. */
 export function checksumTaker(
-  { checksums = false, checksumsFile, concurrency, maxRate }: ChecksumFlags,
+  { checksums = false, checksumsFile, concurrency }: ChecksumFlags,
   { store, progress, session: { cwd, paths, signal } }: TakerOptions,
 ): TakeChecksums | undefined {
   if (!checksums) return undefined;
@@ -54,7 +54,7 @@ export function checksumTaker(
     }
     const known = path === undefined ? noChecksums : await openChecksumFile(path, { source: store.description });
     try {
-      return await takeChecksums({ store, chains, known, concurrency, maxRate, progress, signal });
+      return await takeChecksums({ store, chains, known, concurrency, progress, signal });
     } finally {
       await known.close();
     }

@@ -35,7 +35,7 @@ async function rebuildIndex(flags: VmSourceFlags, session: Session): Promise<Out
   const { loadWholeIndex } = await import('../../inventory/whole-index.ts');
   const { rebuiltDocument } = await import('../../inventory/rebuilt-document.ts');
   const { signal } = session;
-  const document = await withStore(session, source, async (store, progress) => {
+  const document = await withStore(session, { source }, async (store, progress) => {
     const index = await loadWholeIndex(store, vm, { progress, signal });
     return await rebuiltDocument(store, index, { progress, signal });
   });

@@ -6,10 +6,10 @@ import type { Session } from '../session/session.ts';
 
 export type RecordedStore = ReturnType<typeof import('../../paths/recorded-store.ts').recordReads>;
 
-/** Opens `source` for `work`, and closes it. Rejects as `withSource` and `work`. */
+/** Opens a source for `work`, and closes it. Rejects as `withSource` and `work`. */
 export async function withStore<T>(
   session: Session,
-  source: PlanSource,
+  { source, maxRate }: { readonly source: PlanSource; readonly maxRate?: number | undefined },
   work: (store: RecordedStore, progress: Progress) => Promise<T>,
 ): Promise<T> {
   const { env, paths } = session;
@@ -18,6 +18,6 @@ export async function withStore<T>(
   paths.reads(...pathsOfSource(source, env));
   const { withSource } = await import('../../inventory/open-source.ts');
   return await withProgress(session, undefined, (progress) =>
-    withSource({ source, env, progress }, (store) => work(recordReads(store, source, paths), progress)),
+    withSource({ source, maxRate, env, progress }, (store) => work(recordReads(store, source, paths), progress)),
   );
 }
