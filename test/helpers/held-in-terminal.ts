@@ -26,6 +26,6 @@ export async function heldInTerminal(
   const gate = gateBefore(t, '^convert.*(datadisk|/dev/loop)');
   const on = ['stdin', 'stderr'] as const;
   const run = startInTerminal(t, ['restore', plan.path, ...args], { on, ...options, env: gate.env });
-  await Promise.race([gate.reached(), run.end.then((end) => Promise.reject(new Error(JSON.stringify(end))))]);
+  await gate.reachedBefore(run.end.then(({ screen, stderr }) => ({ stderr: screen + stderr })));
   return { run, plan, gate };
 }

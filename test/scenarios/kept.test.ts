@@ -70,7 +70,7 @@ async function stopInSecond(t: Test, { plan, args, env, strategy, nth }: StopOpt
   const { pattern, each } = CALLS[strategy];
   const gate = gateBefore(t, pattern, { nth: nth ?? each + 1 });
   const run = watchRestore(t, plan, args, { env: { ...env, ...gate.env } });
-  await Promise.race([gate.reached(), run.end.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
+  await gate.reachedBefore(run.end);
   run.child.kill('SIGTERM');
   return { run, ...(await run.end) };
 }

@@ -113,7 +113,7 @@ test('a second run keeps a finished image, compares it, and replaces it by force
       const one = { made, target, plan, env };
       const gate = gateBefore(t, '^create .*data.qcow2');
       const run = watchRestore(t, plan, ['--strategy', strategy], { env: { ...env, ...gate.env } });
-      await Promise.race([gate.reached(), run.end.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
+      await gate.reachedBefore(run.end);
       run.child.kill('SIGTERM');
       t.equal((await run.end).exitCode, 143);
       t.strictSame(readdirSync(folder), ['disk.qcow2'], 'nothing of the second is left');
@@ -152,7 +152,7 @@ test('killed and cancelled while it is written', async (t) => {
         const one = await planned(t, made);
         const gate = gateBefore(t, '^check .*disk.qcow2.*partial');
         const run = watchRestore(t, one.plan, ['--strategy', strategy], { env: { ...one.env, ...gate.env } });
-        await Promise.race([gate.reached(), run.end.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
+        await gate.reachedBefore(run.end);
         t.notOk(existsSync(one.target));
         run.child.kill(signal);
         await run.end;
@@ -189,7 +189,7 @@ test('an image that is not what was written never gets its name', async (t) => {
       const one = await planned(t, made);
       const gate = gateBefore(t, before);
       const run = watchRestore(t, one.plan, ['--verify', 'compare'], { env: { ...one.env, ...gate.env } });
-      await Promise.race([gate.reached(), run.end.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
+      await gate.reachedBefore(run.end);
       const [partial = ''] = readdirSync(dirname(one.target));
       damage(join(dirname(one.target), partial));
       gate.open();

@@ -107,7 +107,7 @@ test('a PVC that an earlier run restored is hashed too', async (t) => {
   const plan = await planFor(made, BACKUP, targets, { scratch });
   const gate = gateBefore(t, '^rebase', { nth: 2 });
   const run = watchRestore(t, plan, ['--hash'], { env: gate.env });
-  await Promise.race([gate.reached(), run.end.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
+  await gate.reachedBefore(run.end);
   run.child.kill('SIGTERM');
   const { document: stopped } = await run.end;
   const again = await runRestore(plan, ['--hash']);
