@@ -1,13 +1,7 @@
 // `manifest <plan>`: Kubernetes YAML that runs a plan in a cluster.
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Problem } from '../../errors.ts';
-import {
-  ACCESS_MODES,
-  type AccessMode,
-  type CreatePvcs,
-  type ManifestOptions,
-  type ScratchChoice,
-} from '../../kubernetes/options.ts';
+import type { ManifestOptions, ScratchChoice } from '../../kubernetes/options.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
@@ -19,9 +13,10 @@ import { refuse, usageProblem } from '../flags/usage.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
 import { explain } from './manifest-comment.ts';
+import { chooseCreatePvcs, type PvcFlags, pvcOptions } from './manifest-pvcs.ts';
 import { parseObjectName, type SchedulingFlags, schedulingOf, schedulingOptions } from './manifest-scheduling.ts';
 
-interface Flags extends SchedulingFlags {
+interface Flags extends SchedulingFlags, PvcFlags {
   readonly image: string;
   readonly namespace?: string;
   readonly serviceAccount?: string;
@@ -37,14 +32,6 @@ interface Flags extends SchedulingFlags {
   readonly fsGroup?: number;
   readonly scrub?: string;
   readonly maxRate?: number;
-  readonly createPvcs?: boolean;
-  readonly storageClass?: StorageClasses;
-  readonly accessMode?: AccessMode;
-}
-
-interface StorageClasses {
-  readonly all?: string;
-  readonly byDisk: ReadonlyMap<string, string>;
 }
 
 export function manifestCommand(run: Run): Command {
@@ -126,11 +113,7 @@ function manifestOptions(): Option[] {
     new Option('--max-rate <size>', 'with --scrub: bytes per second to read at most').argParser(
       parseSize({ min: 4 * KiB, max: 1024 * GiB }),
     ),
-    new Option('--create-pvcs', 'print the target PVCs too, as block volumes'),
-    new Option('--storage-class <class>', 'class of new PVCs, or DISK=CLASS for one disk; repeatable').argParser(
-      collectStorageClass,
-    ),
-    new Option('--access-mode <mode>', 'access mode of new PVCs (default ReadWriteOnce)').choices(ACCESS_MODES),
+    ...pvcOptions(),
     ...schedulingOptions(),
     new Option('--force', 'overwrite targets that are not blank'),
     acceptUnprovenOption(),
@@ -214,18 +197,6 @@ function scrubProblems({ scrub, maxRate, createPvcs, queue, targetPvc, force }: 
     .map(([flag]) => usageProblem(`--scrub cannot be combined with ${flag}`, `remove ${flag}: a scrub has no target`));
 }
 
-function chooseCreatePvcs({ createPvcs, storageClass, accessMode }: Flags): CreatePvcs | undefined {
-  if (createPvcs === true) {
-    return {
-      storageClasses: storageClass?.byDisk ?? new Map(),
-      accessMode: accessMode ?? 'ReadWriteOnce',
-      ...omitUndefined({ storageClass: storageClass?.all }),
-    };
-  }
-  if (storageClass === undefined && accessMode === undefined) return undefined;
-  return refuse('--storage-class and --access-mode require --create-pvcs', 'add --create-pvcs, or remove them');
-}
-
 /** As the controller reads it: five fields, or a macro. */
 function parseSchedule(value: string): string {
   const field = /^[\d*/,A-Za-z?-]+$/;
@@ -238,15 +209,6 @@ function parseSchedule(value: string): string {
 function parseImage(value: string): string {
   if (/\s/.test(parseText(value))) throw new InvalidArgumentError('It must be an image name.');
   return value;
-}
-
-/** CLASS, or DISK=CLASS. */
-function collectStorageClass(value: string, { all, byDisk = new Map() }: Partial<StorageClasses> = {}): StorageClasses {
-  const at = parseText(value).lastIndexOf('=');
-  const storageClass = parseObjectName(value.slice(at + 1));
-  if (at === -1) return { all: storageClass, byDisk };
-  if (at === 0) throw new InvalidArgumentError('It must be CLASS or DISK=CLASS.');
-  return { ...omitUndefined({ all }), byDisk: new Map([...byDisk, [value.slice(0, at), storageClass]]) };
 }
 
 function parseTargetPvc(value: string, earlier: ReadonlyMap<string, string> | undefined): ReadonlyMap<string, string> {
