@@ -130,13 +130,16 @@ function wanted({ pvcs }: DraftVmsOptions, candidates: readonly VmCandidate[]): 
 }
 
 function unknownPvcs({ pvcs }: DraftVmsOptions, candidates: readonly VmCandidate[]): Problem[] {
-  const known = new Set(candidates.map(({ vm }) => vmText(vm)));
+  const names = candidates.map(({ vm }) => vmText(vm));
+  const known = new Set(names);
+  const only = names.length === 1 ? names[0] : undefined;
+  const missing = only === undefined ? 'names no VM, and there are several' : `names no VM; ${only} is selected`;
+  const hint = `use --pvc ${only ?? 'NAMESPACE/VM'}/DISK=TARGET`;
   return pvcs.flatMap(({ name }) => {
     const parts = name.split('/');
     if (parts.length === 3 && known.has(parts.slice(0, 2).join('/'))) return [];
-    const why =
-      parts.length === 3 ? `VM ${parts[0]}/${parts[1]} is not selected` : 'names no VM, and there are several';
-    return [{ code: 'USAGE' as const, message: `--pvc ${name}: ${why}`, hint: 'use --pvc NAMESPACE/VM/DISK=TARGET' }];
+    const why = parts.length === 3 ? `VM ${parts[0]}/${parts[1]} is not selected` : missing;
+    return [{ code: 'USAGE' as const, message: `--pvc ${name}: ${why}`, hint }];
   });
 }
 

@@ -134,6 +134,9 @@ test('a plan of many VMs', async (t) => {
       { code: 'USAGE', message: '--pvc team-9/vm/root: VM team-9/vm is not selected' },
       { code: 'BACKUP_NOT_FOUND', pvc: 'team-0/vm-1/swap' },
     ]);
+    t.match(await problemsOf(t, draft(folder, { vms: patterns('team-1/vm-?1'), pvcs: [{ name: 'root' }] })), [
+      { message: '--pvc root: names no VM; team-1/vm-11 is selected', hint: 'use --pvc team-1/vm-11/DISK=TARGET' },
+    ]);
   });
 
   await t.test('each document is read once', async (t) => {

@@ -91,6 +91,7 @@ test('what does not go together is refused, and nothing is written', async (t) =
     [[], /no plan given/, /--source/],
     [[other, ...SOURCE, pvc], /--source, --vm cannot be combined with the plan .*other\.yaml/, /remove the plan/],
     [[other, `--save-plan=${saved}`], /--save-plan cannot be combined/, /remove/],
+    [[...SOURCE, '--pvc', 'rootdisk', root], /cannot be combined with the plan .*rootdisk\.raw/, /--pvc NAME=TARGET/],
     [['--vm=demo/web', pvc], /no source given/, /--source/],
     [[`--source=${FIXTURE_BUCKET}`, pvc], /no VM given/, /--vm/],
     [SOURCE, /no target given for rootdisk, datadisk/, /--pvc rootdisk=TARGET --pvc datadisk=TARGET/],

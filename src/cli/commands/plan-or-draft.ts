@@ -81,7 +81,7 @@ function standsForPlan(flags: DraftFlags & { readonly savePlan?: string }, argum
   const names = given.map(({ long }) => long).join(', ');
   return refuse(
     `${names} cannot be combined with the plan ${argument}`,
-    'remove the plan to restore what the flags name, or the flags to restore what the plan names',
+    'remove the plan or the flags; a target belongs to its PVC: --pvc NAME=TARGET',
   );
 }
 
