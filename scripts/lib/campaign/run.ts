@@ -59,6 +59,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
     const args = ['--part-size', '1Mi', '--strategy', drawn.strategy, '--verify', drawn.verify];
     if (disks.some(({ target }) => target.dirty)) args.push('--force');
     const attempts: string[] = [];
+    let log = '';
     let states: TargetStates = new Map();
     let block: LongestBlock | undefined;
     const timeout = drawn.readTimeout === undefined ? {} : { KUBEVIRT_DM_READ_TIMEOUT_SECONDS: `${drawn.readTimeout}` };
@@ -88,6 +89,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
       block = longer(block, end.block);
       states = judged.states;
       attempts.push(judged.outcome);
+      log = end.stderr;
       const result = { drawn, outcome: outcomeOf(judged.outcome), attempts, seconds: secondsSince(began), block };
       if (judged.broken.length > 0) return { ...result, broken: judged.broken, log: end.stderr };
       if (judged.outcome === 'killed' && end.document?.result === 'ok') {
@@ -101,7 +103,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
       if (hopeless) return { ...result, broken: [] };
     }
     const broken = [`not restored after ${RESTARTS} restarts`];
-    return { drawn, outcome: attempts.at(-1) ?? '', attempts, broken, seconds: secondsSince(began), block };
+    return { drawn, outcome: attempts.at(-1) ?? '', attempts, broken, seconds: secondsSince(began), block, log };
   });
 }
 
