@@ -87,3 +87,8 @@ export const DEFAULT_HEADROOM_PERCENT = 15;
 export function headroomPercentOf({ scratch }: Pick<Plan, 'scratch'>): number {
   return scratch?.headroomPercent ?? DEFAULT_HEADROOM_PERCENT;
 }
+
+/** The PVC's index in the plan, which names its folder in scratch: `--pvc` must not make a later run look elsewhere. */
+export function placeInPlan({ pvcs }: Pick<Plan, 'pvcs'>, pvc: string): number {
+  return pvcs.findIndex(({ name }) => name === pvc);
+}

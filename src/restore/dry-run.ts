@@ -6,6 +6,7 @@ import { withSourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import { newStats } from '../chain/tally.ts';
 import { type Problem, toDatamoverError } from '../errors.ts';
+import { placeInPlan } from '../plan/plan.ts';
 import { planId } from '../plan/plan-id.ts';
 import { collect } from '../problems.ts';
 import { secondsSince } from '../progress.ts';
@@ -18,6 +19,7 @@ import { estimateFetch } from '../stream/estimate.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
 import type { ByteRange } from '../units.ts';
+import { describeDiscarded } from './discard-left.ts';
 import { describeKept, needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
@@ -52,6 +54,10 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
       const run = { options, store: answer.store, folder, planId: planId(plan), runId: randomUUID(), signal };
       const scratch = scratchToCheck({ strategy, root, folder, problems });
       const checked = await checkAll(run, { answer, problems, targets, scratch, root });
+      for (const pvc of checked.space.discarded) {
+        const bytes = folder?.left.of(placeInPlan(plan, pvc)) ?? 0;
+        progress.report({ type: 'info', pvc, message: describeDiscarded(bytes, { dryRun: true }) });
+      }
       for (const disk of checked.disks) recordPlanned(options, outcomes, disk);
       const { scratchNeeded, scratchFree } = checked.space;
       const bytesToFetch = await countBytesToFetch(run, checked, folder);
@@ -79,14 +85,17 @@ function recordPlanned(options: RestoreOptions, outcomes: Outcomes, { chain, tar
 }
 
 /** What the layers lack in scratch; of a stream, what it will fetch of them, which costs a look at all tables. */
-async function countBytesToFetch(run: CheckRun, { disks }: Checked, folder: FoundFolder | undefined): Promise<number> {
+async function countBytesToFetch(
+  run: CheckRun,
+  { disks, space }: Checked,
+  folder: FoundFolder | undefined,
+): Promise<number> {
   let bytes = 0;
   for (const { chain, target, completed } of disks) {
     if (!needsLayers(run.options, { completed })) continue;
+    const left = space.discarded.includes(chain.disk.name) ? undefined : folder;
     bytes +=
-      run.options.strategy === 'stream'
-        ? await estimateOf(run, { chain, target })
-        : await missingOf(run, chain, folder);
+      run.options.strategy === 'stream' ? await estimateOf(run, { chain, target }) : await missingOf(run, chain, left);
   }
   return bytes;
 }
@@ -112,8 +121,7 @@ async function missingOf(
   for (const [index, { info }] of layers.entries()) {
     bytes += info.size;
     if (folder?.journal === undefined) continue;
-    const place = plan.pvcs.findIndex(({ name }) => name === disk.name);
-    const file = join(folder.path, String(place), layerFileName(index));
+    const file = join(folder.path, String(placeInPlan(plan, disk.name)), layerFileName(index));
     if (!(await lstat(file).catch(() => undefined))?.isFile()) continue;
     const { key: object, size, etag } = info;
     bytes -= coveredBytes(folder.journal.parts({ disk: disk.name, index, object, size, etag }));

@@ -14,7 +14,7 @@ import { shownBytes } from '../stream/shown-bytes.ts';
 import { STREAM_CONCURRENCY } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
 import type { RestoreOptions } from './options.ts';
-import type { DiskToFit, SpaceOptions } from './preflight-space.ts';
+import type { DiskToFit, LeftOfPvc, SpaceOptions } from './preflight-space.ts';
 
 export interface PlanSpaceOptions {
   readonly options: RestoreOptions;
@@ -24,7 +24,7 @@ export interface PlanSpaceOptions {
   /** PVCs of which nothing is read. */
   readonly idle: ReadonlySet<string>;
   readonly scratch: string | undefined;
-  readonly folder: { readonly left: ReusableBytes; readonly freed?: number } | undefined;
+  readonly folder: { readonly path: string; readonly left: ReusableBytes; readonly freed?: number } | undefined;
   /** The run's own work directory, which the next run of the plan cleans up; undefined for a dry run. */
   readonly own: string | undefined;
   readonly signal: AbortSignal;
@@ -54,12 +54,18 @@ export function planSpace(asked: PlanSpaceOptions): SpaceOptions {
     if (layerSizes === undefined || idle.has(name)) return [];
     return [{ name, layerSizes, virtualSize: chain?.virtualSize ?? pvc.size, target: targets.get(name) }];
   };
+  const selected = new Set(selectPvcs(plan, pvcs).map(({ name }) => name));
+  const left = plan.pvcs.flatMap(({ name: pvc }, place): LeftOfPvc[] => {
+    const bytes = folder?.left.of(place) ?? 0;
+    return folder === undefined || bytes === 0 ? [] : [{ pvc, path: join(folder.path, String(place)), bytes }];
+  });
   return {
     disks: selectPvcs(plan, pvcs).flatMap(toFit),
     strategy,
     headroomPercent: headroomPercentOf(plan),
     scratch,
-    leftOf: (name) => folder?.left.of(plan.pvcs.findIndex((pvc) => pvc.name === name)) ?? 0,
+    left: new Map(left.filter(({ pvc }) => selected.has(pvc)).map(({ pvc, bytes }) => [pvc, bytes])),
+    leftOfOthers: left.filter(({ pvc }) => !selected.has(pvc)),
     freed: folder?.freed ?? 0,
     shownBytes: async (pvc) => await mapChain(asked, chainOf(pvc)),
     streamable: !checksums || answer.disks.every(({ layers }) => layers.every(({ sha256 }) => sha256 === undefined)),

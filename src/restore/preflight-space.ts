@@ -2,7 +2,7 @@
 // refused, what may be tight is warned of, what a file system does not report is noted (design section 8).
 import type { Problem } from '../errors.ts';
 import { freeSpaceAt } from '../free-space.ts';
-import { hasSpace, type SpaceNeed, type SpaceNote, worstNeeds } from '../scratch/space.ts';
+import { fitBetter, hasSpace, type SpaceNeed, type SpaceNote, worstNeeds } from '../scratch/space.ts';
 import { noteOf, spaceProblem } from '../scratch/space-words.ts';
 import type { Strategy } from '../strategy.ts';
 import type { Target } from '../target/target.ts';
@@ -25,8 +25,13 @@ export interface SpaceOptions {
   readonly headroomPercent: number;
   /** The scratch directory, which need not exist yet; undefined for `stream`. */
   readonly scratch: string | undefined;
-  /** Bytes that an interrupted run of this plan left there of a PVC: they count as free for that PVC and later ones. */
-  leftOf(pvc: string): number;
+  /**
+   * Bytes that an interrupted run left there, by each PVC of this run that it left any of. They count as free for that PVC and
+   * later ones, or, where that is not enough, for all: they are removed then before anything is downloaded.
+   */
+  readonly left: ReadonlyMap<string, number>;
+  /** What it left of PVCs that this run leaves out: never removed, and never free. */
+  readonly leftOfOthers: readonly LeftOfPvc[];
   /** Bytes that a run will remove there before all else. */
   readonly freed: number;
   /**
@@ -38,6 +43,12 @@ export interface SpaceOptions {
   readonly streamable: boolean;
 }
 
+export interface LeftOfPvc {
+  readonly pvc: string;
+  readonly path: string;
+  readonly bytes: number;
+}
+
 export interface SpaceCheck {
   /** Bytes of scratch that the largest PVC needs, headroom included; 0 for `stream`. */
   readonly scratchNeeded: number;
@@ -47,6 +58,8 @@ export interface SpaceCheck {
   /** SCRATCH_FULL and TARGET_FULL: what cannot fit, with the bytes that are needed and those that are available. */
   readonly problems: readonly Problem[];
   readonly notes: readonly SpaceNote[];
+  /** PVCs whose bytes of an interrupted run must be removed first, since they take the space that another PVC needs. */
+  readonly discarded: readonly string[];
 }
 
 export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
@@ -54,16 +67,35 @@ export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
   const space = scratch === undefined ? undefined : await freeSpaceAt(scratch);
   const place = scratch === undefined || space === undefined ? undefined : { path: scratch, space, freed };
   const disks = await Promise.all(options.disks.map((disk) => measureDisk(options, disk)));
-  const evaluate = (some: readonly DiskSpace[], other = strategy): SpaceNeed[] =>
-    spaceNeeds({ disks: some, strategy: other, headroomPercent, scratch: other === 'stream' ? undefined : place });
+  const evaluate = (some: readonly DiskSpace[], other = strategy, discarded = 0): SpaceNeed[] => {
+    const there = place === undefined ? undefined : { ...place, freed: place.freed + discarded };
+    return spaceNeeds({
+      disks: some,
+      strategy: other,
+      headroomPercent,
+      scratch: other === 'stream' ? undefined : there,
+    });
+  };
   let known = disks;
   if (!hasSpace(evaluate(disks))) known = await byData(options, disks);
-  const needs = evaluate(known);
+  let needs = evaluate(known);
+  // What is kept of one PVC must never be what keeps another from being restored: no later run would get further.
+  const inTheWay = [...options.left.keys()].filter((pvc) => pvc !== known[0]?.name);
+  const without = known.map((disk) => (inTheWay.includes(disk.name) ? { ...disk, leftBytes: 0 } : disk));
+  const freedBytes = inTheWay.reduce((sum, pvc) => sum + (options.left.get(pvc) ?? 0), 0);
+  const roomier = evaluate(without, strategy, freedBytes);
+  const discards = fitBetter(roomier, needs);
+  if (discards) needs = roomier;
   const words = {
     headroomPercent,
-    alternatives: cheaper(options)
-      .filter((other) => hasSpace(evaluate(known, other)))
-      .map((other) => `use --strategy ${other}`),
+    alternatives: [
+      ...options.leftOfOthers
+        .filter(({ bytes }) => hasSpace(evaluate(without, strategy, freedBytes + bytes)))
+        .map(({ pvc, path }) => `remove ${path}, which an interrupted run left of PVC ${pvc}`),
+      ...cheaper(options)
+        .filter((other) => hasSpace(evaluate(known, other)))
+        .map((other) => `use --strategy ${other}`),
+    ],
   };
   const worst = worstNeeds(needs);
   const inScratch = needs.filter(({ where }) => where === 'scratch');
@@ -73,6 +105,7 @@ export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
     needs,
     problems: worst.flatMap((need) => spaceProblem(need, words) ?? []),
     notes: worst.flatMap((need) => noteOf(need, words) ?? []),
+    discarded: discards ? inTheWay : [],
   };
 }
 
@@ -82,12 +115,12 @@ function cheaper({ strategy, streamable }: SpaceOptions): Strategy[] {
   return others.filter((other) => other !== strategy && (other !== 'stream' || streamable));
 }
 
-async function measureDisk({ leftOf }: SpaceOptions, disk: DiskToFit): Promise<DiskSpace> {
+async function measureDisk({ left }: SpaceOptions, disk: DiskToFit): Promise<DiskSpace> {
   const { name, layerSizes, virtualSize = 0, target } = disk;
   const room = await target?.freeSpace();
   const file =
     target === undefined || room === undefined ? undefined : { path: target.path, format: target.format, ...room };
-  return { name, layerSizes, rawBytes: virtualSize, leftBytes: leftOf(name), file };
+  return { name, layerSizes, rawBytes: virtualSize, leftBytes: left.get(name) ?? 0, file };
 }
 
 /** With the data that the chains show in place of the disks' sizes, where a raw form of the disk is stored. */

@@ -20,7 +20,12 @@ import type { Run } from './options.ts';
 export type CheckRun = Omit<Run, 'folder' | 'store'> & {
   readonly store: Run['store'] | undefined;
   readonly folder:
-    | { readonly left: ReusableBytes; readonly freed?: number; readonly journal: Recorded | undefined }
+    | {
+        readonly path: string;
+        readonly left: ReusableBytes;
+        readonly freed?: number;
+        readonly journal: Recorded | undefined;
+      }
     | undefined;
 };
 

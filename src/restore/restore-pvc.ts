@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { newStats, type PvcOutcome, type PvcStats } from '../chain/tally.ts';
 import type { VirtualDisk } from '../chain/virtual-disk.ts';
 import { type DatamoverError, messageOf, toDatamoverError } from '../errors.ts';
+import { placeInPlan } from '../plan/plan.ts';
 import { secondsSince } from '../progress.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
 import { scratchError } from '../scratch/work-folder.ts';
@@ -47,7 +48,7 @@ export async function restorePvc(run: Run, checked: CheckedDisk): Promise<Restor
 async function restoreToTarget(run: Run, { chain, target }: CheckedDisk, tally: PvcStats): Promise<void> {
   const { journal } = run.folder;
   const { name } = chain.disk;
-  const folder = await run.folder.diskFolder(placeInPlan(run, name));
+  const folder = await run.folder.diskFolder(placeInPlan(run.options.plan, name));
   await checkBlank(run, chain, target);
   const write = async (disk: VirtualDisk): Promise<void> => {
     await checkBlank(run, chain, target);
@@ -72,11 +73,6 @@ async function recordCompletion({ folder, options: { progress } }: Run, on: Rest
   }
 }
 
-/** The place in the plan, not in this run: `--pvc` must not make a later run look elsewhere. */
-function placeInPlan({ options: { plan } }: Run, disk: string): number {
-  return plan.pvcs.findIndex(({ name }) => name === disk);
-}
-
 /** Nothing is written to what an earlier run completed; all of it is compared when this run is asked to compare. */
 async function skipCompleted(
   run: Run,
@@ -86,7 +82,7 @@ async function skipCompleted(
   const { folder, options } = run;
   const { progress } = options;
   const pvc = chain.disk.name;
-  const place = placeInPlan(run, pvc);
+  const place = placeInPlan(options.plan, pvc);
   await target.syncCompleted();
   const message = describeKept(options, { completed, target }, { dryRun: false });
   progress.report({ type: 'info', pvc, message });

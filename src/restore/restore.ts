@@ -16,6 +16,7 @@ import { withSpaceDetails } from '../scratch/space-details.ts';
 import { openWorkFolder, type WorkFolder } from '../scratch/work-folder.ts';
 import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
 import type { Target } from '../target/target.ts';
+import { discardLeft } from './discard-left.ts';
 import type { RestoreOptions, Run } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { scratchToCheck } from './plan-space.ts';
@@ -122,6 +123,7 @@ async function rejectionOf(work: Promise<unknown>): Promise<unknown> {
 
 async function restoreChecked(run: Run, { disks, space, qemu }: Checked, outcomes: Outcomes): Promise<void> {
   if (qemu !== undefined) outcomes.usesTool('qemu-img', qemu);
+  await discardLeft(run, space.discarded);
   const { progress } = run.options;
   for (const [position, checked] of disks.entries()) {
     const { disk, virtualSize, layers } = checked.chain;

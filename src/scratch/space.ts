@@ -35,6 +35,16 @@ export function hasSpace(needs: readonly SpaceNeed[]): boolean {
   return needs.every((need) => ['fits', 'unknown'].includes(fitOf(need)));
 }
 
+/** Whether `needs` fit less badly than `others`, by the worst of each. */
+export function fitBetter(needs: readonly SpaceNeed[], others: readonly SpaceNeed[]): boolean {
+  return worstFit(needs) < worstFit(others);
+}
+
+/** As an index of SEVERITY. */
+function worstFit(needs: readonly SpaceNeed[]): number {
+  return Math.max(0, ...needs.map((need) => SEVERITY.indexOf(fitOf(need))));
+}
+
 /** The need that is furthest from fitting on each file system, in the order of the PVCs. */
 export function worstNeeds(needs: readonly SpaceNeed[]): SpaceNeed[] {
   const worst = new Map<string, SpaceNeed>();

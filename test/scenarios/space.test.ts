@@ -19,29 +19,37 @@ import {
 import { makeChain, type TestChain } from '../helpers/chain.ts';
 import { command } from '../helpers/command.ts';
 import { fileSystem, MOUNT_TOOLS, mounted } from '../helpers/file-system.ts';
+import { gateBefore } from '../helpers/gate.ts';
 import { requires } from '../helpers/requires.ts';
 import { parseDocument, type RestoreRun, runRestore } from '../helpers/restore.ts';
 import { cleanEnvironment, programPath, runCli } from '../helpers/run-cli.ts';
 import { SMALL_DISK_TOOLS, smallDisk } from '../helpers/small-disk.ts';
+import { kill } from '../helpers/stage.ts';
 import { tempFolder } from '../helpers/tmp.ts';
+import { watchRestore } from '../helpers/watched-restore.ts';
 
 const STRATEGIES = ['staged', 'staged-raw', 'stream'] as const;
 const CHAIN_TOOLS = ['qemu-img', 'qemu-io', 'setpriv'] as const;
 
-/** A plan for a chain of `makeChain`, onto `target`. */
-function planOf({ dir, layers }: TestChain, target: string, scratch: string): string {
+/** A plan for a chain of `makeChain`, onto `target`, or onto each of several by the name of the PVC. */
+function planOf(
+  { dir, layers }: TestChain,
+  target: string | Readonly<Record<string, string>>,
+  scratch: string,
+): string {
   const chain = layers.map((path, index) => ({
     checkpoint: `cp-${index}`,
     type: index === 0 ? 'full' : 'incremental',
     object: path.slice(dir.length + 1),
     size: statSync(path).size,
   }));
+  const targets = typeof target === 'string' ? { root: target } : target;
   const path = join(dir, `plan-${crypto.randomUUID().slice(0, 8)}.yaml`);
   const document = {
     version: 1,
     source: { directory: dir },
     scratch: { path: scratch },
-    pvcs: [{ name: 'root', target, chain }],
+    pvcs: Object.entries(targets).map(([name, path]) => ({ name, target: path, chain })),
   };
   writeFileSync(path, stringify(document));
   return path;
@@ -190,6 +198,30 @@ test('no inodes left', async (t) => {
     t.equal(run.exitCode, 6);
     t.match(run.document.error?.message, /not enough inodes: PVC root needs 1 more file than/);
   });
+});
+
+test('what is kept of one PVC for a resume does not take the space that another one needs', async (t) => {
+  if (!requires(t, ...CHAIN_TOOLS, ...SMALL_DISK_TOOLS, 'mkfifo')) return;
+  const chain = makeChain(t, { unit: MiB, layers: ['ABCDEFGHIJKLMNOP', '--YZ'] });
+  const bytes = chain.layers.reduce((sum, path) => sum + statSync(path).size, 0);
+  const disk = smallDisk(t, { size: Math.ceil(1.6 * bytes) });
+  const folder = tempFolder(t);
+  const targets = { root: join(folder, 'root.raw'), data: join(folder, 'data.raw') };
+  const plan = planOf(chain, targets, join(disk, 'scratch'));
+  const gate = gateBefore(t, '^rebase.*/1/');
+  const killed = watchRestore(t, plan, [], { env: gate.env });
+  await gate.reachedBefore(killed.end);
+  await kill(killed);
+  // It reads the layers of what it keeps, too.
+  const args = ['--verify', 'compare'];
+  const dry = await runCli(['restore', plan, '--dry-run', '--output', 'json', ...args]);
+  t.match(dry.stderr, /of an interrupted run would be removed from scratch: another PVC needs the space/);
+  t.equal(drySchema.parse(JSON.parse(dry.stdout)).dryRun.bytesToFetch, 2 * bytes);
+  const run = await runRestore(plan, args);
+  t.equal(run.exitCode, 0, run.document.error?.message ?? 'restored');
+  t.match(run.stderr, /of an interrupted run removed from scratch: another PVC needs the space/);
+  t.ok(isIdentical(targets.root, chain));
+  t.ok(isIdentical(targets.data, chain));
 });
 
 test('a tmpfs with a limit', async (t) => {
