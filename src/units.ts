@@ -48,6 +48,11 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0)} ${names[index]}`;
 }
 
+/** `1 disk`, `2 disks`, `0 disks`. */
+export function count(number: number, what: string, several = `${what}s`): string {
+  return `${number} ${number === 1 ? what : several}`;
+}
+
 /** Seconds for people: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
 export function formatDuration(seconds: number): string {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;

@@ -1,6 +1,7 @@
 // Rebuilds a lost index: order from the manifests, files and sizes from the listing, types from vmb.json. What no document says is
 // guessed, and marked as a guess. Pure.
 import type { Problem } from '../errors.ts';
+import { count } from '../units.ts';
 import type { VmRef } from '../vm-ref.ts';
 import type { BackupFacts } from './backup-facts.ts';
 import { checkpointPrefix, layerKey } from './keys.ts';
@@ -190,11 +191,11 @@ function describe({
   const archived = [...found.values()].filter(({ facts }) => facts !== undefined).length;
   const what = known === undefined ? 'the index' : 'the missing part of the index';
   const from = [
-    `${manifests.size} manifests (order)`,
-    `the listing of ${found.size} directories (files, sizes)`,
+    `${count(manifests.size, 'manifest')} (order)`,
+    `the listing of ${count(found.size, 'directory', 'directories')} (files, sizes)`,
     `${archived} vmb.json (types, names)`,
   ].join(', ');
-  const note = `rebuilt ${what} of ${vm.namespace}/${vm.name} in memory: ${found.size} checkpoints, from ${from}`;
+  const note = `rebuilt ${what} of ${vm.namespace}/${vm.name} in memory: ${count(found.size, 'checkpoint')}, from ${from}`;
   const foreign = [...found].flatMap(([id, { files, facts }]) => {
     const vmBackup = facts?.name ?? parseCheckpointId(id)?.vmBackup;
     const names =

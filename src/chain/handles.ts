@@ -1,6 +1,7 @@
 // How many files and threads a restore has at once: known before anything is written. Files grow with the length of the chain.
 import type { Problem } from '../errors.ts';
 import { countOpenFiles, openFiles, processes, readLimit, readPidsLimit } from '../process-limits.ts';
+import { count } from '../units.ts';
 
 /**
  * How often each layer is open in this process. staged: its file, while the layers are downloaded. streamed: a connection of the
@@ -30,7 +31,7 @@ export function checkOpenFiles(chains: readonly CountedChain[], reading: Reading
   const needed = countOpenFiles() + layers * PER_LAYER[reading] + RESERVE;
   if (needed <= limit) return [];
   const { why, hint } = openFiles(needed);
-  const message = `PVC ${longest.disk.name}: cannot open a chain of ${layers} layers: ${why}`;
+  const message = `PVC ${longest.disk.name}: cannot open a chain of ${count(layers, 'layer')}: ${why}`;
   return [{ pvc: longest.disk.name, code: 'TOOL_FAILED', message, hint }];
 }
 

@@ -10,7 +10,7 @@ import type { PlanComments } from '../plan/write.ts';
 import { scratchNeed, scratchVolumeSize } from '../scratch/need.ts';
 import type { Strategy } from '../strategy.ts';
 import { isTargetFileName } from '../target-file-name.ts';
-import { formatBytes, GiB } from '../units.ts';
+import { count, formatBytes, GiB } from '../units.ts';
 
 export interface Drafted {
   readonly chains: readonly CheckedChain[];
@@ -117,9 +117,4 @@ function describeFacts({ name, createdAt, consistency, forcedFull }: BackupFacts
 
 function downloadSize({ layers }: CheckedChain): number {
   return layers.reduce((sum, { info }) => sum + info.size, 0);
-}
-
-/** `1 disk`, `2 disks` */
-export function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -3,6 +3,7 @@
 import { soundCheckpoints, type VmIndex } from '../catalog/vm-index.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { count } from '../units.ts';
 import type { VmRef } from '../vm-ref.ts';
 import { halfIndex, loadRebuilt } from './rebuild.ts';
 import { loadOrRebuildIndex } from './vm-backup.ts';
@@ -21,8 +22,11 @@ export async function loadWholeIndex(
   const { ids = [], notes = [] } = whole.rebuilt ?? {};
   if (ids.length > 0) for (const message of notes) options.progress.report({ type: 'info', message });
   else {
-    const count = soundCheckpoints(index).length;
-    options.progress.report({ type: 'info', message: `the index is complete: ${count} checkpoints, none rebuilt` });
+    const found = soundCheckpoints(index).length;
+    options.progress.report({
+      type: 'info',
+      message: `the index is complete: ${count(found, 'checkpoint')}, none rebuilt`,
+    });
   }
   return ids.length > 0 ? whole : index;
 }

@@ -1,6 +1,6 @@
 // What is said of a file system that has too little space, may have, or does not report what it has.
 import type { Problem } from '../errors.ts';
-import { formatBytes } from '../units.ts';
+import { count, formatBytes } from '../units.ts';
 import { fitOf, type SpaceNeed, type SpaceNote } from './space.ts';
 
 export interface SpaceWords {
@@ -26,7 +26,7 @@ function withoutBytes({ pvc, certain, available = 0 }: SpaceNeed): string {
 }
 
 function withoutInodes({ pvc, missingFiles }: SpaceNeed): string {
-  const more = missingFiles === 1 ? '1 more file' : `${missingFiles} more files`;
+  const more = count(missingFiles, 'more file');
   return `not enough inodes: PVC ${pvc} needs ${more} than can be created there (df -i shows the limit)`;
 }
 

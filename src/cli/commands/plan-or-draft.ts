@@ -4,6 +4,7 @@ import { Option } from 'commander';
 import type { DraftedPlan } from '../../draft/draft-plan.ts';
 import { isPlaceholder } from '../../plan/placeholder.ts';
 import { planId } from '../../plan/plan-id.ts';
+import { count } from '../../units.ts';
 import { type DraftFlags, draftOptions, parseWantedPvc, type WantedPvc } from '../flags/draft.ts';
 import { parseText } from '../flags/flags.ts';
 import { type LoadedPlan, loadPlan } from '../flags/load-plan.ts';
@@ -91,7 +92,7 @@ function wantedOf(value: string): WantedPvc {
 
 /** A newer backup makes another plan of the same flags: what was fetched for this one is used again with its name only. */
 function noteOf({ plan }: DraftedPlan, { backup, checkpoint }: DraftFlags): string {
-  const what = `plan ${planId(plan)}: ${plan.pvcs.length} ${plan.pvcs.length === 1 ? 'PVC' : 'PVCs'}`;
+  const what = `plan ${planId(plan)}: ${count(plan.pvcs.length, 'PVC')}`;
   if (backup !== undefined || checkpoint !== undefined) return what;
   if (plan.backup === undefined) return `${what}, the newest backup of each VM`;
   return `${what}, backup ${plan.backup}; to resume this run after a newer backup was made, add --backup ${plan.backup}`;

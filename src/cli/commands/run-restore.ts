@@ -5,6 +5,7 @@ import type { Plan } from '../../plan/plan.ts';
 import { planId } from '../../plan/plan-id.ts';
 import type { RestoreOptions } from '../../restore/options.ts';
 import type { RestoreResult } from '../../result.ts';
+import { count } from '../../units.ts';
 import type { RestoreFlags } from '../flags/flags.ts';
 import type { LoadedPlan } from '../flags/load-plan.ts';
 import { findScratch } from '../flags/scratch.ts';
@@ -87,5 +88,5 @@ function toOutcome<R extends RestoreResult>(
 function completeText({ pvcs }: RestoreResult): string | undefined {
   const open: readonly string[] = ['failed', 'pending', 'planned'];
   const restored = pvcs.filter(({ state }) => !open.includes(state)).length;
-  return restored === 0 ? undefined : `${restored} of ${pvcs.length} ${pvcs.length === 1 ? 'PVC' : 'PVCs'} restored`;
+  return restored === 0 ? undefined : `${restored} of ${count(pvcs.length, 'PVC')} restored`;
 }

@@ -5,7 +5,7 @@ import type { Problem } from '../../errors.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, withKnown } from '../../problems.ts';
 import type { Served, ServeOptions } from '../../serve/serve.ts';
-import { formatBytes } from '../../units.ts';
+import { count, formatBytes } from '../../units.ts';
 import type { DraftFlags } from '../flags/draft.ts';
 import { concurrencyOption, parsePort, parseText, scratchOption, windowOption } from '../flags/flags.ts';
 import { addHelp, CREDENTIALS_SECTION } from '../flags/help.ts';
@@ -114,7 +114,7 @@ async function reportReady({ pvc, uri, virtualSize, layers }: Served, session: S
   if (!isLogged('info', flags.logLevel)) return;
   stderr.write(
     [
-      `serving ${pvc} (${formatBytes(virtualSize)}, ${layers} layers) read-only at ${uri}; press Ctrl-C to stop`,
+      `serving ${pvc} (${formatBytes(virtualSize)}, ${count(layers, 'layer')}) read-only at ${uri}; press Ctrl-C to stop`,
       `  inspect it:     qemu-img info '${uri}'`,
       `  list its files: virt-filesystems --add '${uri}' --long; or guestfish --ro --format=raw -a '${uri}' -i`,
       `  mount it:       qemu-nbd --read-only --connect=/dev/nbd0 '${uri}'; mount -o ro,noload /dev/nbd0p1 /mnt`,

@@ -1,6 +1,6 @@
 // The words for each event and for the running phase: what people read, on a terminal or in a log.
 import type { ProgressEvent } from '../../progress.ts';
-import { formatBytes, formatDuration } from '../../units.ts';
+import { count, formatBytes, formatDuration } from '../../units.ts';
 import type { TextStream } from '../session/context.ts';
 import type { LogLevel } from '../session/global-flags.ts';
 import { type Pace, type ProgressState, paceOf, type RunningPhase } from './state.ts';
@@ -65,7 +65,7 @@ function liveParts(running: RunningPhase, { retries }: ProgressState, now: numbe
   if (running.fetched > 0 && running.phase !== 'download') {
     parts.push({ text: `${formatBytes(running.fetched)} fetched`, importance: 0 });
   }
-  if (retries > 0) parts.push({ text: retries === 1 ? '1 retry' : `${retries} retries`, importance: 1 });
+  if (retries > 0) parts.push({ text: count(retries, 'retry', 'retries'), importance: 1 });
   return parts;
 }
 
@@ -103,7 +103,7 @@ function fit(text: string, columns: number): string {
 /** The line for anything but a phase; the live view tells these too, above itself. */
 export function eventLine(event: ToldEvent, retries: number): string {
   if (event.type === 'pvc-started') {
-    const layers = event.layers === 1 ? '1 layer' : `${event.layers} layers`;
+    const layers = count(event.layers, 'layer');
     const place = `${event.pvc} (${event.index} of ${event.count})`;
     return `${place}: ${layers}, ${formatBytes(event.virtualSize)}, onto ${event.target}`;
   }

@@ -1,6 +1,6 @@
 // The result of a restore, or of its dry run, as a table for people.
 import type { DryRunResult, PvcResult, RestoreResult } from '../../result.ts';
-import { formatBytes, formatDuration } from '../../units.ts';
+import { count, formatBytes, formatDuration } from '../../units.ts';
 import { renderTable } from './table.ts';
 
 /** Whole lines; '' when no PVC is known. */
@@ -9,7 +9,7 @@ export function renderRestore({ pvcs, seconds }: RestoreResult): string {
   const head = ['PVC', 'TARGET', 'STATE', 'SIZE', 'FETCHED', 'TIME', 'VERIFIED'];
   const restored = pvcs.filter(({ state }) => state === 'restored').length;
   const kept = pvcs.filter(({ state }) => state === 'kept');
-  const ofAll = `${restored} of ${pvcs.length} ${pvcs.length === 1 ? 'PVC' : 'PVCs'} restored`;
+  const ofAll = `${restored} of ${count(pvcs.length, 'PVC')} restored`;
   const sum = `${ofAll}${kept.length === 0 ? '' : `, ${kept.length} kept`} in ${formatDuration(seconds)}\n`;
   return (
     renderTable([head, ...pvcs.map(rowOf)], { right: [3, 4, 5] }) +

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { messageOf, type Problem, toDatamoverError } from '../../errors.ts';
 import { exitStatus } from '../../exit-status.ts';
 import { Paths } from '../../paths/paths.ts';
+import { count } from '../../units.ts';
 import { type Context, cancelSignalOf, type LostLines } from './context.ts';
 import type { GlobalFlags } from './global-flags.ts';
 import { chooseLogFormat, describeCause, describeProblems, describeWarning, isLogged, type LogFormat } from './log.ts';
@@ -103,7 +104,7 @@ async function conclude(session: Session, outcome: Outcome): Promise<number> {
 }
 
 function lostText({ lines, reason }: LostLines): string {
-  return `${lines} ${lines === 1 ? 'line' : 'lines'} of this log could not be written: ${reason}`;
+  return `${count(lines, 'line')} of this log could not be written: ${reason}`;
 }
 
 function isNotIn(problems: readonly Problem[]): (problem: Problem) => boolean {
