@@ -1,4 +1,5 @@
 // Which target names mean a file that may be created, and the format of a file of that name.
+import type { Problem } from './errors.ts';
 
 export type FileFormat = 'raw' | 'qcow2';
 
@@ -10,4 +11,16 @@ export function isTargetFileName(path: string): boolean {
 /** How a disk is stored in a file of this name. A block device holds raw bytes, whatever its name. */
 export function fileFormatOf(path: string): FileFormat {
   return path.endsWith('.qcow2') ? 'qcow2' : 'raw';
+}
+
+/** USAGE for `--compress` where none of `targets` can be compressed. */
+export function compressProblems(targets: readonly string[]): Problem[] {
+  if (targets.some((target) => fileFormatOf(target) === 'qcow2')) return [];
+  return [
+    {
+      code: 'USAGE',
+      message: '--compress requires a target file that ends in .qcow2',
+      hint: 'remove --compress, or restore to a file that ends in .qcow2',
+    },
+  ];
 }

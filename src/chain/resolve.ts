@@ -4,7 +4,7 @@ import { listNames } from '../catalog/names.ts';
 import { runBounded } from '../concurrency.ts';
 import { closestMatch } from '../did-you-mean.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
-import { loadOrRebuildIndex, loadVmBackup, type VmBackup } from '../inventory/vm-backup.ts';
+import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup } from '../inventory/vm-backup.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
 import { backupOf, diskOf, vmOf } from '../plan/vms.ts';
@@ -164,18 +164,25 @@ interface LoadedBackup {
 function backupLoader(plan: Plan, { store, progress, signal }: LoadOptions): (pvc: PlanPvc) => Promise<LoadedBackup> {
   const loaded = new Map<string, Promise<LoadedBackup>>();
   let index: Promise<VmBackup['index']> | undefined;
-  const load = async (vm: VmRef | undefined, backup: string | undefined): Promise<LoadedBackup> => {
-    if (vm === undefined || backup === undefined || store === undefined)
-      throw new TypeError('a chain to look up, but no backup and vm');
-    index ??= loadOrRebuildIndex(store, vm, { progress, signal });
-    const found = await loadVmBackup(store, { vm, backup, known: await index }, { progress, signal });
+  const find = async (from: ObjectStore, vm: VmRef, pvc: PlanPvc): Promise<VmBackup> => {
+    const { checkpoint } = pvc;
+    if (checkpoint !== undefined) return await loadVmCheckpoint(from, { vm, checkpoint }, { progress, signal });
+    const backup = backupOf(plan, pvc);
+    if (backup === undefined) throw new TypeError('a chain to look up, but no backup');
+    index ??= loadOrRebuildIndex(from, vm, { progress, signal });
+    return await loadVmBackup(from, { vm, backup, known: await index }, { progress, signal });
+  };
+  const load = async (pvc: PlanPvc): Promise<LoadedBackup> => {
+    const vm = vmOf(plan, pvc);
+    if (vm === undefined || store === undefined) throw new TypeError('a chain to look up, but no vm');
+    const found = await find(store, vm, pvc);
     reportRebuilt(found.index, progress);
     return { backup: found, from: store };
   };
   return async (pvc) => {
-    const backup = backupOf(plan, pvc);
-    const loading = loaded.get(backup ?? '') ?? load(vmOf(plan, pvc), backup);
-    loaded.set(backup ?? '', loading);
+    const state = JSON.stringify([backupOf(plan, pvc) ?? null, pvc.checkpoint ?? null]);
+    const loading = loaded.get(state) ?? load(pvc);
+    loaded.set(state, loading);
     return await loading;
   };
 }

@@ -1,6 +1,7 @@
 // The Job that restores one PVC of a plan. Pure.
 import type { Job } from 'kubernetes-types/batch/v1.js';
 import type { PlanPvc } from '../plan/plan.ts';
+import { fileFormatOf } from '../target-file-name.ts';
 import { jobName } from './names.ts';
 import type { ManifestOptions } from './options.ts';
 import type { PvcToRestore, VmPart } from './part.ts';
@@ -79,9 +80,9 @@ function volumesOf(
 
 /** A claim for scratch may be shared by all Jobs of a plan, so each works in a folder of its own there. */
 function buildArgs(
-  { name }: PlanPvc,
+  { name, target }: PlanPvc,
   { vm, isOneOfSeveral }: VmPart,
-  { strategy, scratch, force, acceptUnproven }: ManifestOptions,
+  { strategy, scratch, force, verify, compress, hash, acceptUnproven }: ManifestOptions,
 ): string[] {
   const folder = isOneOfSeveral && vm !== undefined ? `${vm.name}-${name}` : name;
   const shared = scratch.kind === 'claim' && strategy !== 'stream';
@@ -92,6 +93,10 @@ function buildArgs(
     ...(strategy === 'staged' ? [] : [`--strategy=${strategy}`]),
     ...(shared ? [`--scratch=${POD_PATHS.scratch}/${folder}`] : []),
     ...(force ? ['--force'] : []),
+    ...(verify === 'compare' ? ['--verify=compare'] : []),
+    // A pod with another target would refuse the flag.
+    ...(compress === true && fileFormatOf(target) === 'qcow2' ? ['--compress'] : []),
+    ...(hash === true ? ['--hash'] : []),
     ...(acceptUnproven === true ? ['--accept-unproven'] : []),
   ];
 }

@@ -10,6 +10,7 @@ import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan } from '../plan/plan.ts';
 import { planId } from '../plan/plan-id.ts';
 import { writePlan } from '../plan/write.ts';
+import { compressProblems } from '../target-file-name.ts';
 import { formatBytes, KiB } from '../units.ts';
 import { buildClaim, newClaimProblems, storageClassProblems } from './claims.ts';
 import { buildJob, PLAN_LABEL } from './job.ts';
@@ -44,6 +45,7 @@ export function buildManifest(plan: Plan, options: ManifestOptions): Manifest {
     ...sameClaimProblems(parts),
     ...pvcs.flatMap(volumeProblems),
     ...parts.flatMap((part) => scratchProblems(part, options)),
+    ...(options.compress === true ? compressProblems(plan.pvcs.map(({ target }) => target)) : []),
     ...texts.flatMap(sizeProblems),
   ];
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);

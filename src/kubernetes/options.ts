@@ -11,6 +11,12 @@ export interface ManifestOptions {
   readonly secret?: string;
   readonly strategy: Strategy;
   readonly force: boolean;
+  /** Compare each target with the backup after its restore. */
+  readonly verify?: 'none' | 'compare';
+  /** Compress target files that are qcow2 images. */
+  readonly compress?: boolean;
+  /** Report the SHA-256 of each target. */
+  readonly hash?: boolean;
   /** Restore a plan whose order is unproven. */
   readonly acceptUnproven?: boolean;
   readonly runAsRoot: boolean;

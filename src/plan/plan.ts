@@ -34,6 +34,8 @@ export interface PlanPvc {
   readonly vm?: VmRef;
   /** The backup, where it is not the plan's. */
   readonly backup?: string;
+  /** In place of a backup; only `verify --source` makes such PVCs, no plan file holds one. */
+  readonly checkpoint?: string;
   /** The name of the PersistentVolumeClaim in the cluster, where it is not the disk's. */
   readonly claimName?: string;
   /** Absolute path of a block device or a file (raw, or qcow2 by its name); unique in the plan. */

@@ -12,7 +12,7 @@ import { checkQemu } from '../qemu/check-qemu.ts';
 import type { CompletedDisk } from '../scratch/journal-state.ts';
 import { DEFAULT_WINDOW } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
-import { fileFormatOf } from '../target-file-name.ts';
+import { compressProblems } from '../target-file-name.ts';
 import { formatBytes } from '../units.ts';
 import { needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
@@ -53,12 +53,13 @@ export interface CheckOptions {
 export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Checked> {
   const { answer, targets, scratch } = options;
   const { signal } = run;
+  const { plan, pvcs, compress } = run.options;
   const opened = await openTargets(run, targets);
   const known = [...(run.options.problems ?? []), ...answer.problems, ...options.problems];
   const problems: Problem[] = [
     ...known,
     ...unverifiableChecksums(run.options, answer.disks),
-    ...uncompressed(run.options),
+    ...(compress === true ? compressProblems(selectPvcs(plan, pvcs).map((pvc) => pvc.target)) : []),
   ];
   if (run.options.acceptUnproven !== true) problems.push(...unprovenProblems(answer.chains.map(({ disk }) => disk)));
   const checked: CheckedDisk[] = [];
@@ -86,7 +87,7 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
   const reading = run.options.strategy === 'stream' ? 'streamed' : 'staged';
   const window = chains.length === 0 || reading === 'staged' ? 0 : (run.options.window ?? DEFAULT_WINDOW);
   problems.push(...checkOpenFiles(chains, reading), ...checkProcesses(), ...checkMemory(window));
-  throwProblems(problems, run.options.plan);
+  throwProblems(problems, plan);
   return { disks: checked, space, qemu: qemu?.version };
 }
 
@@ -115,18 +116,6 @@ function unverifiableChecksums({ strategy, checksums }: RestoreOptions, disks: r
       message: `PVC ${name}: --strategy stream cannot verify the sha256 checksums in the plan`,
       hint: 'use --strategy staged to verify them, or --no-checksums to restore without; `verify --data` verifies them beforehand',
     }));
-}
-
-/** USAGE for `--compress` where nothing can be compressed. */
-function uncompressed({ plan, pvcs, compress = false }: RestoreOptions): readonly Problem[] {
-  if (!compress || selectPvcs(plan, pvcs).some(({ target }) => fileFormatOf(target) === 'qcow2')) return [];
-  return [
-    {
-      code: 'USAGE',
-      message: '--compress requires a target file that ends in .qcow2',
-      hint: 'remove --compress, or restore to a file that ends in .qcow2',
-    },
-  ];
 }
 
 function warnAbout({ progress }: RestoreOptions, chain: CheckedChain, target: Target | undefined): void {

@@ -49,6 +49,32 @@ test('the verdict on a bucket', async (t) => {
     t.strictSame([...some.verdicts.keys()], ['team-0/vm-1/root', 'team-0/vm-1/data']);
   });
 
+  await t.test('one checkpoint of a VM, and single disks', async (t) => {
+    const vmFlags = ['--vm=team-0/vm-2', `--checkpoint=${fleet.template.id(1)}`];
+    const first = await verify(fleet.folder, ...vmFlags);
+    t.equal(first.exitCode, 0, first.stderr);
+    t.strictSame(
+      [...first.verdicts],
+      [
+        ['team-0/vm-2/root', 'ok'],
+        ['team-0/vm-2/data', 'ok'],
+      ],
+    );
+    const disk = await verify(fleet.folder, ...vmFlags, '--pvc=data', '--data');
+    t.equal(disk.exitCode, 0, disk.stderr);
+    t.strictSame([...disk.verdicts], [['team-0/vm-2/data', 'ok']]);
+    const some = await verify(fleet.folder, '--latest', '--pvc=team-0/vm-1/root', '--pvc=data');
+    t.equal(some.verdicts.size, 7);
+    const wrong = await verify(fleet.folder, '--latest', '--pvc=rot');
+    t.equal(wrong.exitCode, 3);
+    t.match(wrong.problems, [
+      { code: 'BACKUP_NOT_FOUND', message: /^disk rot not found in/, hint: 'did you mean --pvc root?' },
+    ]);
+    const partly = await verify(fleet.folder, '--latest', '--pvc=rot', '--pvc=team-0/vm-1/root');
+    t.equal(partly.exitCode, 3);
+    t.strictSame([...partly.verdicts], [['team-0/vm-1/root', 'ok']], 'what exists is verified');
+  });
+
   await t.test('text: one table, and the sum', async (t) => {
     const { stdout } = await runCli(['verify', `--source=${fleet.folder}`, '--latest', '--vm=team-0/vm-0']);
     t.match(
@@ -61,7 +87,10 @@ test('the verdict on a bucket', async (t) => {
     for (const flags of [
       ['verify', '--latest'],
       ['verify', 'plan.yaml', '--source=x'],
-      ['verify', '--source=x', '--pvc=root'],
+      ['verify', '--checkpoint=cp-1'],
+      ['verify', '--source=x', '--checkpoint=cp-1'],
+      ['verify', '--source=x', '--checkpoint=cp-1', '--vm=team-0/*'],
+      ['verify', '--source=x', '--checkpoint=cp-1', '--vm=team-0/vm-1', '--latest'],
       ['verify', '--source=x', '--latest', '--backup=b'],
       ['verify', '--source=x', '--max-rate=1'],
     ]) {
@@ -72,6 +101,10 @@ test('the verdict on a bucket', async (t) => {
     const unknown = await runCli(['verify', `--source=${fleet.folder}`, '--backup=nope', '--output=json']);
     t.equal(unknown.exitCode, 3);
     t.match(JSON.parse(unknown.stdout).error, { code: 'BACKUP_NOT_FOUND', message: /found: b1, b2/ });
+    const args = ['verify', `--source=${fleet.folder}`, '--vm=team-0/vm-1', '--checkpoint=nope', '--output=json'];
+    const missing = await runCli(args);
+    t.equal(missing.exitCode, 3);
+    t.match(JSON.parse(missing.stdout).error, { code: 'BACKUP_NOT_FOUND', message: /checkpoint nope not found/ });
   });
 
   await t.test(

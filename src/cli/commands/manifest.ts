@@ -6,7 +6,16 @@ import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
 import { GiB, KiB } from '../../units.ts';
-import { acceptUnprovenOption, parseInteger, parseSize, parseText, strategyOption } from '../flags/flags.ts';
+import {
+  acceptUnprovenOption,
+  compressOption,
+  hashOption,
+  parseInteger,
+  parseSize,
+  parseText,
+  strategyOption,
+  verifyOption,
+} from '../flags/flags.ts';
 import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
 import { refuse, usageProblem } from '../flags/usage.ts';
@@ -28,6 +37,9 @@ interface Flags extends SchedulingFlags, PvcFlags {
   readonly targetPvc?: ReadonlyMap<string, string>;
   readonly force?: boolean;
   readonly acceptUnproven?: boolean;
+  readonly verify: 'none' | 'compare';
+  readonly compress?: boolean;
+  readonly hash?: boolean;
   readonly runAsRoot?: boolean;
   readonly fsGroup?: number;
   readonly scrub?: string;
@@ -116,6 +128,9 @@ function manifestOptions(): Option[] {
     ...pvcOptions(),
     ...schedulingOptions(),
     new Option('--force', 'overwrite targets that are not blank'),
+    verifyOption(),
+    compressOption(),
+    hashOption(),
     acceptUnprovenOption(),
     new Option('--run-as-root', 'run as uid 0, still without capabilities'),
     new Option('--fs-group <gid>', 'group that owns the volumes').argParser(parseInteger({ min: 1, max: 999_999_999 })),
@@ -141,6 +156,9 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
     strategy: flags.strategy,
     force: flags.force ?? false,
     acceptUnproven: flags.acceptUnproven ?? false,
+    verify: flags.verify,
+    compress: flags.compress ?? false,
+    hash: flags.hash ?? false,
     runAsRoot: flags.runAsRoot ?? false,
     claims: flags.targetPvc ?? new Map(),
     scheduling: schedulingOf(flags),
@@ -188,10 +206,19 @@ function chooseScratch({ strategy, scratchPvc, scratchClass, scratchSize }: Flag
 }
 
 /** USAGE for flags of Jobs beside a schedule, and a rate without one. */
-function scrubProblems({ scrub, maxRate, createPvcs, queue, targetPvc, force }: Flags): Problem[] {
+function scrubProblems(flags: Flags): Problem[] {
+  const { scrub, maxRate, createPvcs, queue, targetPvc, force, verify, compress, hash } = flags;
   if (scrub === undefined && maxRate === undefined) return [];
   if (scrub === undefined) return [usageProblem('--max-rate requires --scrub', 'add --scrub, or remove --max-rate')];
-  const others = { '--create-pvcs': createPvcs, '--queue': queue, '--target-pvc': targetPvc, '--force': force };
+  const others = {
+    '--create-pvcs': createPvcs,
+    '--queue': queue,
+    '--target-pvc': targetPvc,
+    '--force': force,
+    '--verify': verify === 'compare',
+    '--compress': compress,
+    '--hash': hash,
+  };
   return Object.entries(others)
     .filter(([, value]) => value)
     .map(([flag]) => usageProblem(`--scrub cannot be combined with ${flag}`, `remove ${flag}: a scrub has no target`));

@@ -4,7 +4,9 @@ import { DatamoverError, type Problem } from '../../errors.ts';
 import { omitUndefined } from '../../omit-undefined.ts';
 import type { Plan } from '../../plan/plan.ts';
 import { withKnown } from '../../problems.ts';
+import type { VerifyBucketOptions } from '../../verify/verify-bucket.ts';
 import type { VmPattern } from '../../vm-pattern.ts';
+import { checkpointProblem } from '../flags/draft.ts';
 import { parseText, pvcOption, readingOptions, reportOption, scratchOption } from '../flags/flags.ts';
 import { addHelp, CREDENTIALS_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
@@ -20,6 +22,7 @@ import type { Run, Session } from '../session/session.ts';
 
 interface Flags extends SourceFlags {
   readonly backup?: string;
+  readonly checkpoint?: string;
   readonly latest?: boolean;
   readonly vm?: readonly VmPattern[];
   readonly maxRate?: number;
@@ -35,7 +38,7 @@ interface Flags extends SourceFlags {
 export function verifyCommand(run: Run): Command {
   const command = new Command('verify')
     .argument('[plan]', 'the plan, YAML or JSON; - reads it from standard input')
-    .addOption(pvcOption('verify only this PVC of the plan; repeatable'))
+    .addOption(pvcOption('verify only this PVC of the plan, or this disk of the source; repeatable'))
     .addOption(new Option('--data', 'read all data: verify checksums, run qemu-img check on each layer'))
     .addOption(scratchOption());
   for (const option of readingOptions()) command.addOption(option);
@@ -44,6 +47,11 @@ export function verifyCommand(run: Run): Command {
   for (const option of sourceOptions()) command.addOption(option);
   command
     .addOption(new Option('--backup <name>', 'with --source: only this backup').argParser(parseText))
+    .addOption(
+      new Option('--checkpoint <id>', 'with --source and one --vm: only this checkpoint')
+        .argParser(parseText)
+        .conflicts(['backup', 'latest']),
+    )
     .addOption(new Option('--latest', 'with --source: only the newest backup of each VM').conflicts('backup'))
     .addOption(vmPatternsOption('with --source: only this VM, may hold * and ?; repeatable'));
   addHelp(command, {
@@ -52,7 +60,7 @@ export function verifyCommand(run: Run): Command {
       'Runs all checks of a restore except those of targets. Without --data it reads a few KiB of each layer. With ' +
       '--data it reads all data, one layer at a time: in scratch if a scratch directory is set, else in memory.\n' +
       'With --source in place of a plan it checks everything that the source holds: every backup of every VM, or those that ' +
-      '--backup, --latest and --vm select. It reads each layer once.\n' +
+      '--backup, --checkpoint, --latest, --vm and --pvc select. It reads each layer once.\n' +
       'Each disk is ok, suspect (it has a defect that a restore tolerates, or not all data could be read) or broken.',
     examples: [
       {
@@ -67,6 +75,10 @@ export function verifyCommand(run: Run): Command {
         comment: 'all data of the newest backup of each VM, at 50 MiB/s',
         command:
           'kubevirt-datamover verify --source s3://backups/velero-kubevirt-datamover --latest --data --max-rate 50Mi',
+      },
+      {
+        comment: 'one disk of a VM at a checkpoint',
+        command: 'kubevirt-datamover verify --source ./bucket --vm demo/web --checkpoint cp-002 --pvc rootdisk',
       },
     ],
     sections: [SOURCE_SECTION, CREDENTIALS_SECTION],
@@ -106,12 +118,26 @@ async function verifySource(flags: Flags, session: Session, known: readonly Prob
   const source = await withKnown(known, () => parseSource(flags, session.cwd));
   if (known.length > 0) throw DatamoverError.fromProblems(known);
   const { verifyBucket } = await import('../../verify/verify-bucket.ts');
-  const { backup, latest = false, vm: vms = [] } = flags;
-  const states = backup !== undefined ? { backup } : latest ? 'latest' : 'all';
+  const { vm: vms = [], pvc: disks } = flags;
+  const states = statesOf(flags);
   const result = await withProgress(session, undefined, (progress) =>
-    verifyBucket({ source, vms, states, progress, ...commonOptions(flags, {}, session) }),
+    verifyBucket({
+      source,
+      vms,
+      states,
+      progress,
+      ...omitUndefined({ disks }),
+      ...commonOptions(flags, {}, session),
+    }),
   );
   return { document: result, text: renderVerify(result) + renderVerdictSum(result), problems: result.problems };
+}
+
+function statesOf({ backup, checkpoint, latest = false, vm: patterns }: Flags): VerifyBucketOptions['states'] {
+  const vm = patterns?.[0]?.vm;
+  if (checkpoint !== undefined && vm !== undefined) return { vm, checkpoint };
+  if (backup !== undefined) return { backup };
+  return latest ? 'latest' : 'all';
 }
 
 function commonOptions(flags: Flags, plan: Pick<Plan, 'scratch'>, session: Session) {
@@ -130,9 +156,14 @@ function commonOptions(flags: Flags, plan: Pick<Plan, 'scratch'>, session: Sessi
 
 /** USAGE for flags that need a source, and for a source beside a plan. */
 function flagProblems(argument: string | undefined, flags: Flags): Problem[] {
-  const { source, pvc, backup, latest, vm } = flags;
+  const { source, backup, checkpoint, latest, vm } = flags;
   if (source === undefined) {
-    const given = Object.entries({ '--backup': backup, '--latest': latest, '--vm': vm }).filter(([, value]) => value);
+    const given = Object.entries({
+      '--backup': backup,
+      '--checkpoint': checkpoint,
+      '--latest': latest,
+      '--vm': vm,
+    }).filter(([, value]) => value);
     return given.map(([flag]) =>
       usageProblem(`${flag} requires --source`, `add --source s3://BUCKET/PREFIX or --source DIR, or remove ${flag}`),
     );
@@ -141,6 +172,6 @@ function flagProblems(argument: string | undefined, flags: Flags): Problem[] {
     ...(argument === undefined
       ? []
       : [usageProblem('--source cannot be combined with a plan', 'remove --source, or the plan')]),
-    ...(pvc === undefined ? [] : [usageProblem('--pvc requires a plan', 'use --vm NAMESPACE/NAME with --source')]),
+    ...(checkpoint === undefined || (vm?.length === 1 && vm[0]?.vm !== undefined) ? [] : [checkpointProblem()]),
   ];
 }

@@ -38,6 +38,11 @@ export function parseWantedPvc(value: string): WantedPvc | undefined {
   return target === undefined ? { name } : { name, target };
 }
 
+/** A checkpoint is one of a VM's. */
+export function checkpointProblem(): Problem {
+  return usageProblem('--checkpoint requires one VM', 'give one --vm NAMESPACE/NAME without * and ?');
+}
+
 /** USAGE for what is missing or does not go together, in one list. `one` is the VM, where the flags name just one. */
 export async function parseDraftSource(
   { backup, checkpoint, vm: patterns = [], ...flags }: DraftFlags,
@@ -50,7 +55,7 @@ export async function parseDraftSource(
     const hint = 'add --vm NAMESPACE/NAME, or --backup NAME for all its VMs; `kubevirt-datamover list` shows both';
     problems.push(usageProblem('no VM given', hint));
   } else if (checkpoint !== undefined && one === undefined) {
-    problems.push(usageProblem('--checkpoint requires one VM', 'give one --vm NAMESPACE/NAME without * and ?'));
+    problems.push(checkpointProblem());
   }
   if (source === undefined || problems.length > 0) throw DatamoverError.fromProblems(problems);
   return { source, one };

@@ -26,10 +26,8 @@ export function restoreOptions(): Option[] {
   return [
     strategyOption(),
     scratchOption(),
-    new Option('--verify <how>', 'after the restore, compare the target with the backup')
-      .choices(['none', 'compare'])
-      .default('none', 'none'),
-    new Option('--compress', 'compress targets that end in .qcow2 (zstd)'),
+    verifyOption(),
+    compressOption(),
     new Option('--no-resume', 'ignore saved progress and start over'),
     new Option('--dry-run', 'run all checks, print what would be done, write nothing'),
     ...readingOptions(),
@@ -37,7 +35,7 @@ export function restoreOptions(): Option[] {
     new Option('--no-checksums', 'do not verify the checksums of the plan and the store'),
     acceptUnprovenOption(),
     reportOption(),
-    new Option('--hash', 'read each target back, report its SHA-256'),
+    hashOption(),
     new Option('--metrics-port <port>', 'serve Prometheus metrics on this port').argParser(parsePort),
   ];
 }
@@ -46,6 +44,20 @@ export function strategyOption(): Option {
   return new Option('--strategy <name>', 'restore strategy, see Strategies')
     .choices(STRATEGIES)
     .default('staged', 'staged');
+}
+
+export function verifyOption(): Option {
+  return new Option('--verify <how>', 'after the restore, compare the target with the backup')
+    .choices(['none', 'compare'])
+    .default('none', 'none');
+}
+
+export function compressOption(): Option {
+  return new Option('--compress', 'compress targets that end in .qcow2 (zstd)');
+}
+
+export function hashOption(): Option {
+  return new Option('--hash', 'read each target back, report its SHA-256');
 }
 
 export function scratchOption(description = 'directory for temporary files'): Option {

@@ -14,7 +14,7 @@ export interface GlobalFlags {
 
 export function globalOptions(): Option[] {
   return [
-    new Option('--output <format>', 'output format (default text)').choices(['text', 'json']).default('text', 'text'),
+    new Option('--output <format>', 'output format').choices(['text', 'json']).default('text', 'text'),
     new Option('--log-level <level>', 'log level').choices(LOG_LEVELS).default('info', 'info'),
     new Option('--log-format <format>', 'log format; auto: json inside a pod, else text')
       .choices(['auto', 'text', 'json'])

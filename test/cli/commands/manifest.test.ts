@@ -136,6 +136,30 @@ test('whatever the flags, Kubernetes knows every key and type of what is printed
   }
 });
 
+test('comparison, hash and compression are those of the Jobs', async (t) => {
+  const [first, second] = PLAN.pvcs;
+  const plan = { ...PLAN, pvcs: [first, { ...second, target: '/target/disk.qcow2' }] };
+  const flags = ['--verify=compare', '--hash', '--compress'];
+  const { jobs } = await print(t, plan, ...flags);
+  const args = jobs.map((job) => podOf(job).container.args);
+  for (const own of args) for (const flag of ['--verify=compare', '--hash']) t.ok(own.includes(flag), flag);
+  t.strictSame(
+    args.map((own) => own.includes('--compress')),
+    [false, true],
+    'a pod whose target cannot be compressed would refuse the flag',
+  );
+  const { jobs: plain } = await print(t, plan);
+  for (const job of plain) t.notMatch(podOf(job).container.args.join(' '), /verify|hash|compress/);
+  const raw = await refused(t, PLAN, '--image=i', '--compress');
+  t.match(raw, { exitCode: 2, error: { code: 'USAGE', message: /--compress requires a target file/ } });
+  const scrub = await refused(t, PLAN, '--image=i', '--scrub=@weekly', ...flags);
+  t.equal(scrub.exitCode, 2);
+  t.match(
+    scrub.problems.map(({ message }: { message: string }) => message),
+    flags.map((flag) => `--scrub cannot be combined with ${flag.replace('=compare', '')}`).toSorted(),
+  );
+});
+
 test('the oracle knows a wrong key and a wrong type', async (t) => {
   const job = { apiVersion: 'batch/v1', kind: 'Job', spec: { template: { spec: { containers: [{ nam: 'x' }] } } } };
   t.match(findApiFlaws([job]), [/nam.* does not exist in type 'Container'/]);
