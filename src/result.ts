@@ -115,6 +115,8 @@ export interface DryRunResult extends RestoreResult {
   /** What a run would take; null when the check found problems. */
   readonly dryRun: {
     readonly bytesToFetch: number;
+    /** Requests to the source, the checks before the restore included; null for a directory. */
+    readonly requestsToSend: number | null;
     /** Bytes of scratch for the largest PVC, headroom included; 0 for `stream`. */
     readonly scratchNeeded: number;
     /** Bytes available in scratch; null without scratch, and when its file system does not report them. */

@@ -24,7 +24,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   target: { may: 'target/linux', doors: 'devices failure open target' },
   'target/linux': { may: '', doors: 'mounts openers sysfs' },
   paths: { may: 'plan store target/linux', doors: 'paths recorded-store source-paths uses' },
-  store: { may: '', doors: 'store key limits memory-sink rate-limited read-bytes' },
+  store: { may: '', doors: 'store key limits memory-sink counted rate-limited read-bytes' },
   evidence: { may: 'catalog qcow2 store', doors: 'evidence read-header tables' },
   'store/retry': { may: 'store', doors: 'all' },
   'store/http': { may: 'store store/retry', doors: 'connection exchange message pool' },
@@ -47,7 +47,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   chain: { may: 'catalog evidence inventory paths plan qcow2 qemu store', doors: 'all' },
   baseline: { may: 'chain store stream/fetch', doors: 'checksum-file take-checksums' },
   draft: { may: 'catalog chain inventory plan scratch store', doors: 'checksums draft-plan draft-vms' },
-  staged: { may: 'chain qcow2 qemu scratch store', doors: 'staged checksums download examine-file' },
+  staged: { may: 'chain qcow2 qemu scratch store', doors: 'staged checksums download estimate examine-file' },
   stream: {
     may: 'chain nbd qcow2 qemu store stream/copy stream/fetch stream/tables',
     doors: 'estimate examine-chain served-chain shown-bytes stream young-generation',

@@ -29,6 +29,8 @@ export interface AskOptions {
   readonly concurrency?: number | undefined;
   /** Bytes per second of all reads together. */
   readonly maxRate?: number | undefined;
+  /** As `SourceOptions`. */
+  readonly onRequest?: () => void;
   readonly env: NodeJS.ProcessEnv;
   /** Where every object that is read is recorded. */
   readonly paths: Paths;

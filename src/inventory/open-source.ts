@@ -2,6 +2,7 @@
 import type { Plan } from '../plan/plan.ts';
 import type { Progress, RetryEvent } from '../progress.ts';
 import { RateLimit } from '../rate-limit.ts';
+import { countRequests } from '../store/counted.ts';
 import { openDirectoryStore } from '../store/directory/directory.ts';
 import { limitReads } from '../store/rate-limited.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -22,13 +23,15 @@ export interface SourceOptions {
   readonly concurrency?: number | undefined;
   /** Bytes per second of all reads together; undefined for no limit. */
   readonly maxRate?: number | undefined;
+  /** Called for each request to a store that has requests, as `countRequests` says. */
+  readonly onRequest?: (() => void) | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly progress: Progress;
 }
 
 /** Gives `work` the store of the plan's source, its retries reported as progress, and closes it when `work` settles. */
 export async function withSource<T>(
-  { source, concurrency, maxRate, env, progress }: SourceOptions,
+  { source, concurrency, maxRate, onRequest, env, progress }: SourceOptions,
   work: (store: ObjectStore) => Promise<T>,
 ): Promise<T> {
   const store = await openSource(source, {
@@ -37,7 +40,9 @@ export async function withSource<T>(
     onRetry: (event) => progress.report({ type: 'retry', ...event }),
   });
   try {
-    return await work(maxRate === undefined ? store : limitReads(store, new RateLimit(maxRate)));
+    const limited = maxRate === undefined ? store : limitReads(store, new RateLimit(maxRate));
+    const isCounted = onRequest !== undefined && source.kind !== 'directory';
+    return await work(isCounted ? countRequests(limited, onRequest) : limited);
   } finally {
     await store.close();
   }

@@ -4,6 +4,7 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withSourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
+import { addEstimates, type FetchEstimate } from '../chain/fetch-estimate.ts';
 import { newStats } from '../chain/tally.ts';
 import { type Problem, toDatamoverError } from '../errors.ts';
 import { placeInPlan } from '../plan/plan.ts';
@@ -15,10 +16,10 @@ import { type FoundFolder, inspectWorkFolder } from '../scratch/inspect.ts';
 import { reportFolder } from '../scratch/report.ts';
 import { chooseRoot, withRuntimeFolder } from '../scratch/runtime-folder.ts';
 import { layerFileName } from '../staged/download.ts';
+import { estimateLayer } from '../staged/estimate.ts';
 import { estimateFetch } from '../stream/estimate.ts';
 import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
-import type { ByteRange } from '../units.ts';
 import { describeDiscarded } from './discard-left.ts';
 import { describeKept, needsLayers } from './kept.ts';
 import type { RestoreOptions } from './options.ts';
@@ -46,7 +47,11 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   const problems: Problem[] = [];
   const root = await collect(problems, () => chooseRoot(options));
   progress.report({ type: 'phase-started', phase: 'preflight' });
-  return await withSourceAnswer({ ...options, targetsUsed: true }, async (answer) => {
+  let requests = 0;
+  const onRequest = (): void => {
+    requests += 1;
+  };
+  return await withSourceAnswer({ ...options, onRequest, targetsUsed: true }, async (answer) => {
     outcomes.resolved(answer.disks);
     const folder = root === undefined ? undefined : await collect(problems, () => lookAtFolder(options, root));
     const targets: Target[] = [];
@@ -60,8 +65,10 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
       }
       for (const disk of checked.disks) recordPlanned(options, outcomes, disk);
       const { scratchNeeded, scratchFree } = checked.space;
-      const bytesToFetch = await countBytesToFetch(run, checked, folder);
-      return { bytesToFetch, scratchNeeded, scratchFree: scratchFree ?? null };
+      const data = await estimateData(run, checked, folder);
+      // A run sends again what was sent until now.
+      const requestsToSend = plan.source.kind === 'directory' ? null : requests + data.requests;
+      return { bytesToFetch: data.bytes, requestsToSend, scratchNeeded, scratchFree: scratchFree ?? null };
     } finally {
       for (const target of targets) await target.close();
     }
@@ -84,59 +91,47 @@ function recordPlanned(options: RestoreOptions, outcomes: Outcomes, { chain, tar
   progress.report({ type: 'info', pvc: chain.disk.name, message });
 }
 
-/** What the layers lack in scratch; of a stream, what it will fetch of them, which costs a look at all tables. */
-async function countBytesToFetch(
+/** What the layers lack in scratch; of a stream, what it will fetch of them, which takes reading all tables. */
+async function estimateData(
   run: CheckRun,
   { disks, space }: Checked,
   folder: FoundFolder | undefined,
-): Promise<number> {
-  let bytes = 0;
-  for (const { chain, target, completed } of disks) {
-    if (!needsLayers(run.options, { completed })) continue;
-    const left = space.discarded.includes(chain.disk.name) ? undefined : folder;
-    bytes +=
-      run.options.strategy === 'stream' ? await estimateOf(run, { chain, target }) : await missingOf(run, chain, left);
+): Promise<FetchEstimate> {
+  const estimates: FetchEstimate[] = [];
+  for (const disk of disks) {
+    if (!needsLayers(run.options, disk)) continue;
+    const left = space.discarded.includes(disk.chain.disk.name) ? undefined : folder;
+    const isStreamed = run.options.strategy === 'stream';
+    estimates.push(isStreamed ? await estimateStream(run, disk) : await estimateDownload(run, disk.chain, left));
   }
-  return bytes;
+  return addEstimates(estimates);
 }
 
-async function estimateOf(
+async function estimateStream(
   { options, store, signal }: CheckRun,
-  { chain, target: { sectorSize } }: Pick<CheckedDisk, 'chain' | 'target'>,
-): Promise<number> {
+  { chain, target: { sectorSize, format } }: Pick<CheckedDisk, 'chain' | 'target'>,
+): Promise<FetchEstimate> {
   const { concurrency = STREAM_CONCURRENCY, window = DEFAULT_WINDOW } = options;
   if (store === undefined) throw new TypeError('a checked chain, but no store');
+  const throughQemu = format === 'qcow2';
   return await withRuntimeFolder(options, async (folder) => {
-    return await estimateFetch({ store, chain, folder, concurrency, window, sectorSize, signal });
+    return await estimateFetch({ store, chain, folder, concurrency, window, sectorSize, throughQemu, signal });
   });
 }
 
-/** A run reads the parts again before it believes them: one that was damaged since is fetched besides. */
-async function missingOf(
-  { options: { plan } }: CheckRun,
+async function estimateDownload(
+  { options: { plan, partSize } }: CheckRun,
   { disk, layers }: CheckedChain,
   folder: FoundFolder | undefined,
-): Promise<number> {
-  let bytes = 0;
+): Promise<FetchEstimate> {
+  const place = placeInPlan(plan, disk.name);
+  const estimates: FetchEstimate[] = [];
   for (const [index, { info }] of layers.entries()) {
-    bytes += info.size;
-    if (folder?.journal === undefined) continue;
-    const file = join(folder.path, String(placeInPlan(plan, disk.name)), layerFileName(index));
-    if (!(await lstat(file).catch(() => undefined))?.isFile()) continue;
     const { key: object, size, etag } = info;
-    bytes -= coveredBytes(folder.journal.parts({ disk: disk.name, index, object, size, etag }));
+    const file = folder && join(folder.path, String(place), layerFileName(index));
+    const exists = file !== undefined && (await lstat(file).catch(() => undefined))?.isFile() === true;
+    const parts = exists ? folder?.journal?.parts({ disk: disk.name, index, object, size, etag }) : undefined;
+    estimates.push(estimateLayer({ size, parts: parts ?? [], partSize }));
   }
-  return bytes;
-}
-
-/** Bytes that lie in any of the ranges. */
-function coveredBytes(ranges: readonly ByteRange[]): number {
-  let bytes = 0;
-  let end = 0;
-  for (const range of ranges.toSorted((a, b) => a.offset - b.offset)) {
-    const stop = range.offset + range.length;
-    bytes += Math.max(0, stop - Math.max(end, range.offset));
-    end = Math.max(end, stop);
-  }
-  return bytes;
+  return addEstimates(estimates);
 }

@@ -59,9 +59,11 @@ export function renderDryRun({ pvcs, dryRun }: DryRunResult): string {
     sizeText(virtualSize),
     strategy,
   ]);
+  const { requestsToSend } = dryRun;
+  const requests = requestsToSend === null ? '' : ` in ${count(requestsToSend, 'request')}`;
   const free = dryRun.scratchFree === null ? 'free space unknown' : `${formatBytes(dryRun.scratchFree)} free`;
   const scratch = dryRun.scratchNeeded === 0 ? '' : `scratch: ${formatBytes(dryRun.scratchNeeded)} needed, ${free}\n`;
-  return `${renderTable([head, ...rows], { right: [2, 3] })}to fetch: ${formatBytes(dryRun.bytesToFetch)}\n${scratch}all checks passed; nothing was written (--dry-run)\n`;
+  return `${renderTable([head, ...rows], { right: [2, 3] })}to fetch: ${formatBytes(dryRun.bytesToFetch)}${requests}\n${scratch}all checks passed; nothing was written (--dry-run)\n`;
 }
 
 function sizeText(bytes: number | null): string {
