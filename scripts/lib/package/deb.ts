@@ -35,8 +35,10 @@ export function makeDeb({ folder, executable }: DebOptions): void {
     put(`usr/bin/${NAME}`, readFileSync(executable), 0o755);
     put(`${doc}/copyright`, readFileSync(`${executable}.licenses.txt`));
     put(`${doc}/changelog.gz`, gzipSync(readFileSync(join(ROOT, 'CHANGELOG.md')), { level: 9 }));
-    cpSync(join(ROOT, 'README.md'), join(tree, doc, 'README.md'));
-    cpSync(join(ROOT, 'docs'), join(tree, doc, 'docs'), { recursive: true });
+    // What the pages link to, and the backup that the quick start restores.
+    for (const path of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs', 'fixtures/README.md', 'fixtures/bucket']) {
+      cpSync(join(ROOT, path), join(tree, doc, path), { recursive: true });
+    }
     for (const [shell, path] of Object.entries(COMPLETIONS)) {
       put(path, execFileSync(executable, ['completion', shell]));
     }
