@@ -154,9 +154,9 @@ test('comparison, hash and compression are those of the Jobs', async (t) => {
   t.match(raw, { exitCode: 2, error: { code: 'USAGE', message: /--compress requires a target file/ } });
   const scrub = await refused(t, PLAN, '--image=i', '--scrub=@weekly', ...flags);
   t.equal(scrub.exitCode, 2);
-  t.match(
+  t.strictSame(
     scrub.problems.map(({ message }: { message: string }) => message),
-    flags.map((flag) => `--scrub cannot be combined with ${flag.replace('=compare', '')}`).toSorted(),
+    ['--verify', '--compress', '--hash'].map((flag) => `--scrub cannot be combined with ${flag}`),
   );
 });
 
