@@ -20,7 +20,7 @@ export function completionCommand(run: Run): Command {
         command: 'kubevirt-datamover completion zsh > ~/.zfunc/_kubevirt-datamover',
       },
       {
-        comment: 'fish, for good',
+        comment: 'fish, permanently',
         command: 'kubevirt-datamover completion fish > ~/.config/fish/completions/kubevirt-datamover.fish',
       },
     ],

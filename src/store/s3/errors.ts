@@ -133,7 +133,7 @@ function malformedCredentials(error: unknown, { where }: FailureContext): Datamo
 function fromSettings(error: Error): Error {
   if (error.name === 'EndpointError' || error.name === 'InvalidBucketName') {
     return new DatamoverError('PLAN_INVALID', `the bucket's name, region and endpoint do not fit: ${error.message}`, {
-      hint: 'check bucket, region and endpoint; a server of your own usually wants forcePathStyle: true',
+      hint: 'check bucket, region and endpoint; servers other than those of AWS usually need forcePathStyle: true',
     });
   }
   return error;
