@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
-import { buildProgram } from '../src/cli/program.ts';
+import { commandsPage } from '../scripts/lib/reference/commands.ts';
+import { planSchema } from '../scripts/lib/reference/plan-schema.ts';
 import { ERROR_CODES } from '../src/errors.ts';
 import { EXIT_STATUSES, exitStatus, isResumable, permanentStatuses } from '../src/exit-status.ts';
-import { RecordedStream } from './helpers/text-stream.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const PAGES = ['', 'docs', 'fixtures'].flatMap((folder) =>
@@ -65,50 +65,65 @@ test('the files that documents name exist', async (t) => {
   }
 });
 
-test('docs/usage.md has every command and every flag, with the commands that take it', async (t) => {
-  const streams = { stdout: new RecordedStream(), stderr: new RecordedStream() };
-  const program = buildProgram(streams, async () => {});
-  const names = program.commands.map((command) => command.name());
-  const [, ...commands] = rowsBelow('docs/usage.md', '## Commands');
-  t.strictSame(commands.map(([cell = '']) => /^`([\w-]+)/.exec(cell)?.[1]).sort(), [...names].sort());
-
-  const expected = new Map<string, Set<string>>();
-  const take = (flags: Map<string, Set<string>>, flag: string, command: string): void => {
-    flags.set(flag, (flags.get(flag) ?? new Set()).add(command));
-  };
-  for (const command of program.commands) {
-    for (const option of command.options) take(expected, option.flags, command.name());
-  }
-  for (const option of program.options) take(expected, option.flags, 'all');
-  const documented = new Map<string, Set<string>>();
-  for (const [flag = '', takers = ''] of rowsBelow('docs/usage.md', '## Flags')) {
-    const usage = /^`(--[^`]+)`$/.exec(flag)?.[1];
-    if (usage === undefined) continue;
-    for (const [, command = ''] of takers.matchAll(/`([\w-]+)`|^all$/g)) take(documented, usage, command || 'all');
-  }
-  const sorted = (flags: Map<string, Set<string>>): [string, string[]][] =>
-    [...flags].map(([flag, takers]): [string, string[]] => [flag, [...takers].sort()]).sort();
-  t.strictSame(sorted(documented), sorted(expected));
+test('docs/commands.md and docs/plan.schema.json are what the definitions of the program give', async (t) => {
+  t.equal(textOf('docs/commands.md'), commandsPage(), 'run scripts/reference');
+  t.strictSame(JSON.parse(textOf('docs/plan.schema.json')), planSchema(), 'run scripts/reference');
 });
 
-test('docs/usage.md has every variable of `download`', async (t) => {
+test('docs/plan.md has every key of plans', async (t) => {
+  const rows = rowsBelow('docs/plan.md', '## Keys').map(([cell = '']) => cell);
+  const documented = rows.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, key]) => key));
+  const parents = new Set(['source.s3', 'source.azure', 'scratch']);
+  t.strictSame(
+    documented.sort(),
+    keysOf(planSchema())
+      .filter((key) => !parents.has(key))
+      .sort(),
+  );
+});
+
+/** `source.s3.bucket`, `pvcs[].chain[].object`: as plan.md names keys. */
+function keysOf(schema: Schema, path = ''): string[] {
+  const own = path === '' || path.endsWith('[]') ? [] : [path];
+  const { properties = {}, prefixItems: [first] = [] } = schema;
+  const below = Object.entries(properties).flatMap(([key, value]) =>
+    keysOf(value, path === '' ? key : `${path}.${key}`),
+  );
+  return [...own, ...below, ...(first === undefined ? [] : keysOf(first, `${path}[]`))];
+}
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly prefixItems?: readonly Schema[];
+}
+
+test('docs/environment.md has every variable of `download`', async (t) => {
   const files = ['environment', 'azure-environment', 'variables'];
   const source = files.map((name) => textOf(`src/plan/${name}.ts`)).join('\n');
   const read = [...source.matchAll(/\(reader, '([A-Z][A-Z0-9_]+)'/g)].map(([, name]) => name);
-  const rows = rowsBelow('docs/usage.md', '## Environment of `download`');
+  const rows = rowsBelow('docs/environment.md', '## Environment of `download`');
   const documented = rows.flatMap(([cell = '']) =>
     [...cell.matchAll(/`([A-Z0-9_]*[A-Z0-9])`/g)].map(([, name]) => name),
   );
   t.strictSame([...new Set(documented)].sort(), [...new Set(read)].sort());
 });
 
+test('every page is in docs/index.md', async (t) => {
+  const linked = new Set([...textOf('docs/index.md').matchAll(/\]\(([\w-]+\.md)/g)].map(([, name]) => name));
+  const pages = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
+  t.strictSame(
+    pages.filter((name) => !linked.has(name)),
+    ['index.md', 'usage.md'],
+  );
+});
+
 test('documents have the exit statuses of the program', async (t) => {
   const text = textOf('docs/errors.md');
   const numbersIn = (cell = ''): number[] => (cell.replace(/\(.*?\)/g, '').match(/\b\d+\b/g) ?? []).map(Number);
   const statuses = [...EXIT_STATUSES.map(({ status }) => status), 129, 143].sort((a, b) => a - b);
-  const inUsage = rowsBelow('docs/usage.md', '## Exit statuses').flatMap(([cell]) => numbersIn(cell));
+  const documented = rowsBelow('docs/output.md', '## Exit statuses').flatMap(([cell]) => numbersIn(cell));
   t.strictSame(
-    inUsage.sort((a, b) => a - b),
+    documented.sort((a, b) => a - b),
     statuses,
   );
 

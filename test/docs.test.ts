@@ -23,16 +23,18 @@ const DOCUMENTS = [
 
 interface Block {
   readonly text: string;
+  /** The exit status that it ends with. */
+  readonly status: number;
   /** The output that the document shows below it, if it shows one. */
   readonly output?: string | undefined;
 }
 
-/** Every block that is fenced as ```sh run, or as ```sh run s3: those need the S3 server. */
+/** Every block that is fenced as ```sh run or ```sh exits STATUS, or as ```sh run s3: those need the S3 server. */
 function runnableBlocks(document: string, kind: 'run' | 'run s3'): Block[] {
   const text = readFileSync(join(ROOT, document), 'utf8');
-  return [...text.matchAll(/^```sh (run|run s3)\n(.*?)^```$(?:\n\n```\n(.*?)^```$)?/gms)]
-    .filter((match) => match[1] === kind)
-    .map(([, , block = '', output]) => ({ text: block, output }));
+  return [...text.matchAll(/^```sh (run|run s3|exits (\d+))\n(.*?)^```$(?:\n\n```\n(.*?)^```$)?/gms)]
+    .filter(([, fence = '']) => (fence.startsWith('exits') ? 'run' : fence) === kind)
+    .map(([, , status = '0', block = '', output]) => ({ text: block, status: Number(status), output }));
 }
 
 /** Lines of output without what differs from run to run: ages, times, the widths of columns, and the directories of paths. */
@@ -54,15 +56,16 @@ function runBlocks(t: Test, blocks: readonly Block[], env: NodeJS.ProcessEnv = {
   const launcher = join(folder, 'bin/kubevirt-datamover');
   writeFileSync(launcher, `#!/bin/sh\nexec "${process.execPath}" "${programPath()}" "$@"\n`, { mode: 0o755 });
   const path = `${join(folder, 'bin')}:${process.env.PATH}:/usr/sbin:/sbin`;
-  for (const { text, output } of blocks) {
+  for (const { text, status, output } of blocks) {
     const run = spawnSync('bash', ['-euo', 'pipefail', '-c', text], {
       cwd: folder,
       encoding: 'utf8',
       env: { ...cleanEnvironment(), ...env, PATH: path },
     });
-    t.equal(run.status, 0, `${text}\n${run.stdout}${run.stderr}`);
-    const printed = new Set(comparable(run.stdout.replaceAll(env.TARGET ?? '\0', '/dev/vg/rootdisk')));
-    for (const line of comparable(output ?? '')) t.ok(line === '…' || printed.has(line), `${line}\n${run.stdout}`);
+    t.equal(run.status, status, `${text}\n${run.stdout}${run.stderr}`);
+    const all = status === 0 ? run.stdout : `${run.stdout}${run.stderr}`;
+    const printed = new Set(comparable(all.replaceAll(env.TARGET ?? '\0', '/dev/vg/rootdisk')));
+    for (const line of comparable(output ?? '')) t.ok(line === '…' || printed.has(line), `${line}\n${all}`);
   }
 }
 

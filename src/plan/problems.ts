@@ -52,7 +52,7 @@ export function problemAt(message: string, { place, text, where, code = 'PLAN_IN
     ...pvcOf(place, text.data),
     code,
     message: `${where}: ${message} (line ${line}, column ${column})`,
-    hint: hint ?? 'correct the plan; docs/usage.md describes its keys',
+    hint: hint ?? 'correct the plan; docs/plan.md describes its keys',
   };
 }
 

@@ -148,6 +148,8 @@ async function onRescueHost(t: Test, made: string): Promise<void> {
     for (const path of [
       'bash-completion/completions/kubevirt-datamover',
       'doc/kubevirt-datamover/copyright',
+      'doc/kubevirt-datamover/docs/quickstart.md',
+      'doc/kubevirt-datamover/fixtures/bucket/manifests/backup-004/index.json',
       'man/man1/kubevirt-datamover.1.gz',
       'man/man1/kubevirt-datamover-restore.1.gz',
     ]) {

@@ -36,7 +36,14 @@ export function makeDeb({ folder, executable }: DebOptions): void {
     put(`${doc}/copyright`, readFileSync(`${executable}.licenses.txt`));
     put(`${doc}/changelog.gz`, gzipSync(readFileSync(join(ROOT, 'CHANGELOG.md')), { level: 9 }));
     // What the pages link to, and the backup that the quick start restores.
-    for (const path of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs', 'fixtures/README.md', 'fixtures/bucket']) {
+    for (const path of [
+      'README.md',
+      'CONTRIBUTING.md',
+      'SECURITY.md',
+      'docs',
+      'fixtures/README.md',
+      'fixtures/bucket',
+    ]) {
       cpSync(join(ROOT, path), join(tree, doc, path), { recursive: true });
     }
     for (const [shell, path] of Object.entries(COMPLETIONS)) {
