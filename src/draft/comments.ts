@@ -62,7 +62,7 @@ function planScratchNeed(
 }
 
 function scratchText(need: number): string {
-  return `${formatBytes(need)}: a scratch PVC of ${scratchVolumeSize(need) / GiB}Gi`;
+  return `${formatBytes(need)} (in Kubernetes, a PVC of ${scratchVolumeSize(need) / GiB}Gi)`;
 }
 
 /** Where scratch will lie is not known yet, nor what else fills its file system. */

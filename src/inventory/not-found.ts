@@ -125,7 +125,7 @@ export async function emptySource(store: ObjectStore, { signal }: Options): Prom
   return new DatamoverError('BACKUP_NOT_FOUND', message, {
     hint:
       shown.length === 0
-        ? 'check the bucket or directory: it must contain checkpoints/ and manifests/'
+        ? 'check the bucket and the prefix, or the directory: it must contain checkpoints/ and manifests/'
         : `check the prefix; candidates: ${listNames(shown)}`,
   });
 }

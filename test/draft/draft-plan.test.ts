@@ -86,10 +86,10 @@ test('scratch is told for each strategy, of the largest disk', async (t) => {
   const { yaml, plan } = await draft(FIXTURE);
   const layers = (plan.pvcs[0].chain ?? []).reduce((sum, { size = 0 }) => sum + size, 0);
   const staged = ((layers * 1.15) / MiB).toFixed(2);
-  t.match(yaml, `#   --strategy staged      ${staged} MiB: a scratch PVC of 1Gi\n`);
+  t.match(yaml, `#   --strategy staged      ${staged} MiB (in Kubernetes, a PVC of 1Gi)\n`);
   t.match(
     yaml,
-    `#   --strategy staged-raw  ${(((layers + 64 * MiB) * 1.15) / MiB).toFixed(1)} MiB: a scratch PVC of 1Gi\n`,
+    `#   --strategy staged-raw  ${(((layers + 64 * MiB) * 1.15) / MiB).toFixed(1)} MiB (in Kubernetes, a PVC of 1Gi)\n`,
   );
   t.match(yaml, '#   --strategy stream      none\n');
 });

@@ -273,7 +273,9 @@ test('what a backup needs is found by the parents, whatever the index references
 
 test('an empty source and a wrong prefix are told', async (t) => {
   const folder = tempFolder(t);
-  t.match((await list(folder)).problems, [{ code: 'BACKUP_NOT_FOUND', hint: /check the bucket or directory/ }]);
+  t.match((await list(folder)).problems, [
+    { code: 'BACKUP_NOT_FOUND', hint: /check the bucket and the prefix, or the directory/ },
+  ]);
   await writeHistory(join(folder, 'velero-kubevirt-datamover'), history('1!root'));
   t.match((await list(folder)).problems, [
     { code: 'BACKUP_NOT_FOUND', hint: 'check the prefix; candidates: velero-kubevirt-datamover' },

@@ -16,6 +16,9 @@ const COMPLETIONS = {
   fish: `usr/share/fish/vendor_completions.d/${NAME}.fish`,
 } as const;
 
+/** The backup that the quick start restores, and the checksums of its disks. */
+const FIXTURES = ['README.md', 'SHA256SUMS', 'bucket'].map((name) => `fixtures/${name}`);
+
 export interface DebOptions {
   /** Holds the executable and its licences; the package is written there. */
   readonly folder: string;
@@ -35,15 +38,7 @@ export function makeDeb({ folder, executable }: DebOptions): void {
     put(`usr/bin/${NAME}`, readFileSync(executable), 0o755);
     put(`${doc}/copyright`, readFileSync(`${executable}.licenses.txt`));
     put(`${doc}/changelog.gz`, gzipSync(readFileSync(join(ROOT, 'CHANGELOG.md')), { level: 9 }));
-    // What the pages link to, and the backup that the quick start restores.
-    for (const path of [
-      'README.md',
-      'CONTRIBUTING.md',
-      'SECURITY.md',
-      'docs',
-      'fixtures/README.md',
-      'fixtures/bucket',
-    ]) {
+    for (const path of ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs', ...FIXTURES]) {
       cpSync(join(ROOT, path), join(tree, doc, path), { recursive: true });
     }
     for (const [shell, path] of Object.entries(COMPLETIONS)) {
