@@ -143,6 +143,7 @@ async function onRescueHost(t: Test, made: string): Promise<void> {
       stdout: `kubevirt-datamover ${PACKAGE.version}\n`,
     });
     await restores('kubevirt-datamover', 'staged');
+    await walks(t, root);
     t.strictSame((await inside(root, 'dpkg', '--verify', 'kubevirt-datamover')).stdout, '', 'as its sums say');
     const files = (await inside(root, 'dpkg', '-L', 'kubevirt-datamover')).stdout.split('\n');
     for (const path of [
@@ -170,6 +171,17 @@ async function onRescueHost(t: Test, made: string): Promise<void> {
     t.match(listed.stdout, /rootdisk/);
     for (const strategy of ['staged', 'stream']) await restores('/rescue', strategy);
   });
+}
+
+/** The quick start, word by word, from the page that the package installed. */
+async function walks(t: Test, root: string): Promise<void> {
+  const page = await inside(root, 'cat', '/usr/share/doc/kubevirt-datamover/docs/quickstart.md');
+  const blocks = [...page.stdout.matchAll(/^```sh(?: run)?\n(.*?)^```$/gms)].map(([, block = '']) => block);
+  t.ok(blocks.length >= 6, `${blocks.length} blocks`);
+  const walked = await inside(root, 'bash', '-euc', ['mkdir /walk', 'cd /walk', ...blocks].join('\n'));
+  t.equal(walked.status, 0, walked.stdout + walked.stderr);
+  t.match(walked.stdout, 'Hello from the virtual machine "web", as it was at checkpoint cp-004.');
+  t.match(await inside(root, 'sha256sum', '/walk/rootdisk.raw'), { stdout: new RegExp(`^${ROOTDISK_SUM} `) });
 }
 
 async function makeRescueHost(t: Test): Promise<string> {
