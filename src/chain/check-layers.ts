@@ -3,6 +3,7 @@ import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { readHeader } from '../evidence/read-header.ts';
 import { withLoss } from '../inventory/lost-layer.ts';
+import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { validateChain, validateHeader } from '../qcow2/judge.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { cutAtBase } from './cut-chain.ts';
@@ -29,14 +30,22 @@ export interface LayerCheck {
 /** Small requests at a time: they are latency, not bandwidth (a store's answer to each takes tens of ms). */
 const REQUESTS = 16;
 
+export interface CheckLayersOptions {
+  /** Layers checked at a time. */
+  readonly limit?: number;
+  /** Also ask for the checksums that the store keeps, for readers of complete layers (default); one more request a layer. */
+  readonly checksums?: boolean;
+  readonly signal: AbortSignal;
+}
+
 /**
- * One HEAD and one small ranged read a layer. Every problem of every chain is collected; only what makes all further
- * asking pointless (SOURCE_UNREACHABLE, the signal) rejects. `limit` layers are checked at a time.
+ * One small ranged read a layer, and a HEAD where its checksums are wanted. Every problem of every chain is collected; only what makes all further
+ * asking pointless (SOURCE_UNREACHABLE, the signal) rejects.
  */
 export async function checkLayers(
   store: ObjectStore,
   disks: readonly Disk[],
-  { limit = REQUESTS, signal }: { readonly limit?: number; readonly signal: AbortSignal },
+  { limit = REQUESTS, checksums = true, signal }: CheckLayersOptions,
 ): Promise<LayerCheck> {
   // A layer of several chains, as those of all backups of a disk share them, is asked for once.
   const places = disks.flatMap((disk) => disk.layers.map((layer, index) => ({ disk, layer, base: index === 0 })));
@@ -45,7 +54,7 @@ export async function checkLayers(
     if (place === undefined) throw new TypeError('a group of no layers');
     const { layer, base } = place;
     try {
-      return await checkLayer(store, layer, { base, signal: inner });
+      return await checkLayer(store, layer, { base, checksums, signal: inner });
     } catch (error) {
       if (!(error instanceof DatamoverError) || error.code === 'SOURCE_UNREACHABLE' || inner.aborted) throw error;
       return { object: layer.object, problems: error.problems };
@@ -92,9 +101,10 @@ function askedKey({ layer, base }: { readonly layer: Layer; readonly base: boole
 async function checkLayer(
   store: ObjectStore,
   layer: Layer,
-  { base, signal }: { readonly base: boolean; readonly signal: AbortSignal },
+  { base, checksums, signal }: { readonly base: boolean; readonly checksums: boolean; readonly signal: AbortSignal },
 ): Promise<JudgedLayer> {
-  const info = await store.head(layer.object, { signal });
+  const start = checksums ? undefined : await store.start(layer.object, { length: HEADER_READ_BYTES, signal });
+  const info = start?.info ?? (await store.head(layer.object, { signal }));
   const where = store.describe(layer.object);
   if (layer.size !== undefined && layer.size !== info.size) {
     throw new DatamoverError(
@@ -105,7 +115,8 @@ async function checkLayer(
       },
     );
   }
-  const header = await readHeader(store, info, { where, signal });
+  const header =
+    start === undefined ? await readHeader(store, info, { where, signal }) : parseHeader(start.bytes, where);
   const warnings = validateHeader(header, { where, fileSize: info.size, base });
   return { layer, info, header, warnings };
 }

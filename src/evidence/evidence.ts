@@ -3,11 +3,11 @@ import type { Evidence } from '../catalog/step.ts';
 import { DatamoverError } from '../errors.ts';
 import { validateHeader } from '../qcow2/judge.ts';
 import type { ObjectStore } from '../store/store.ts';
-import { readHeader } from './read-header.ts';
+import { startHeader } from './read-header.ts';
 import { evidenceOfTables } from './tables.ts';
 
 /**
- * Evidence of the layer `object`: one HEAD, its header, and its tables where the header records no backing file. A layer that is
+ * Evidence of the layer `object`: its header, and its tables where the header records no backing file. A layer that is
  * missing, damaged or unsafe proves nothing; a source that does not answer or denies access rejects.
  */
 export async function readEvidence(
@@ -16,8 +16,7 @@ export async function readEvidence(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Evidence> {
   try {
-    const info = await store.head(object, { signal });
-    const header = await readHeader(store, info, { where: object, signal });
+    const { info, header } = await startHeader(store, object, { where: object, signal });
     const isBase = header.backing === undefined;
     validateHeader(header, { where: object, fileSize: info.size, base: isBase });
     return await evidenceOfTables(store, { info, header }, { signal });

@@ -14,6 +14,11 @@ export function recordReads(store: ObjectStore, source: PlanSource, paths: Paths
       paths.reads(...pathOfObject(source, key));
       return info;
     },
+    start: async (key, options) => {
+      const start = await store.start(key, options);
+      paths.reads(...pathOfObject(source, key));
+      return start;
+    },
     get: async (key, options) => {
       const bytes = await store.get(key, options);
       paths.reads(...pathOfObject(source, key));

@@ -4,7 +4,7 @@ import { formatBytes } from '../units.ts';
 import type { ReadRange } from './store.ts';
 
 /** A range that does not lie inside the object is a bug of the caller. */
-export function checkRange(key: string, { offset, length, size }: ReadRange): void {
+export function checkRange(key: string, { offset, length, size }: Pick<ReadRange, 'offset' | 'length' | 'size'>): void {
   const whole = [offset, length, size].every((value) => Number.isSafeInteger(value));
   if (whole && offset >= 0 && length >= 1 && offset + length <= size) return;
   throw new RangeError(`${key}: ${length} bytes at ${offset} are no range of ${size} bytes`);

@@ -1,10 +1,10 @@
-// A small range of a pinned object, in memory.
+// Small ranges of a pinned object, in memory.
 import { memorySink } from './memory-sink.ts';
-import type { ObjectInfo, ObjectStore } from './store.ts';
+import type { ObjectInfo, ObjectStart, ObjectStore } from './store.ts';
 
 /** The `length` bytes from `offset` of the pinned object; the range must lie inside it. Rejects as `ObjectStore.read`. */
 export async function readBytes(
-  store: ObjectStore,
+  store: Pick<ObjectStore, 'read'>,
   info: ObjectInfo,
   { offset, length, signal }: { readonly offset: number; readonly length: number; readonly signal: AbortSignal },
 ): Promise<Uint8Array> {
@@ -14,4 +14,14 @@ export async function readBytes(
   const sink = memorySink((from) => bytes.subarray(from));
   await store.read(key, { offset, length, etag, size, signal }, sink);
   return bytes;
+}
+
+/** As `ObjectStore.start`, by two requests. */
+export async function headAndRead(
+  store: Pick<ObjectStore, 'head' | 'read'>,
+  key: string,
+  { length, signal }: { readonly length: number; readonly signal: AbortSignal },
+): Promise<ObjectStart> {
+  const info = { ...(await store.head(key, { signal })), checksums: [] };
+  return { info, bytes: await readBytes(store, info, { offset: 0, length: Math.min(length, info.size), signal }) };
 }

@@ -29,6 +29,13 @@ export type ListEntry =
   /** A common prefix, ending in '/'. */
   | { readonly kind: 'prefix'; readonly key: string };
 
+/** What `start` gives. */
+export interface ObjectStart {
+  /** Without checksums: a range proves nothing of them. */
+  readonly info: ObjectInfo;
+  readonly bytes: Uint8Array;
+}
+
 export interface ReadRange {
   /** First byte, ≥ 0. */
   readonly offset: number;
@@ -60,9 +67,16 @@ export interface Sink {
 export interface ObjectStore {
   /** For messages: `s3://bucket/prefix` or the folder's path. */
   readonly description: string;
+  /** `--source=…` and what else reaches it from a command line; undefined where it is `--source=` and the description. */
+  readonly sourceFlags?: readonly string[];
   /** Where a key lies, for messages: `s3://bucket/prefix/key` or a path. */
   describe(key: string): string;
   head(key: string, options: { readonly signal: AbortSignal }): Promise<ObjectInfo>;
+  /**
+   * An object's pin and its first `length` bytes (≥ 1), fewer where it is smaller, both of one version. It is one request where `head`
+   * and `read` are two. For readers of the complete object `head` also gives the checksums.
+   */
+  start(key: string, options: { readonly length: number; readonly signal: AbortSignal }): Promise<ObjectStart>;
   /**
    * Reads exactly `length` bytes from `offset` of the pinned version into `sink`, or rejects. A rejection of
    * `sink.filled` ends the read and is what this rejects with.

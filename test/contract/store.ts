@@ -18,6 +18,7 @@ export type MakeStore = (t: Test) => Promise<StoreUnderTest>;
 export async function storeContract(t: Test, name: string, makeStore: MakeStore): Promise<void> {
   await t.test(`${name}: keys that are refused`, async (t) => refusesKeys(t, await makeStore(t)));
   await t.test(`${name}: head`, async (t) => heads(t, await makeStore(t)));
+  await t.test(`${name}: start`, async (t) => starts(t, await makeStore(t)));
   await t.test(`${name}: ranges`, async (t) => reads(t, await makeStore(t)));
   await t.test(`${name}: pins`, async (t) => pins(t, await makeStore(t)));
   await t.test(`${name}: sinks`, async (t) => sinks(t, await makeStore(t)));
@@ -96,6 +97,7 @@ async function refusesKeys(t: Test, { store }: StoreUnderTest): Promise<void> {
     const range = { offset: 0, length: 1, etag: 'x', size: 1, signal };
     const sink = { room: () => new Uint8Array(1), filled: () => {} };
     await rejectsWith(t, 'PLAN_INVALID', () => store.head(key, { signal }), `head ${JSON.stringify(key)}`);
+    await rejectsWith(t, 'PLAN_INVALID', () => store.start(key, { length: 1, signal }), `start ${JSON.stringify(key)}`);
     await rejectsWith(t, 'PLAN_INVALID', () => store.read(key, range, sink), `read ${JSON.stringify(key)}`);
     await rejectsWith(t, 'PLAN_INVALID', () => store.get(key, { maxBytes: 1, signal }), `get ${JSON.stringify(key)}`);
   }
@@ -118,6 +120,42 @@ async function heads(t: Test, { store, put }: StoreUnderTest): Promise<void> {
   await rejectsWith(t, 'OBJECT_MISSING', () => store.head('a/b', { signal }), 'a folder is no object');
   await rejectsWith(t, 'OBJECT_MISSING', () => store.head('empty/x', { signal }), 'below an object is nothing');
   t.ok(store.describe('a').startsWith(store.description));
+}
+
+async function starts(t: Test, { store, put, remove }: StoreUnderTest): Promise<void> {
+  const bytes = patternedBytes(5000);
+  const sizes: readonly [string, number][] = [
+    ['object', 5000],
+    ['start', 4096],
+    ['short', 100],
+    ['one', 1],
+    ['empty', 0],
+  ];
+  for (const [key, size] of sizes) await put(key, bytes.subarray(0, size));
+  for (const [key, size] of sizes) {
+    const head = await store.head(key, { signal });
+    for (const length of [1, 100, 4096, 5000, 100_000]) {
+      const { info, bytes: start } = await store.start(key, { length, signal });
+      t.same([info.key, info.size], [key, size], `${length} of ${key}`);
+      t.ok(bytes.subarray(0, Math.min(size, length)).equals(start), `${length} bytes of ${key}`);
+      if (size === 0) continue;
+      const range = { offset: size - 1, length: 1, etag: info.etag, size, signal };
+      t.ok((await readAll(store, key, range)).equals(bytes.subarray(size - 1, size)), 'its pin is good for a read');
+    }
+    const again = (await store.start(key, { length: 10, signal })).info.etag;
+    t.equal((await store.start(key, { length: 10, signal })).info.etag, again, 'the pin does not change by itself');
+    // A proxy may weaken the ETags of one of them alone.
+    if (head.etag.startsWith('"') && again.startsWith('"')) t.equal(again, head.etag, 'as of head');
+  }
+  const { info } = await store.start('object', { length: 1, signal });
+  await put('object', patternedBytes(5000, 2));
+  t.not((await store.start('object', { length: 1, signal })).info.etag, info.etag, 'another version, another pin');
+  const range = { offset: 0, length: 1, etag: info.etag, size: 5000, signal };
+  await rejectsWith(t, 'OBJECT_CHANGED', () => readAll(store, 'object', range));
+  await remove('object');
+  const error = await rejectsWith(t, 'OBJECT_MISSING', () => store.start('object', { length: 1, signal }));
+  t.ok(error.message.includes(store.describe('object')), 'the message says which');
+  await t.rejects(store.start('one', { length: 0, signal }), RangeError);
 }
 
 async function reads(t: Test, { store, put }: StoreUnderTest): Promise<void> {
@@ -222,6 +260,7 @@ async function aborts(t: Test, { store, put }: StoreUnderTest): Promise<void> {
   const reason = new Error('the user wants to stop');
   const gone = AbortSignal.abort(reason);
   await t.rejects(store.head('object', { signal: gone }), reason);
+  await t.rejects(store.start('object', { length: 1, signal: gone }), reason);
   await t.rejects(store.get('object', { maxBytes: size, signal: gone }), reason);
   await t.rejects(readAll(store, 'object', { offset: 0, length: 1, etag, size, signal: gone }), reason);
   await t.rejects(listed(store, '', gone), reason);

@@ -46,6 +46,17 @@ export async function openDirectoryStore(
         withObjectFile(place(key), async (file) => infoOf(key, file)),
       );
     },
+    start: async (key, { length, signal }) => {
+      checkKey(key);
+      checkRange(key, { offset: 0, length, size: length });
+      const request = { key, what: `reading ${place(key).where}` };
+      return await withRetries(request, context(signal), () =>
+        withObjectFile(place(key), async (file) => {
+          const bytes = await readFirst(file, { length: Math.min(length, file.size), signal });
+          return { info: infoOf(key, file), bytes };
+        }),
+      );
+    },
     read: (key, range, sink) => readRange(place(key), { key, range, sink, context: context(range.signal) }),
     get: async (key, { maxBytes, signal }) => {
       checkKey(key);
@@ -125,14 +136,21 @@ async function readWhole(
   { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal },
 ): Promise<Uint8Array> {
   if (file.size > maxBytes) throw tooLarge(file.where, file.size, maxBytes);
-  const bytes = new Uint8Array(file.size);
+  return await readFirst(file, { length: file.size, signal });
+}
+
+async function readFirst(
+  file: ObjectFile,
+  { length, signal }: { readonly length: number; readonly signal: AbortSignal },
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
   for (let position = 0; position < bytes.length; ) {
     signal.throwIfAborted();
     const count = await file.read(bytes.subarray(position), position);
     if (count === 0) break;
     position += count;
   }
-  // A document that was rewritten meanwhile is read again, from its beginning.
+  // What was rewritten meanwhile is read again, from its beginning.
   if ((await file.currentEtag()) !== file.etag) throw new TransientError('changed while it was read');
   return bytes;
 }

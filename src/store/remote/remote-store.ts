@@ -1,6 +1,7 @@
 // The store contract over the session of a store on a server: which checks come first, what is retried, and how it is named.
 import { checkKey, checkPrefix } from '../key.ts';
 import { checkRange } from '../limits.ts';
+import { headAndRead } from '../read-bytes.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { HighWater } from '../retry/high-water.ts';
 import { DEFAULT_RETRY_POLICY, type RetryPolicy, withStall } from '../retry/policy.ts';
@@ -11,6 +12,7 @@ import type { Environment } from './environment.ts';
 import { readObject } from './read.ts';
 import { readTimeoutMs } from './read-timeout.ts';
 import type { ObjectReader } from './reader.ts';
+import { startObject } from './start.ts';
 
 interface RemoteSession extends ObjectReader {
   readonly description: string;
@@ -29,13 +31,23 @@ export interface RemoteParts<Session extends RemoteSession> {
 
 export function remoteStore<Session extends RemoteSession>(parts: RemoteParts<Session>): ObjectStore {
   const { session, retries, head, list } = parts;
-  return {
+  const store: ObjectStore = {
     description: session.description,
     describe: (key) => session.describe(key),
     head: async (key, { signal }) => {
       checkKey(key);
       const request = { key, what: `requesting ${session.describe(key)}` };
       return await withRetries(request, { ...retries, signal }, (attempt) => head(session, key, attempt));
+    },
+    start: async (key, { length, signal }) => {
+      checkKey(key);
+      checkRange(key, { offset: 0, length, size: length });
+      const request = { key, what: `reading ${session.describe(key)}` };
+      const highWater = new HighWater();
+      const started = await withRetries(request, { ...retries, signal }, (attempt) =>
+        startObject(session, key, { length, attempt, highWater }),
+      );
+      return started ?? (await headAndRead(store, key, { length, signal }));
     },
     read: async (key, range, sink) => {
       checkKey(key);
@@ -56,6 +68,7 @@ export function remoteStore<Session extends RemoteSession>(parts: RemoteParts<Se
     },
     close: async () => session.close(),
   };
+  return store;
 }
 
 /** How patient to be: the caller's, else what the environment sets. USAGE as `readTimeoutMs`. */

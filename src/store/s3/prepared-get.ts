@@ -1,5 +1,5 @@
-// Ranged GETs without the SDK's middleware, which takes 1 ms of CPU a request: the SDK builds one request of the bucket, and for each
-// object and range only its signer runs.
+// GETs without the SDK's middleware, which takes 1 ms of CPU a request: the SDK builds one request of the bucket, and for each object
+// and range only its signer runs.
 import type { GetObjectCommand, GetObjectCommandInput, GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import type { FinalizeRequestMiddleware, HttpRequest, RequestSigner } from '@smithy/types';
 import { encodePath } from '../http/message.ts';
@@ -7,11 +7,12 @@ import { encodePath } from '../http/message.ts';
 /** Stands for every key: an object of that name need not exist. */
 export const SOME_KEY = 'key';
 
-/** What differs between the ranged GETs of a bucket. */
-export interface RangedGet {
+/** What differs between the GETs of a bucket. */
+export interface DirectGet {
   /** The object's, prefix and all. */
   readonly key: string;
-  readonly range: string;
+  /** Undefined for the complete object. */
+  readonly range: string | undefined;
   readonly ifMatch: string | undefined;
 }
 
@@ -55,9 +56,13 @@ export class PreparedGet {
   }
 
   /** The signed request. The client renews its credentials before they expire. Rejects as whatever provides them. */
-  async sign({ key, range, ifMatch }: RangedGet): Promise<HttpRequest> {
+  async sign({ key, range, ifMatch }: DirectGet): Promise<HttpRequest> {
     const path = `${this.#request.path.slice(0, -SOME_KEY.length)}${encodePath(key)}`;
-    const headers = { ...this.#request.headers, range, ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }) };
+    const headers = {
+      ...this.#request.headers,
+      ...(range === undefined ? {} : { range }),
+      ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+    };
     // The SDK keeps the difference to the server's clock there, and corrects it by the answers that it sees.
     const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset);
     return await this.#signer.sign({ ...this.#request, path, headers }, { ...this.#scope, signingDate });

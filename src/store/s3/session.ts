@@ -10,13 +10,13 @@ import type { ObjectReader } from '../remote/reader.ts';
 import { GuardedReceiver } from '../remote/receiver.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import { type SourceState, TransientError } from '../retry/policy.ts';
+import { DirectGets } from './direct-gets.ts';
 import { classifyError, conditionalFailure, errorName } from './errors.ts';
 import type { FailureContext } from './failure-context.ts';
 import { NO_S3_HINT, S3_NAMES } from './hints.ts';
 import { ListRequest } from './list-request.ts';
 import { normalPrefix } from './options.ts';
 import type { PortCheck } from './port-check.ts';
-import { RangedGets } from './ranged-gets.ts';
 import { KeyRenewal } from './renewal.ts';
 import { type Signing, SigningCorrection } from './signing.ts';
 import type { S3Transport, SendOptions } from './transport.ts';
@@ -60,7 +60,7 @@ export class S3Session implements ObjectReader {
   readonly #source: SourceState;
   readonly #port: PortCheck;
   readonly #pathStyle: boolean;
-  readonly #ranged: RangedGets;
+  readonly #direct: DirectGets;
 
   constructor(options: S3Options, parts: SessionParts) {
     const { sdk, client, transport, sseKey } = parts;
@@ -81,7 +81,7 @@ export class S3Session implements ObjectReader {
     const { bucket } = options;
     const command = (key: string): Sdk.GetObjectCommand =>
       new sdk.GetObjectCommand({ Bucket: bucket, Key: key, ...this.#sse });
-    this.#ranged = new RangedGets({ client, transport, signing: this.#signing, command });
+    this.#direct = new DirectGets({ client, transport, signing: this.#signing, command });
     this.description = `s3://${options.bucket}/${this.prefix}`.replace(/\/$/, '');
   }
 
@@ -124,8 +124,7 @@ export class S3Session implements ObjectReader {
     receiver: Receiver,
     abortSignal: AbortSignal,
   ): Promise<void> {
-    const ranged = range === undefined ? undefined : { key: `${this.prefix}${key}`, range, ifMatch };
-    const answer = ranged && (await this.#ranged.send(ranged, receiver, abortSignal));
+    const answer = await this.#direct.send({ key: `${this.prefix}${key}`, range, ifMatch }, receiver, abortSignal);
     if (answer !== undefined && answer.status < 300) return;
     const command = new this.#sdk.GetObjectCommand({
       ...this.#object(key),

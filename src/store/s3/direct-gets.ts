@@ -1,11 +1,11 @@
-// Sends ranged GETs past the SDK's middleware, as far as that is possible.
+// Sends GETs past the SDK's middleware, as far as that is possible.
 import type { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { Answer, Receiver } from '../http/exchange.ts';
-import { PreparedGet, type RangedGet, SOME_KEY } from './prepared-get.ts';
+import { type DirectGet, PreparedGet, SOME_KEY } from './prepared-get.ts';
 import type { Signing } from './signing.ts';
 import type { S3Transport } from './transport.ts';
 
-export interface RangedGetsOptions {
+export interface DirectGetsOptions {
   readonly client: S3Client;
   readonly transport: S3Transport;
   readonly signing: Signing;
@@ -19,11 +19,11 @@ interface Preparation {
   readonly get: Promise<PreparedGet | undefined>;
 }
 
-export class RangedGets {
-  readonly #options: RangedGetsOptions;
+export class DirectGets {
+  readonly #options: DirectGetsOptions;
   #prepared: Preparation | undefined;
 
-  constructor(options: RangedGetsOptions) {
+  constructor(options: DirectGetsOptions) {
     this.#options = options;
   }
 
@@ -31,7 +31,7 @@ export class RangedGets {
    * The answer, whatever its status, its body in the receiver's sink if that gave one. Undefined where nothing was sent: the request
    * must go through the SDK. Rejects as `PreparedGet` and the connections.
    */
-  async send(get: RangedGet, receiver: Receiver, signal: AbortSignal): Promise<Answer | undefined> {
+  async send(get: DirectGet, receiver: Receiver, signal: AbortSignal): Promise<Answer | undefined> {
     const prepared = await this.#prepare();
     const request = await prepared?.sign(get);
     const { transport } = this.#options;
