@@ -4,6 +4,13 @@ export const AZURE_CLOUDS = ['AzurePublicCloud', 'AzureUSGovernmentCloud', 'Azur
 
 export type AzureCloud = (typeof AZURE_CLOUDS)[number];
 
+/** What follows `ACCOUNT.blob.` in the host names of a cloud. */
+export const AZURE_DOMAINS: Readonly<Record<AzureCloud, string>> = {
+  AzurePublicCloud: 'core.windows.net',
+  AzureUSGovernmentCloud: 'core.usgovcloudapi.net',
+  AzureChinaCloud: 'core.chinacloudapi.cn',
+};
+
 /** The plan's `source.azure`; file names are absolute. */
 export interface AzureOptions {
   /** The storage account's name. */

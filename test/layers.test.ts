@@ -16,7 +16,7 @@ interface Room {
 /** A folder of src/ each; docs/architecture.md has the same rooms and imports. The ground (src/*.ts) is open to all. */
 const HOUSE: Readonly<Record<string, Room>> = {
   main: { may: 'cli cli/session', doors: '' },
-  plan: { may: '', doors: 'environment placeholder plan plan-id print-yaml read vms write yaml-text' },
+  plan: { may: '', doors: 'environment placeholder plan plan-id print-yaml read source-flags vms write yaml-text' },
   catalog: { may: '', doors: 'all' },
   qcow2: { may: '', doors: 'coverage header image-end judge rebased-head table-index tables' },
   qemu: { may: '', doors: 'check-image check-qemu compare convert create graph info map mask nbd rebase zero' },

@@ -27,6 +27,8 @@ export interface VmPart {
   readonly namespace: string | undefined;
   /** Whether the plan of all VMs holds others. */
   readonly isOneOfSeveral: boolean;
+  /** Whether its objects are named after the VM, which is to exist under that name then. */
+  readonly isForVm: boolean;
   readonly pvcs: readonly PvcToRestore[];
   /** Where the content of a PVC comes from, in full. */
   annotationsOf(pvc: PlanPvc): Record<string, string>;
@@ -37,13 +39,14 @@ type Options = Pick<ManifestOptions, 'namespace' | 'claims' | 'createPvcs'>;
 export function vmParts(plan: Plan, options: Options): VmPart[] {
   const parts = plansByVm(options.createPvcs === undefined ? plan : withDevices(plan));
   const isOneOfSeveral = parts.length > 1;
-  const ofVm = isOneOfSeveral || options.createPvcs !== undefined;
+  const isForVm = isOneOfSeveral || options.createPvcs !== undefined;
   return parts.map(({ vm, plan: own, pvcs }) => ({
     vm,
     plan: own,
     planId: planId(own),
-    namespace: options.namespace ?? (ofVm ? vm?.namespace : undefined),
+    namespace: options.namespace ?? (isForVm ? vm?.namespace : undefined),
     isOneOfSeveral,
+    isForVm,
     pvcs: own.pvcs.map((pvc) => {
       const { name } = pvcs.get(pvc.name) ?? pvc;
       return { pvc, name, claim: options.claims.get(name) ?? pvc.claimName ?? diskOf(pvc) };
@@ -71,7 +74,7 @@ function withDevices(plan: Plan): Plan {
 }
 
 /** PLAN_INVALID for names of a VM that cannot be in a cluster. */
-export function vmNameProblems({ vm, namespace, isOneOfSeveral, pvcs }: VmPart): Problem[] {
+export function vmNameProblems({ vm, namespace, isForVm, pvcs }: VmPart): Problem[] {
   const [first] = pvcs;
   if (vm === undefined || first === undefined) return [];
   const problem = (message: string, hint: string): Problem => ({
@@ -81,7 +84,7 @@ export function vmNameProblems({ vm, namespace, isOneOfSeveral, pvcs }: VmPart):
     hint,
   });
   const invalidNamespace = namespace === vm.namespace && !isNamespaceName(namespace);
-  const invalidName = isOneOfSeveral && !isResourceName(vm.name);
+  const invalidName = isForVm && !isResourceName(vm.name);
   return [
     ...(invalidNamespace
       ? [problem(`invalid namespace name ${JSON.stringify(namespace)}`, 'set the namespace with --namespace NAME')]

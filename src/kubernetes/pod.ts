@@ -48,7 +48,7 @@ export function podTemplate(
         {
           name: CONTAINER,
           image: options.image,
-          args: [...args],
+          args: args.map(literal),
           resources: RESOURCES,
           securityContext: CONTAINER_SECURITY,
           terminationMessagePolicy: 'FallbackToLogsOnError',
@@ -59,6 +59,11 @@ export function podTemplate(
       volumes: [...volumes],
     },
   };
+}
+
+/** Kubernetes replaces `$(NAME)` in arguments by a variable, and `$$` by `$`; names of disks may hold either. */
+function literal(arg: string): string {
+  return arg.replaceAll('$', '$$$$');
 }
 
 /** What gives a pod the token of its service account's identity in Azure (workload identity), where no Secret has credentials. */

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import type { CronJob } from 'kubernetes-types/batch/v1.js';
 import { DatamoverError } from '../errors.ts';
-import type { Plan, S3Source } from '../plan/plan.ts';
+import type { Plan, PlanSource } from '../plan/plan.ts';
+import { sourceFlags } from '../plan/source-flags.ts';
 import type { ManifestOptions, Scrub } from './options.ts';
 import { FAILURE_POLICY, ownVolumes, podTemplate } from './pod.ts';
 import { planForPods } from './pod-plan.ts';
@@ -14,7 +15,7 @@ import { planForPods } from './pod-plan.ts';
 export function buildScrub(plan: Plan, scrub: Scrub, options: ManifestOptions): CronJob {
   const { plan: forPods, files, problems } = planForPods(plan, options.secret);
   const { source } = forPods;
-  if (problems.length > 0 || source.kind !== 's3') throw DatamoverError.fromProblems(problems);
+  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
   const { volumes, mounts } = ownVolumes({ files }, options);
   const labels = { 'app.kubernetes.io/name': 'kubevirt-datamover', 'app.kubernetes.io/component': 'scrub' };
   return {
@@ -44,23 +45,29 @@ export function buildScrub(plan: Plan, scrub: Scrub, options: ManifestOptions): 
 }
 
 /** At most 52 characters, since the controller adds to the name of a CronJob. */
-function scrubName({ bucket, prefix = '', endpoint = '' }: S3Source): string {
+function scrubName(source: PlanSource): string {
   const hash = createHash('sha256')
-    .update(JSON.stringify([endpoint, bucket, prefix]))
+    .update(JSON.stringify(identityOf(source)))
     .digest('hex');
   return `kubevirt-datamover-scrub-${hash.slice(0, 8)}`;
 }
 
-function scrubArgs(source: S3Source, { maxRate }: Scrub): string[] {
-  const { bucket, prefix, endpoint, region, profile, credentialsFile, caFile, sseCustomerKeyFile } = source;
-  const named = { endpoint, region, profile, 'credentials-file': credentialsFile, 'ca-file': caFile };
-  const values = Object.entries({ ...named, 'sse-customer-key-file': sseCustomerKeyFile });
+/** What makes a source another one. */
+function identityOf(source: PlanSource): readonly string[] {
+  switch (source.kind) {
+    case 's3':
+      return [source.endpoint ?? '', source.bucket, source.prefix ?? ''];
+    case 'azure':
+      return [source.endpoint ?? '', source.account, source.container, source.prefix ?? ''];
+    case 'directory':
+      return [source.directory];
+  }
+}
+
+function scrubArgs(source: PlanSource, { maxRate }: Scrub): string[] {
   return [
     'verify',
-    `--source=s3://${bucket}${prefix === undefined ? '' : `/${prefix}`}`,
-    ...values.flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}=${value}`])),
-    ...(source.forcePathStyle === true ? ['--path-style'] : []),
-    ...(source.insecureSkipTLSVerify === true ? ['--insecure-skip-tls-verify'] : []),
+    ...sourceFlags(source),
     '--latest',
     '--data',
     ...(maxRate === undefined ? [] : [`--max-rate=${maxRate}`]),

@@ -16,7 +16,7 @@ export interface SchedulingFlags {
 export function schedulingOptions(): Option[] {
   return [
     new Option('--queue <name>', 'LocalQueue of Kueue that starts the Jobs; they are created suspended').argParser(
-      parseQueue,
+      parseLabelName,
     ),
     new Option('--priority-class <name>', 'PriorityClass of the pods').argParser(parseObjectName),
     new Option('--node-selector <key=value>', 'label of the nodes to run on; repeatable').argParser(collectLabel),
@@ -39,8 +39,8 @@ export function parseObjectName(value: string): string {
   throw new InvalidArgumentError("It must be lower-case letters, digits, '-' and '.'.");
 }
 
-/** A label's value has at most 63 characters. */
-function parseQueue(value: string): string {
+/** A namespace, or a name that is the value of a label: at most 63 characters, no dots. */
+export function parseLabelName(value: string): string {
   if (isNamespaceName(parseText(value))) return value;
   throw new InvalidArgumentError("It must be at most 63 lower-case letters, digits and '-'.");
 }

@@ -23,7 +23,13 @@ import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
 import { explain } from './manifest-comment.ts';
 import { chooseCreatePvcs, type PvcFlags, pvcOptions } from './manifest-pvcs.ts';
-import { parseObjectName, type SchedulingFlags, schedulingOf, schedulingOptions } from './manifest-scheduling.ts';
+import {
+  parseLabelName,
+  parseObjectName,
+  type SchedulingFlags,
+  schedulingOf,
+  schedulingOptions,
+} from './manifest-scheduling.ts';
 
 interface Flags extends SchedulingFlags, PvcFlags {
   readonly image: string;
@@ -103,7 +109,7 @@ export function manifestCommand(run: Run): Command {
 function manifestOptions(): Option[] {
   return [
     new Option('--image <image>', 'container image of kubevirt-datamover').makeOptionMandatory().argParser(parseImage),
-    new Option('--namespace <name>', 'namespace of the target PVCs').argParser(parseObjectName),
+    new Option('--namespace <name>', 'namespace of the target PVCs').argParser(parseLabelName),
     new Option('--service-account <name>', 'service account of the pods').argParser(parseObjectName),
     new Option('--secret <name>', 'Secret with the files that the plan names, or with the key cloud').argParser(
       parseObjectName,

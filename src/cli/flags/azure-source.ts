@@ -1,5 +1,5 @@
 // A container of Azure as `--source` names it: azure://ACCOUNT/CONTAINER/PREFIX, or the URL that the portal shows.
-import { AZURE_CLOUDS, type AzureCloud } from '../../azure-options.ts';
+import { AZURE_CLOUDS, AZURE_DOMAINS, type AzureCloud } from '../../azure-options.ts';
 import { refuse } from './usage.ts';
 
 export interface AzurePlace {
@@ -9,12 +9,6 @@ export interface AzurePlace {
   readonly endpoint?: string;
   readonly cloud?: AzureCloud;
 }
-
-const DOMAINS: Readonly<Record<string, AzureCloud>> = {
-  'core.windows.net': 'AzurePublicCloud',
-  'core.usgovcloudapi.net': 'AzureUSGovernmentCloud',
-  'core.chinacloudapi.cn': 'AzureChinaCloud',
-};
 
 const FORM = 'use azure://ACCOUNT/CONTAINER/PREFIX or https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX';
 
@@ -29,7 +23,7 @@ export function parseAzurePlace(source: string): AzurePlace | undefined {
   const url = URL.parse(source);
   const [, name, secondary, zone, domain = ''] =
     /^([a-z0-9]+)(-secondary)?\.(z\d+\.)?blob\.(.+)$/.exec(url?.hostname ?? '') ?? [];
-  const cloud = DOMAINS[domain];
+  const cloud = AZURE_CLOUDS.find((one) => AZURE_DOMAINS[one] === domain);
   if (url === null || name === undefined || cloud === undefined) return undefined;
   // Not quoted: it is as good as a password.
   if (url.search !== '') {

@@ -209,6 +209,8 @@ test('flags that Kubernetes would refuse are refused', async (t) => {
     [...CREATE, '--storage-class==fast'],
     [...CREATE, '--access-mode=ReadOnlyMany'],
     [...CREATE, '--queue=a.b'],
+    [...CREATE, '--namespace=a.b'],
+    [...CREATE, '--namespace=Shop'],
     [...CREATE, `--queue=${'q'.repeat(64)}`],
     [...CREATE, '--node-selector=zone'],
     [...CREATE, '--node-selector=a b=c'],
@@ -281,6 +283,61 @@ test('a scrub is a CronJob that reads the source of the plan and has no target',
   ]) {
     t.match(await refused(t, PLAN, ...wrong), [{ code: 'USAGE' }], wrong.join(' '));
   }
+});
+
+test('a scrub of a container of Azure', async (t) => {
+  const azure = { account: 'acct', container: 'backups', prefix: 'p', sasTokenFile: '/x/sas', caFile: '/x/ca.pem' };
+  const { objects } = await print(t, { ...PLAN, source: { azure } }, '--scrub=@weekly', '--secret=creds');
+  t.strictSame(findApiFlaws(objects), []);
+  const pod = objects[0]?.spec.jobTemplate.spec.template.spec;
+  t.match(pod.volumes[0].secret.items, [{ key: 'sas' }, { key: 'ca.pem' }]);
+  t.strictSame(pod.containers[0].args, [
+    'verify',
+    '--source=azure://acct/backups/p',
+    '--sas-token-file=/credentials/sas',
+    '--ca-file=/credentials/ca.pem',
+    '--latest',
+    '--data',
+  ]);
+  const identity = await print(
+    t,
+    { ...PLAN, source: { azure: { account: 'acct', container: 'backups', cloud: 'AzureChinaCloud' } } },
+    '--scrub=@weekly',
+    '--service-account=scrubber',
+  );
+  const [scrub] = identity.objects as [Json];
+  const { metadata, spec } = scrub.spec.jobTemplate.spec.template;
+  t.equal(metadata.labels['azure.workload.identity/use'], 'true');
+  t.equal(spec.containers[0].args[1], '--source=https://acct.blob.core.chinacloudapi.cn/backups');
+  t.not(scrub.metadata.name, objects[0]?.metadata.name, 'another container, another object');
+  t.match(await refused(t, { ...PLAN, source: { directory: '/bucket' } }, '--scrub=@weekly'), [
+    { code: 'PLAN_INVALID', message: /the directory \/bucket, which pods cannot access/ },
+  ]);
+});
+
+test('arguments reach the program as they are, whatever Kubernetes would make of them', async (t) => {
+  const names = ['$(PATH)', '$$x', 'a$'];
+  const plan = { ...PLAN, pvcs: names.map((name, index) => pvc('shop/web', name, { claimName: `c-${index}` })) };
+  const { objects } = await print(t, plan, ...CREATE);
+  t.strictSame(
+    objects.filter(({ kind }) => kind === 'Job').map(({ spec }) => spec.template.spec.containers[0].args[2]),
+    ['--pvc=$$(PATH)', '--pvc=$$$$x', '--pvc=a$$'],
+  );
+});
+
+test('one VM: its names count where objects are made for it', async (t) => {
+  const one = (vm: string, target: string) => ({ ...PLAN, pvcs: [pvc(vm, 'root', { target, claimName: 'x' })] });
+  t.match(await refused(t, one('lab/Bad_VM', '/dev/a'), ...CREATE), [{ message: 'invalid VM name "Bad_VM"' }]);
+  t.match(await refused(t, one('Lab/vm', '/dev/a'), ...CREATE), [{ message: 'invalid namespace name "Lab"' }]);
+  const { objects } = await print(t, one('lab/Bad_VM', '/dev/a'), '--strategy=stream', '--namespace=lab');
+  t.equal(objects.length, 2, 'into a PVC that exists it is restored');
+  const long = `${'a'.repeat(63)}.`.repeat(4).slice(0, 253);
+  const { objects: longest } = await print(
+    t,
+    { ...PLAN, pvcs: [pvc(`${'n'.repeat(63)}/${long}`, 'root', { claimName: long })] },
+    ...CREATE,
+  );
+  t.strictSame(findApiFlaws(longest), []);
 });
 
 test('names are unique, DNS-safe and short, whatever VMs and disks are called', async (t) => {
