@@ -11,7 +11,7 @@ import type { ObjectStore } from '../store/store.ts';
 import { type CheckedChain, checkLayers } from './check-layers.ts';
 import { confirmChains } from './confirm.ts';
 import type { Disk } from './disk.ts';
-import { resolveDisks } from './resolve.ts';
+import { type ResolvedDisks, resolveDisks } from './resolve.ts';
 import { isUnproven, unprovenMessage } from './unproven.ts';
 
 export interface SourceAnswer {
@@ -36,6 +36,10 @@ export interface AskOptions {
   readonly paths: Paths;
   readonly progress: Progress;
   readonly pvcs?: readonly string[] | undefined;
+  /** The disks of the plan, where its chains were looked up already. */
+  readonly resolved?: ResolvedDisks | undefined;
+  /** Whether the checksums that the store keeps of complete layers are asked for (default). */
+  readonly storeChecksums?: boolean;
   /** Whether the targets of the plan will be used: placeholders are problems then. */
   readonly targetsUsed?: boolean;
   readonly signal: AbortSignal;
@@ -52,22 +56,22 @@ export async function withSourceAnswer<T>(options: AskOptions, work: (answer: So
     });
   } catch (error) {
     if (isOpen) throw error;
-    const { plan, pvcs, targetsUsed = false, signal } = options;
+    const { plan, pvcs, resolved, targetsUsed = false, signal } = options;
     signal.throwIfAborted();
-    const { disks, problems } = await resolveDisks(plan, undefined, { pvcs, targetsUsed, signal });
+    const { disks, problems } = resolved ?? (await resolveDisks(plan, undefined, { pvcs, targetsUsed, signal }));
     return await work({ store: undefined, disks, chains: [], problems: [...problems, ...problemsOf(error)] });
   }
 }
 
 async function askSource(
   store: ObjectStore,
-  { plan, pvcs, targetsUsed = false, progress, signal }: AskOptions,
+  { plan, pvcs, resolved, storeChecksums = true, targetsUsed = false, progress, signal }: AskOptions,
 ): Promise<SourceAnswer> {
-  const { disks, problems } = await resolveDisks(plan, store, { pvcs, targetsUsed, progress, signal });
+  const { disks, problems } = resolved ?? (await resolveDisks(plan, store, { pvcs, targetsUsed, progress, signal }));
   // It did not answer for as long as a request may take; layer by layer it would be asked as long again.
   if (problems.some(({ code }) => code === 'SOURCE_UNREACHABLE')) return { store, disks, chains: [], problems };
   try {
-    const checked = await checkLayers(store, disks, { signal });
+    const checked = await checkLayers(store, disks, { checksums: storeChecksums, signal });
     const { chains, problems: found } = await confirmChains(store, checked, { plan, progress, signal });
     for (const { disk, cut } of chains) {
       if (cut !== undefined) progress.report({ type: 'info', pvc: disk.name, message: cut });

@@ -1,20 +1,16 @@
 // The disks of a plan with their chains: those written out are taken as they are, others are found in the bucket.
-import type { CatalogChain } from '../catalog/chain.ts';
 import { listNames } from '../catalog/names.ts';
 import { runBounded } from '../concurrency.ts';
 import { closestMatch } from '../did-you-mean.ts';
-import { DatamoverError, type Problem } from '../errors.ts';
-import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup } from '../inventory/vm-backup.ts';
+import type { Problem } from '../errors.ts';
 import { placeholderProblems } from '../plan/placeholder.ts';
 import type { Plan, PlanPvc } from '../plan/plan.ts';
-import { backupOf, diskOf, vmOf } from '../plan/vms.ts';
-import { problemsOf } from '../problems.ts';
+import { backupOf, vmOf } from '../plan/vms.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
-import type { VmRef } from '../vm-ref.ts';
-import type { ChainOrigin, Disk, Layer } from './disk.ts';
-import { type FoundChain, findChain } from './find-chain.ts';
+import type { Disk, Layer } from './disk.ts';
 import { affordableTasks } from './handles.ts';
+import { LookedUp, placeOf, VmLookUp } from './look-up.ts';
 
 export interface ResolveOptions {
   /** Just these PVCs; undefined for all. USAGE for one that the plan does not hold. */
@@ -27,9 +23,9 @@ export interface ResolveOptions {
 
 export interface ResolvedDisks {
   /** In the plan's order. */
-  readonly disks: Disk[];
+  readonly disks: readonly Disk[];
   /** Of single PVCs, and without a PVC what concerns the command line or the whole source. */
-  readonly problems: Problem[];
+  readonly problems: readonly Problem[];
 }
 
 /**
@@ -44,44 +40,20 @@ export async function resolveDisks(
 ): Promise<ResolvedDisks> {
   const selected = selectPvcs(plan, pvcs);
   const groups = [...Map.groupBy(selected, (pvc) => JSON.stringify(vmOf(plan, pvc))).values()];
-  const answers = new Map<PlanPvc, Disk | readonly Problem[]>();
-  const ofSource = new Set<readonly Problem[]>();
-  // A source that does not answer is asked for one VM after another no more.
-  let unreachable: DatamoverError | undefined;
+  const lookedUp = new LookedUp();
   await runBounded(groups, { limit: affordableTasks(VMS), signal }, async (group, inner) => {
-    const load = backupLoader(plan, { store, progress, signal: inner });
-    const lookUp = async (pvc: PlanPvc): Promise<Found> => {
-      if (unreachable !== undefined) throw unreachable;
-      const { backup, from } = await load(pvc);
-      return { backup, chain: await findChain(from, backup, diskOf(pvc), { signal: inner }) };
-    };
+    const [first] = group;
+    const vm = first === undefined ? undefined : vmOf(plan, first);
+    const ofVm =
+      vm === undefined || store === undefined ? undefined : new VmLookUp(vm, { store, progress, signal: inner });
     for (const pvc of group) {
       if (store === undefined && pvc.chain === undefined) continue;
-      try {
-        answers.set(pvc, await toDisk(pvc, lookUp));
-      } catch (error) {
-        inner.throwIfAborted();
-        const found = problemsOf(error);
-        if (error instanceof DatamoverError && error.code === 'SOURCE_UNREACHABLE') unreachable ??= error;
-        if (!EXPECTED_CODES.has(found[0]?.code ?? '')) ofSource.add(found);
-        else
-          answers.set(
-            pvc,
-            found.map((problem) => ({ ...problem, pvc: pvc.name })),
-          );
-      }
+      await lookedUp.add(pvc, () => writtenDisk(pvc) ?? foundDisk(plan, pvc, ofVm), inner);
     }
   });
-  const disks: Disk[] = [];
-  const problems: Problem[] = [...unknownPvcs(plan, pvcs), ...(targetsUsed ? placeholderProblems(plan, { pvcs }) : [])];
-  for (const pvc of selected) {
-    const answer = answers.get(pvc) ?? [];
-    if ('layers' in answer) disks.push(answer);
-    else problems.push(...answer);
-  }
-  // Several VMs may have met the same failure of the source at the same time.
-  const failures = new Map([...ofSource].flat().map((problem) => [JSON.stringify(problem), problem]));
-  return { disks, problems: [...problems, ...failures.values()] };
+  const { disks, problems } = lookedUp.of(selected);
+  const ofPlan = [...unknownPvcs(plan, pvcs), ...(targetsUsed ? placeholderProblems(plan, { pvcs }) : [])];
+  return { disks, problems: [...ofPlan, ...problems] };
 }
 
 /** VMs that are looked up at a time. */
@@ -106,26 +78,20 @@ function unknownPvcs(plan: Plan, names: readonly string[] = []): Problem[] {
   return [{ code: 'USAGE', message, hint }];
 }
 
-interface Found {
-  readonly backup: VmBackup;
-  readonly chain: FoundChain;
+/** Undefined for a PVC whose chain the plan does not write out. */
+function writtenDisk(pvc: PlanPvc): Disk | undefined {
+  if (pvc.chain === undefined) return undefined;
+  const [first, ...rest] = pvc.chain;
+  return { ...placeOf(pvc), layers: [writtenLayer(first), ...rest.map(writtenLayer)] };
 }
 
-async function toDisk(pvc: PlanPvc, lookUp: (pvc: PlanPvc) => Promise<Found>): Promise<Disk> {
-  const { name, disk, target, size, chain } = pvc;
-  const base = { name, target, ...(disk === undefined ? {} : { disk }), ...(size === undefined ? {} : { size }) };
-  if (chain !== undefined) {
-    const [first, ...rest] = chain;
-    return { ...base, layers: [writtenLayer(first), ...rest.map(writtenLayer)] };
-  }
-  const found = await lookUp(pvc);
-  return { ...base, layers: layersOf(found.chain), origin: originOf(found.backup, found.chain) };
-}
-
-/** What a chain that was looked up rests on. */
-export function originOf({ index }: VmBackup, { base, order, file, tip }: FoundChain): ChainOrigin {
-  const entry = index.byId.get(tip.checkpoint)?.[0];
-  return { base, order, file, facts: entry?.flaw === undefined ? entry?.facts : undefined };
+async function foundDisk(plan: Plan, pvc: PlanPvc, ofVm: VmLookUp | undefined): Promise<Disk> {
+  const { checkpoint } = pvc;
+  const backup = backupOf(plan, pvc);
+  if (ofVm === undefined) throw new TypeError('a chain to look up, but no vm');
+  if (checkpoint !== undefined) return await ofVm.disk(pvc, { checkpoint });
+  if (backup === undefined) throw new TypeError('a chain to look up, but no backup');
+  return await ofVm.disk(pvc, { backup });
 }
 
 type WrittenLayer = NonNullable<PlanPvc['chain']>[number];
@@ -139,66 +105,3 @@ function writtenLayer({ checkpoint, type, object, size, sha256 }: WrittenLayer):
     ...(sha256 === undefined ? {} : { sha256 }),
   };
 }
-
-export function layersOf({ layers: [first, ...rest] }: CatalogChain): Disk['layers'] {
-  return [foundLayer(first), ...rest.map(foundLayer)];
-}
-
-function foundLayer({ checkpoint, type, file }: CatalogChain['tip']): Layer {
-  const { object, size } = file;
-  return { checkpoint, type, object, ...(size === undefined ? {} : { size }) };
-}
-
-interface LoadOptions {
-  readonly store: ObjectStore | undefined;
-  readonly progress: Progress;
-  readonly signal: AbortSignal;
-}
-
-interface LoadedBackup {
-  readonly backup: VmBackup;
-  readonly from: ObjectStore;
-}
-
-/** Looks up backups of one VM, each once; its index is read for the first of them. */
-function backupLoader(plan: Plan, { store, progress, signal }: LoadOptions): (pvc: PlanPvc) => Promise<LoadedBackup> {
-  const loaded = new Map<string, Promise<LoadedBackup>>();
-  let index: Promise<VmBackup['index']> | undefined;
-  const find = async (from: ObjectStore, vm: VmRef, pvc: PlanPvc): Promise<VmBackup> => {
-    const { checkpoint } = pvc;
-    if (checkpoint !== undefined) return await loadVmCheckpoint(from, { vm, checkpoint }, { progress, signal });
-    const backup = backupOf(plan, pvc);
-    if (backup === undefined) throw new TypeError('a chain to look up, but no backup');
-    index ??= loadOrRebuildIndex(from, vm, { progress, signal });
-    return await loadVmBackup(from, { vm, backup, known: await index }, { progress, signal });
-  };
-  const load = async (pvc: PlanPvc): Promise<LoadedBackup> => {
-    const vm = vmOf(plan, pvc);
-    if (vm === undefined || store === undefined) throw new TypeError('a chain to look up, but no vm');
-    const found = await find(store, vm, pvc);
-    reportRebuilt(found.index, progress);
-    return { backup: found, from: store };
-  };
-  return async (pvc) => {
-    const state = JSON.stringify([backupOf(plan, pvc) ?? null, pvc.checkpoint ?? null]);
-    const loading = loaded.get(state) ?? load(pvc);
-    loaded.set(state, loading);
-    return await loading;
-  };
-}
-
-/** Says that an index was rebuilt, and from what. */
-export function reportRebuilt({ rebuilt }: VmBackup['index'], progress: Progress): void {
-  if (rebuilt === undefined) return;
-  progress.report({ type: 'warning', message: rebuilt.lost.message });
-  for (const message of rebuilt.notes) progress.report({ type: 'info', message });
-}
-
-/** What concerns the PVC whose chain was looked up; any other failure is the source's. */
-const EXPECTED_CODES: ReadonlySet<string> = new Set([
-  'CHAIN_BROKEN',
-  'METADATA_INVALID',
-  'BACKUP_NOT_FOUND',
-  'OBJECT_MISSING',
-  'USAGE',
-]);

@@ -1,7 +1,7 @@
 // `plan`: from a backup in the bucket to a plan with its chains written out, which runs unchanged.
 
 import type { VmIndex } from '../catalog/vm-index.ts';
-import { reportRebuilt } from '../chain/resolve.ts';
+import { reportRebuilt } from '../chain/look-up.ts';
 import { DatamoverError } from '../errors.ts';
 import { noBackupOf } from '../inventory/not-found.ts';
 import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup } from '../inventory/vm-backup.ts';

@@ -3,7 +3,7 @@
 import { vmText } from '../catalog/keys.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import { affordableTasks } from '../chain/handles.ts';
-import { reportRebuilt } from '../chain/resolve.ts';
+import { reportRebuilt } from '../chain/look-up.ts';
 import { mapBounded } from '../concurrency.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { loadState, nothingSelected, selectVms, type VmCandidate } from '../inventory/select-vms.ts';

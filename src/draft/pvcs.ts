@@ -2,7 +2,7 @@
 import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { findChain } from '../chain/find-chain.ts';
-import { layersOf, originOf } from '../chain/resolve.ts';
+import { layersOf, originOf } from '../chain/look-up.ts';
 import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { VmBackup } from '../inventory/vm-backup.ts';

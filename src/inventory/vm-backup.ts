@@ -8,7 +8,7 @@ import { invalidNameReason } from '../object-key.ts';
 import { type Progress, silentProgress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
-import { readFacts } from './facts.ts';
+import { type FactsOptions, readFacts } from './facts.ts';
 import { backupNotFound, checkpointNotFound, vmNotFound } from './not-found.ts';
 import { readDocument } from './read-document.ts';
 import { completeIndex, loadRebuilt } from './rebuild.ts';
@@ -27,6 +27,8 @@ export interface VmBackup {
 interface Options {
   readonly progress?: Progress;
   readonly signal: AbortSignal;
+  /** Archived backups of the VM that were read, for loading several of its backups. */
+  readonly facts?: FactsOptions['known'];
 }
 
 /** BACKUP_NOT_FOUND when the VM has neither index nor layers, OBJECT_MISSING when only its index is missing, METADATA_INVALID. */
@@ -85,10 +87,10 @@ export async function loadVmBackup(
 /** The chain that ends at a checkpoint. BACKUP_NOT_FOUND when neither the index nor a directory has it. */
 export async function loadVmCheckpoint(
   store: ObjectStore,
-  { vm, checkpoint }: { readonly vm: VmRef; readonly checkpoint: string },
+  { vm, checkpoint, known }: { readonly vm: VmRef; readonly checkpoint: string; readonly known?: VmIndex | undefined },
   options: Options,
 ): Promise<VmBackup> {
-  const index = await loadOrRebuildIndex(store, vm, options);
+  const index = known ?? (await loadOrRebuildIndex(store, vm, options));
   const found = await complete(store, { index, tip: checkpoint, ids: undefined }, options);
   if (!found.index.byId.has(checkpoint)) throw withLoss(index, checkpointNotFound(index, checkpoint));
   return { ...found, manifests: await manifestsWith(store, found, options) };
@@ -111,7 +113,7 @@ const COMPARED = 8;
 
 /** Rebuilds what the index lacks of a chain, and adds what its archived backups say. */
 async function complete(store: ObjectStore, backup: VmBackup, options: Options): Promise<VmBackup> {
-  const { progress = silentProgress, signal } = options;
+  const { progress = silentProgress, signal, facts: known } = options;
   const { index, tip, ids } = backup;
   const needed = ids ?? [...neededBy(index, tip)];
   const missing = missingFrom(index, [tip, ...needed]);
@@ -122,7 +124,7 @@ async function complete(store: ObjectStore, backup: VmBackup, options: Options):
   if (index.rebuilt !== undefined && isIncremental(index, ids?.[0])) {
     return await complete(store, { ...backup, ids: undefined }, options);
   }
-  return { ...backup, index: withFacts(index, await readFacts(store, index.vm, needed, { progress, signal })) };
+  return { ...backup, index: withFacts(index, await readFacts(store, index.vm, needed, { progress, signal, known })) };
 }
 
 /** An incremental whose parent no document names: the uploader's index was reset before it. */

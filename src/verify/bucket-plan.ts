@@ -4,11 +4,13 @@ import { vmText } from '../catalog/keys.ts';
 import { listNames } from '../catalog/names.ts';
 import type { VmIndex } from '../catalog/vm-index.ts';
 import { affordableTasks } from '../chain/handles.ts';
+import { LookedUp, type StateRef, VmLookUp } from '../chain/look-up.ts';
+import type { ResolvedDisks } from '../chain/resolve.ts';
 import { mapBounded } from '../concurrency.ts';
 import { closestMatch } from '../did-you-mean.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { loadBackups, loadState, nothingSelected, selectVms, type VmCandidate } from '../inventory/select-vms.ts';
-import { loadVmBackup, loadVmCheckpoint } from '../inventory/vm-backup.ts';
+import { loadVmCheckpoint } from '../inventory/vm-backup.ts';
 import type { Plan, PlanPvc, PlanSource } from '../plan/plan.ts';
 import { diskOf, qualifiedName } from '../plan/vms.ts';
 import { problemsOf } from '../problems.ts';
@@ -38,6 +40,8 @@ interface VmCheckpoint {
 export interface BucketPlan {
   /** Undefined where nothing can be verified. A PVC is named `namespace/vm/disk`, with `@backup` where each has several. */
   readonly plan: Plan | undefined;
+  /** The plan's chains, looked up while the documents of each VM were in memory. */
+  readonly resolved: ResolvedDisks;
   /** Of documents that cannot be read, and of VMs and backups whose disks are not known: `pvc` is the VM then, or `vm@backup`. */
   readonly problems: readonly Problem[];
 }
@@ -45,22 +49,30 @@ export interface BucketPlan {
 /** Rejects with BACKUP_NOT_FOUND for an unknown backup or checkpoint and a source without backups, and as the store does. */
 export async function planOfBucket(store: ObjectStore, options: BucketPlanOptions): Promise<BucketPlan> {
   const { source, disks } = options;
-  const { pvcs, problems } = await findPvcs(store, options);
-  const known = pvcs.map((pvc) => ({ pvc, names: [diskOf(pvc), qualifiedName(pvc.vm, diskOf(pvc))] }));
-  const [first, ...rest] = known
-    .filter(({ names }) => disks === undefined || disks.some((disk) => names.includes(disk)))
-    .map(({ pvc }) => pvc);
-  const all = known.flatMap(({ names }) => names);
-  const unknown = (disks ?? []).filter((disk) => !all.includes(disk)).map((disk) => unknownDisk(store, disk, all));
-  const found = [...problems, ...unknown];
-  return { plan: first === undefined ? undefined : { version: 1, source, pvcs: [first, ...rest] }, problems: found };
+  const lookedUp = new LookedUp();
+  const { pvcs, problems } = await findPvcs(store, lookedUp, options);
+  const [first, ...rest] = pvcs.filter((pvc) => isWanted(pvc, disks));
+  const known = new Set(pvcs.flatMap(namesOf));
+  const unknown = (disks ?? []).filter((disk) => !known.has(disk));
+  const found = [...problems, ...unknown.map((disk) => unknownDisk(store, disk, [...known]))];
+  if (first === undefined) return { plan: undefined, resolved: lookedUp.of([]), problems: found };
+  const wanted = [first, ...rest] as const;
+  return { plan: { version: 1, source, pvcs: wanted }, resolved: lookedUp.of(wanted), problems: found };
+}
+
+function isWanted(pvc: BucketPvc, disks: readonly string[] | undefined): boolean {
+  return disks === undefined || namesOf(pvc).some((name) => disks.includes(name));
+}
+
+function namesOf(pvc: BucketPvc): string[] {
+  return [diskOf(pvc), qualifiedName(pvc.vm, diskOf(pvc))];
 }
 
 function unknownDisk(store: ObjectStore, disk: string, known: readonly string[]): Problem {
   const near = closestMatch(disk, known);
   return {
     code: 'BACKUP_NOT_FOUND',
-    message: `disk ${disk} not found in ${store.description}; found: ${listNames([...new Set(known)])}`,
+    message: `disk ${disk} not found in ${store.description}; found: ${listNames(known)}`,
     hint: near === undefined ? 'choose one of those with --pvc' : `did you mean --pvc ${near}?`,
   };
 }
@@ -72,24 +84,34 @@ interface FoundPvcs {
   readonly problems: readonly Problem[];
 }
 
-async function findPvcs(store: ObjectStore, options: BucketPlanOptions): Promise<FoundPvcs> {
-  const { vms: patterns, states, progress, signal } = options;
+/** Every PVC, and in `lookedUp` the disks of those that are wanted. */
+async function findPvcs(store: ObjectStore, lookedUp: LookedUp, options: BucketPlanOptions): Promise<FoundPvcs> {
+  const { vms: patterns, states, disks, progress, signal } = options;
+  const lookUp = async ({ pvcs, ofVm }: PvcsOfVm, inner: AbortSignal): Promise<void> => {
+    for (const { pvc, state } of pvcs) {
+      if (ofVm !== undefined && isWanted(pvc, disks)) await lookedUp.add(pvc, () => ofVm.disk(pvc, state), inner);
+    }
+  };
   if (typeof states === 'object' && 'checkpoint' in states) {
     const { vm, checkpoint } = states;
-    const { index, tip } = await loadVmCheckpoint(store, states, { progress, signal });
-    return { pvcs: toPvcs(vm, { checkpoint }, { disks: disksAt(index, tip), suffix: '' }), problems: [] };
+    const found = await loadVmCheckpoint(store, states, { progress, signal });
+    const ofVm = new VmLookUp(vm, { store, progress, signal });
+    ofVm.add({ checkpoint }, found);
+    const pvcs = toPvcs(vm, { checkpoint }, { disks: disksAt(found.index, found.tip), suffix: '' });
+    await lookUp({ pvcs, ofVm }, signal);
+    return { pvcs: pvcs.map(({ pvc }) => pvc), problems: [] };
   }
   const backup = typeof states === 'object' ? states.backup : undefined;
   const selected = await selectVms(store, { patterns, backup, progress, signal });
   const limit = affordableTasks(VMS);
   const answers = await mapBounded(selected.candidates, { limit, signal }, async (candidate, inner) => {
     const problems: Problem[] = [];
-    const pvcs = await collectFor(problems, vmText(candidate.vm), inner, () =>
-      states === 'all'
-        ? pvcsOfAll(store, candidate, { problems, progress, signal: inner })
-        : pvcsOfState(store, candidate, { progress, signal: inner }),
+    const own = { progress, signal: inner };
+    const found = await collectFor(problems, vmText(candidate.vm), inner, () =>
+      states === 'all' ? pvcsOfAll(store, candidate, { problems, ...own }) : pvcsOfState(store, candidate, own),
     );
-    return { pvcs: pvcs ?? [], problems };
+    await lookUp(found ?? NOTHING, inner);
+    return { pvcs: (found ?? NOTHING).pvcs.map(({ pvc }) => pvc), problems };
   });
   const problems = [...selected.problems, ...answers.flatMap((answer) => answer.problems)];
   const pvcs = answers.flatMap((answer) => answer.pvcs);
@@ -105,31 +127,50 @@ interface Options {
   readonly signal: AbortSignal;
 }
 
-async function pvcsOfState(store: ObjectStore, candidate: VmCandidate, options: Options): Promise<BucketPvc[]> {
+interface PvcInState {
+  readonly pvc: BucketPvc;
+  readonly state: StateRef;
+}
+
+interface PvcsOfVm {
+  readonly pvcs: readonly PvcInState[];
+  /** Where their chains are looked up; undefined without PVCs. */
+  readonly ofVm: VmLookUp | undefined;
+}
+
+const NOTHING: PvcsOfVm = { pvcs: [], ofVm: undefined };
+
+async function pvcsOfState(store: ObjectStore, candidate: VmCandidate, options: Options): Promise<PvcsOfVm> {
+  const { vm } = candidate;
   const state = await loadState(store, candidate, options);
-  if (state === undefined) return [];
+  if (state === undefined) return NOTHING;
   const { backup, found } = state;
-  return toPvcs(candidate.vm, { backup }, { disks: disksAt(found.index, found.tip), suffix: '' });
+  const ofVm = new VmLookUp(vm, { store, ...options });
+  ofVm.add({ backup }, found);
+  return { pvcs: toPvcs(vm, { backup }, { disks: disksAt(found.index, found.tip), suffix: '' }), ofVm };
 }
 
 async function pvcsOfAll(
   store: ObjectStore,
   candidate: VmCandidate,
   { problems, ...options }: Options & { readonly problems: Problem[] },
-): Promise<BucketPvc[]> {
+): Promise<PvcsOfVm> {
+  const { vm } = candidate;
   const loaded = await loadBackups(store, candidate, options);
-  const pvcs: BucketPvc[] = [];
-  for (const [backup, tip] of loaded?.tips ?? []) {
+  if (loaded === undefined) return NOTHING;
+  const { index, tips } = loaded;
+  const ofVm = new VmLookUp(vm, { store, ...options }, { index });
+  const pvcs: PvcInState[] = [];
+  for (const [backup, tip] of tips) {
     const suffix = `@${backup}`;
-    const disks = await collectFor(problems, `${vmText(candidate.vm)}${suffix}`, options.signal, async () => {
-      const known = loaded?.index;
-      if (known?.byId.has(tip)) return disksAt(known, tip);
-      const found = await loadVmBackup(store, { vm: candidate.vm, backup, known }, options);
+    const disks = await collectFor(problems, `${vmText(vm)}${suffix}`, options.signal, async () => {
+      if (index.byId.has(tip)) return disksAt(index, tip);
+      const found = await ofVm.state({ backup });
       return disksAt(found.index, found.tip);
     });
-    pvcs.push(...toPvcs(candidate.vm, { backup }, { disks: disks ?? [], suffix }));
+    pvcs.push(...toPvcs(vm, { backup }, { disks: disks ?? [], suffix }));
   }
-  return pvcs;
+  return { pvcs, ofVm };
 }
 
 /** As `collect`, for problems that concern more than a disk; a source that does not answer rejects. */
@@ -155,12 +196,12 @@ function disksAt(index: VmIndex, tip: string): string[] {
 
 function toPvcs(
   vm: VmRef,
-  state: Pick<PlanPvc, 'backup' | 'checkpoint'>,
+  state: StateRef,
   { disks, suffix }: { readonly disks: readonly string[]; readonly suffix: string },
-): BucketPvc[] {
+): PvcInState[] {
   // No target is looked at; a plan must have one.
   return disks.map((disk) => {
     const name = `${qualifiedName(vm, disk)}${suffix}`;
-    return { name, disk, vm, ...state, target: `/dev/null/${name}` };
+    return { pvc: { name, disk, vm, ...state, target: `/dev/null/${name}` }, state };
   });
 }

@@ -1,6 +1,7 @@
 // What `verify` is asked for, and what it finds of each layer.
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Examined } from '../chain/examine.ts';
+import type { ResolvedDisks } from '../chain/resolve.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
 import type { Paths } from '../paths/paths.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -26,6 +27,8 @@ export interface VerifyOptions {
   readonly paths: Paths;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /** The disks of the plan, where its chains were looked up already. */
+  readonly resolved?: ResolvedDisks;
   /** What is wrong with the command line and the plan already, reported with what is found. */
   readonly problems?: readonly Problem[];
   /** Also read every object through: checksums and `qemu-img check`, one layer at a time, in scratch if there is one. */

@@ -10,6 +10,11 @@ import { inPlanOrder } from '../problems.ts';
 import type { VerifiedPvc, VerifyResult } from '../result.ts';
 import type { LayerFindings, VerifyOptions } from './options.ts';
 
+interface Findings {
+  readonly problems: readonly Problem[];
+  readonly suspicions: readonly Problem[];
+}
+
 /** What is known of each PVC so far. */
 export class Verdicts {
   readonly #plan: Plan;
@@ -68,15 +73,19 @@ export class Verdicts {
     const first = problems[0];
     const result = error?.code === 'CANCELLED' ? 'cancelled' : first === undefined ? 'ok' : 'failed';
     const base = { version: 1 as const, result, seconds, problems } as const;
-    const pvcs = this.#names.map((name) => this.#verdict(name, problems, error));
+    const own = Map.groupBy(problems, ({ pvc }) => pvc);
+    const suspicions = Map.groupBy(this.#suspicions, ({ pvc }) => pvc);
+    const pvcs = this.#names.map((name) => {
+      const found = { problems: own.get(name) ?? [], suspicions: suspicions.get(name) ?? [] };
+      return this.#verdict(name, found, error);
+    });
     if (first === undefined) return { ...base, pvcs };
     const { code, message, hint } = first;
     return { ...base, pvcs, error: { code, message, hint } };
   }
 
-  #verdict(name: string, all: readonly Problem[], error: DatamoverError | undefined): VerifiedPvc {
-    const problems = all.filter(({ pvc }) => pvc === name);
-    const suspicions = [...this.#suspicions.filter(({ pvc }) => pvc === name), ...this.#unread(name, error)];
+  #verdict(name: string, { problems, ...found }: Findings, error: DatamoverError | undefined): VerifiedPvc {
+    const suspicions = [...found.suspicions, ...this.#unread(name, error)];
     const known = this.#chains.get(name);
     // What could not be looked at is not whole: nothing was proven of it.
     const broken = problems.length > 0 || known === undefined;

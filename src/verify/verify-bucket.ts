@@ -17,12 +17,12 @@ export type VerifyBucketOptions = Omit<VerifyOptions, 'plan' | 'pvcs'> & Omit<Bu
 export async function verifyBucket(options: VerifyBucketOptions): Promise<VerifyResult> {
   const began = performance.now();
   const { source, paths } = options;
-  const { plan, problems } = await withSource(options, (store) =>
+  const { plan, resolved, problems } = await withSource(options, (store) =>
     planOfBucket(recordReads(store, source, paths), options),
   );
   const whole = brokenAsAWhole(problems);
   if (plan === undefined) return withProblems({ ...EMPTY, pvcs: [], seconds: secondsSince(began) }, problems, whole);
-  const result = await verifyPlan({ ...options, plan });
+  const result = await verifyPlan({ ...options, plan, resolved });
   return withProblems({ ...result, seconds: secondsSince(began) }, problems, whole);
 }
 

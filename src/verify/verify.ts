@@ -27,7 +27,8 @@ export async function verifyPlan(options: VerifyOptions): Promise<VerifyResult> 
 async function verifyAll(options: VerifyOptions, verdicts: Verdicts): Promise<void> {
   const { problems: known = [], progress } = options;
   progress.report({ type: 'phase-started', phase: 'preflight' });
-  await withSourceAnswer(options, async ({ store, disks, chains, problems }) => {
+  const storeChecksums = options.data && options.checksums;
+  await withSourceAnswer({ ...options, storeChecksums }, async ({ store, disks, chains, problems }) => {
     const conflicts = await checkVerifyPaths(options);
     verdicts.checked(disks, chains, [...known, ...problems, ...conflicts]);
     if (!options.data) return;

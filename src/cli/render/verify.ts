@@ -12,8 +12,9 @@ export function renderVerify({ pvcs, problems }: VerifyResult): string {
     String(layers.length),
     formatBytes(layers.reduce((sum, { size }) => sum + (size ?? 0), 0)),
   ]);
+  const broken = new Set(problems);
   const suspects = pvcs.flatMap(({ name, problems: own }) =>
-    own.filter((problem) => !problems.includes(problem)).map(({ message }) => `suspect: ${name}: ${message}\n`),
+    own.filter((problem) => !broken.has(problem)).map(({ message }) => `suspect: ${name}: ${message}\n`),
   );
   return renderTable([['PVC', 'VERDICT', 'LAYERS', 'SIZE'], ...rows], { right: [2, 3] }) + suspects.join('');
 }
