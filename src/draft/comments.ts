@@ -3,6 +3,7 @@ import type { BackupFacts } from '../catalog/backup-facts.ts';
 import { vmText } from '../catalog/keys.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import { isUnproven, unprovenMessage } from '../chain/unproven.ts';
+import type { Problem } from '../errors.ts';
 import type { VmBackup } from '../inventory/vm-backup.ts';
 import { isPlaceholder } from '../plan/placeholder.ts';
 import { headroomPercentOf, type Plan } from '../plan/plan.ts';
@@ -16,9 +17,11 @@ export interface Drafted {
   readonly chains: readonly CheckedChain[];
   /** Whose disks, and of which state. */
   readonly what: string;
+  /** Of disks and VMs that are not in the plan. */
+  readonly skipped: readonly Problem[];
 }
 
-export function describeDraft(plan: Plan, { chains, what }: Drafted): PlanComments {
+export function describeDraft(plan: Plan, { chains, what, skipped }: Drafted): PlanComments {
   const headroomPercent = headroomPercentOf(plan);
   const need = (strategy: Strategy): number => planScratchNeed(chains, { strategy, headroomPercent });
   const layers = chains.reduce((sum, chain) => sum + chain.layers.length, 0);
@@ -28,6 +31,7 @@ export function describeDraft(plan: Plan, { chains, what }: Drafted): PlanCommen
   return {
     top: [
       `Restores ${what}: ${count(chains.length, 'disk')}.`,
+      ...describeSkipped(skipped),
       `Download: ${formatBytes(bytes)} in ${count(layers, 'layer')} (less with --strategy stream, which skips overwritten data).`,
       `Scratch, with ${headroomPercent} % headroom (PVCs are restored one at a time; the largest decides):`,
       `  --strategy staged      ${scratchText(need('staged'))}`,
@@ -44,6 +48,15 @@ export function describeDraft(plan: Plan, { chains, what }: Drafted): PlanCommen
     ],
     pvcs: new Map(chains.map((chain) => [chain.disk.name, describeDisk(chain)])),
   };
+}
+
+/** One line for each problem: whoever reads the plan must see what it does not restore. */
+function describeSkipped(problems: readonly Problem[]): string[] {
+  if (problems.length === 0) return [];
+  return [
+    'INCOMPLETE: this plan does not restore',
+    ...problems.map(({ pvc, message }) => `  ${pvc === undefined ? '' : `${pvc}: `}${message}`),
+  ];
 }
 
 function withChecksums({ pvcs }: Plan): boolean {

@@ -2,9 +2,9 @@
 
 import type { VmIndex } from '../catalog/vm-index.ts';
 import { reportRebuilt } from '../chain/look-up.ts';
-import { DatamoverError } from '../errors.ts';
+import { DatamoverError, type Problem } from '../errors.ts';
 import { noBackupOf } from '../inventory/not-found.ts';
-import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup } from '../inventory/vm-backup.ts';
+import { loadOrRebuildIndex, loadVmBackup, loadVmCheckpoint, type VmBackup, withLoss } from '../inventory/vm-backup.ts';
 import { loadTips } from '../inventory/vm-manifest.ts';
 import type { Plan } from '../plan/plan.ts';
 import { writePlan } from '../plan/write.ts';
@@ -14,7 +14,7 @@ import type { VmRef } from '../vm-ref.ts';
 import { withChecksums } from './checksums.ts';
 import { describeDraft, describeState } from './comments.ts';
 import { chooseDisks } from './disks.ts';
-import { atLeastOne, checkDisks, type DraftCommon, planHead, resolveAll, toPvc } from './pvcs.ts';
+import { atLeastOne, checkDisks, type DraftCommon, planHead, resolveAll, throwUnlessSkipped, toPvc } from './pvcs.ts';
 
 /** PVCs by their disks' names or their own. */
 export interface DraftOptions extends DraftCommon {
@@ -27,11 +27,14 @@ export interface DraftedPlan {
   /** Commented. */
   readonly yaml: string;
   readonly plan: Plan;
+  /** Of what was skipped because it cannot be restored. */
+  readonly problems: readonly Problem[];
 }
 
 /**
- * Resolves and checks every layer (one HEAD and one small read each, so that sizes are exact), and writes the plan.
- * BACKUP_NOT_FOUND, METADATA_INVALID, CHAIN_BROKEN, and what the check of layers finds, all problems at once; a missing
+ * Resolves and checks every layer (one small read each, so that sizes are exact), and writes the plan.
+ * BACKUP_NOT_FOUND, METADATA_INVALID, CHAIN_BROKEN, and what the check of layers finds, all problems at once, unless what cannot be
+ * restored is skipped and something is left; a missing
  * layer's hint says what is lost with it. USAGE for names or targets given twice.
  */
 export async function draftPlan(store: ObjectStore, options: DraftOptions): Promise<DraftedPlan> {
@@ -42,16 +45,19 @@ export async function draftPlan(store: ObjectStore, options: DraftOptions): Prom
   }
   const { backup, found } = await findState(store, options);
   reportRebuilt(found.index, progress);
-  const disks = await resolveAll(store, { found, pvcs: chooseDisks(found, options.pvcs), signal });
-  const checked = await checkDisks(store, disks, options);
-  const chains = await withChecksums(checked, options.takeChecksums);
+  const resolved = await resolveAll(store, { found, pvcs: chooseDisks(found, options.pvcs), signal });
+  const checked = await checkDisks(store, resolved.disks, options);
+  const problems = [...resolved.problems, ...checked.problems];
+  throwUnlessSkipped(problems, { ...options, left: checked.chains.length });
+  const chains = await withChecksums(checked.chains, options.takeChecksums);
   const plan: Plan = {
     ...planHead(options, chains),
     ...(backup === undefined ? {} : { backup }),
     vm,
     pvcs: atLeastOne(chains.map((chain) => toPvc(chain))),
   };
-  return { yaml: writePlan(plan, describeDraft(plan, { chains, what: describeState(plan, found) })), plan };
+  const drafted = { chains, what: describeState(plan, found), skipped: problems };
+  return { yaml: writePlan(plan, describeDraft(plan, drafted)), plan, problems };
 }
 
 interface FoundState {
@@ -78,6 +84,6 @@ async function newestBackup(store: ObjectStore, index: VmIndex, signal: AbortSig
   // It may be the newest one that cannot be read: an older state is restored when it is asked for, and not unasked.
   if (problems.length > 0) throw DatamoverError.fromProblems(problems);
   const newest = [...tips.keys()].at(-1);
-  if (newest === undefined) throw noBackupOf(index);
+  if (newest === undefined) throw withLoss(index, noBackupOf(store, index));
   return newest;
 }

@@ -20,7 +20,7 @@ import { withChecksums } from './checksums.ts';
 import { describeDraft, describeState } from './comments.ts';
 import { chooseDisks } from './disks.ts';
 import type { DraftedPlan } from './draft-plan.ts';
-import { atLeastOne, checkDisks, type DraftCommon, planHead, resolveAll, toPvc } from './pvcs.ts';
+import { atLeastOne, checkDisks, type DraftCommon, planHead, resolveAll, throwUnlessSkipped, toPvc } from './pvcs.ts';
 
 /** PVCs are named `namespace/vm/disk`. */
 export interface DraftVmsOptions extends DraftCommon {
@@ -29,7 +29,7 @@ export interface DraftVmsOptions extends DraftCommon {
 }
 
 /**
- * As `draftPlan`, for every VM that is meant, all problems of all VMs at once. BACKUP_NOT_FOUND for a pattern that matches
+ * As `draftPlan`, for every VM that is meant, with the problems of all of them. BACKUP_NOT_FOUND for a pattern that matches
  * nothing, and where there is no VM at all; USAGE for a PVC of a VM that is not among them.
  */
 export async function draftPlanOfVms(store: ObjectStore, options: DraftVmsOptions): Promise<DraftedPlan> {
@@ -45,32 +45,45 @@ export async function draftPlanOfVms(store: ObjectStore, options: DraftVmsOption
       } catch (error) {
         inner.throwIfAborted();
         if (error instanceof DatamoverError && error.code === 'SOURCE_UNREACHABLE') throw error;
-        return problemsOf(error).map((problem) => withVm(problem, candidate));
+        return { problems: problemsOf(error).map((problem) => withVm(problem, candidate)) };
       }
     },
   );
-  const checked = answers.filter((answer) => answer !== undefined && 'chains' in answer);
-  const found = answers.flatMap((answer) => (answer === undefined || 'chains' in answer ? [] : answer));
-  const problems = [...selected.problems, ...unknownPvcs(options, selected.candidates), ...found];
-  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
+  const ofVms = answers.filter((answer) => answer !== undefined);
+  const checked = ofVms.flatMap((one) => ('chains' in one && one.chains.length > 0 ? [one] : []));
+  const problems = [
+    ...selected.problems,
+    ...unknownPvcs(options, selected.candidates),
+    ...ofVms.flatMap((one) => one.problems),
+  ];
+  throwUnlessSkipped(problems, { ...options, left: checked.length });
   const drafted: DraftedVm[] = [];
   for (const one of checked) {
     drafted.push({ ...one, chains: await withChecksums(one.chains, options.takeChecksums) });
   }
   const [first, second] = drafted;
   if (first === undefined) throw await nothingSelected(store, { backup }, { signal });
-  return second === undefined ? planOfOne(first, options) : planOfSeveral(drafted, options);
+  return second === undefined ? planOfOne(first, problems, options) : planOfSeveral(drafted, problems, options);
 }
 
 /** Of several VMs, one may be all that is found: then its disks have their own names. */
-function planOfOne({ vm, backup, what, chains }: DraftedVm, options: DraftVmsOptions): DraftedPlan {
+function planOfOne(
+  { vm, backup, what, chains }: DraftedVm,
+  problems: readonly Problem[],
+  options: DraftVmsOptions,
+): DraftedPlan {
   const renamed = chains.map(withOwnName);
   const pvcs = renamed.map((chain) => toPvc(chain));
   const plan = { ...planHead(options, renamed), backup, vm, pvcs: atLeastOne(pvcs) };
-  return { yaml: writePlan(plan, describeDraft(plan, { chains: renamed, what })), plan };
+  const described = describeDraft(plan, { chains: renamed, what, skipped: problems });
+  return { yaml: writePlan(plan, described), plan, problems };
 }
 
-function planOfSeveral(drafted: readonly DraftedVm[], options: DraftVmsOptions): DraftedPlan {
+function planOfSeveral(
+  drafted: readonly DraftedVm[],
+  problems: readonly Problem[],
+  options: DraftVmsOptions,
+): DraftedPlan {
   const { backup } = options;
   const pvcs = drafted.flatMap(({ vm, backup: own, chains }) =>
     chains.map((chain) => toPvc(chain, { vm, ...(backup === undefined ? { backup: own } : {}) })),
@@ -79,7 +92,7 @@ function planOfSeveral(drafted: readonly DraftedVm[], options: DraftVmsOptions):
   const plan = { ...planHead(options, chains), ...(backup === undefined ? {} : { backup }), pvcs: atLeastOne(pvcs) };
   const state = backup === undefined ? 'the newest backup of each' : `backup ${backup}`;
   const what = `${count(drafted.length, 'VM')} as of ${state}`;
-  return { yaml: writePlan(plan, describeDraft(plan, { chains, what })), plan };
+  return { yaml: writePlan(plan, describeDraft(plan, { chains, what, skipped: problems })), plan, problems };
 }
 
 function withOwnName(chain: CheckedChain): CheckedChain {
@@ -100,6 +113,8 @@ interface DraftedVm {
   readonly backup: string;
   readonly what: string;
   readonly chains: readonly CheckedChain[];
+  /** Of its other disks. */
+  readonly problems: readonly Problem[];
 }
 
 type VmOptions = DraftVmsOptions & { readonly progress: Progress };
@@ -107,7 +122,7 @@ type VmOptions = DraftVmsOptions & { readonly progress: Progress };
 async function draftVm(
   store: ObjectStore,
   candidate: VmCandidate,
-  { pvcs, acceptUnproven, progress, signal }: VmOptions,
+  { pvcs, acceptUnproven, takeChecksums, progress, signal }: VmOptions,
 ): Promise<DraftedVm | undefined> {
   const { vm } = candidate;
   const state = await loadState(store, candidate, { progress, signal });
@@ -118,9 +133,10 @@ async function draftVm(
     const prefix = qualifiedName(vm, '');
     return pvc.name.startsWith(prefix) ? [{ ...pvc, name: pvc.name.slice(prefix.length) }] : [];
   });
-  const disks = await resolveAll(store, { found, pvcs: chooseDisks(found, own), qualified: true, signal });
-  const chains = await checkDisks(store, disks, { limit: LAYERS, ...omitUndefined({ acceptUnproven }), signal });
-  return { vm, backup, what: describeState({ backup }, found), chains };
+  const resolved = await resolveAll(store, { found, pvcs: chooseDisks(found, own), qualified: true, signal });
+  const options = { limit: LAYERS, takeChecksums, ...omitUndefined({ acceptUnproven }), signal };
+  const { chains, problems } = await checkDisks(store, resolved.disks, options);
+  return { vm, backup, what: describeState({ backup }, found), chains, problems: [...resolved.problems, ...problems] };
 }
 
 /** The VMs of which a PVC is asked for; all where none is. */

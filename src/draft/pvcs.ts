@@ -1,5 +1,5 @@
 // The PVCs of a drafted plan: chains of the chosen disks, written out.
-import { type CheckedChain, checkLayers } from '../chain/check-layers.ts';
+import { type CheckedChain, checkLayers, type LayerCheck } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { findChain } from '../chain/find-chain.ts';
 import { layersOf, originOf } from '../chain/look-up.ts';
@@ -33,6 +33,8 @@ export interface DraftCommon {
   readonly scratch?: DraftScratch | undefined;
   /** Write a plan whose order no document proves, marked as such. */
   readonly acceptUnproven?: boolean;
+  /** Write a plan of what can be restored, where not all can be; undefined for a command that cannot be asked to. */
+  readonly skipBroken?: boolean | undefined;
   readonly takeChecksums?: TakeChecksums | undefined;
   readonly progress?: Progress;
   readonly signal: AbortSignal;
@@ -46,11 +48,17 @@ interface Choice {
   readonly signal: AbortSignal;
 }
 
-/** The chains of the disks. Rejects with every problem of every disk, as `findChain`. */
+interface Resolved {
+  readonly disks: readonly Disk[];
+  /** Of the others. */
+  readonly problems: readonly Problem[];
+}
+
+/** The chains of the disks, and every problem of every disk, as `findChain`. */
 export async function resolveAll(
   store: ObjectStore,
   { found, pvcs, qualified = false, signal }: Choice,
-): Promise<Disk[]> {
+): Promise<Resolved> {
   const disks: Disk[] = [];
   const problems: Problem[] = [];
   for (const { name: disk, target } of pvcs) {
@@ -64,8 +72,7 @@ export async function resolveAll(
       problems.push(...error.problems.map((problem) => ({ pvc: name, ...problem })));
     }
   }
-  if (problems.length > 0) throw DatamoverError.fromProblems(problems);
-  return disks;
+  return { disks, problems };
 }
 
 /** A chain as a plan writes it out; `vm` and `backup` where they are not the plan's. */
@@ -94,17 +101,50 @@ export function toPvc(
   };
 }
 
-/** The layers of the disks, checked. Rejects with every problem of every disk, and those of an order that nothing proves. */
+/** The layers of the disks, checked, with every problem of every disk, and those of an order that nothing proves. */
 export async function checkDisks(
   store: ObjectStore,
   disks: readonly Disk[],
-  { acceptUnproven = false, ...options }: Pick<DraftCommon, 'acceptUnproven' | 'signal'> & { readonly limit?: number },
-): Promise<readonly CheckedChain[]> {
-  const { chains, problems } = await checkLayers(store, disks, options);
-  const refused = acceptUnproven ? [] : unprovenProblems(chains.map(({ disk }) => disk));
-  if (problems.length + refused.length > 0) throw DatamoverError.fromProblems([...problems, ...refused]);
-  return chains;
+  {
+    acceptUnproven = false,
+    takeChecksums,
+    ...options
+  }: Pick<DraftCommon, 'acceptUnproven' | 'takeChecksums' | 'signal'> & { readonly limit?: number },
+): Promise<LayerCheck> {
+  const checksums = takeChecksums !== undefined;
+  const { chains, problems } = await checkLayers(store, disks, { ...options, checksums });
+  if (acceptUnproven) return { chains, problems };
+  const refused = unprovenProblems(chains.map(({ disk }) => disk));
+  return { chains: chains.filter(({ disk }) => !isUnproven(disk)), problems: [...problems, ...refused] };
 }
+
+/** Throws the problems, unless all of them are of backups that may be skipped, and something is left to restore. */
+export function throwUnlessSkipped(
+  problems: readonly Problem[],
+  { skipBroken, left }: Pick<DraftCommon, 'skipBroken'> & { readonly left: number },
+): void {
+  if (problems.length === 0) return;
+  const skippable = left > 0 && problems.every(({ code }) => SKIPPED.has(code));
+  if (skippable && skipBroken === true) return;
+  const [first, ...rest] = problems;
+  if (!skippable || skipBroken === undefined || first === undefined) throw DatamoverError.fromProblems(problems);
+  const way = 'to plan everything else, add --skip-broken';
+  throw DatamoverError.fromProblems([{ ...first, hint: [first.hint, way].filter(Boolean).join('; ') }, ...rest]);
+}
+
+/** What a backup cannot be restored for. The command line, and a source that does not answer, concern all disks. */
+const SKIPPED: ReadonlySet<string> = new Set([
+  'OBJECT_MISSING',
+  'BACKUP_NOT_FOUND',
+  'ACCESS_DENIED',
+  'OBJECT_CHANGED',
+  'METADATA_INVALID',
+  'CHAIN_BROKEN',
+  'IMAGE_CORRUPT',
+  'IMAGE_UNSAFE',
+  'CHECKSUM_MISMATCH',
+  'SIZE_MISMATCH',
+]);
 
 /** What a plan says before it names VMs and PVCs. */
 export function planHead(

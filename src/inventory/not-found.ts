@@ -7,6 +7,7 @@ import { closestMatch } from '../did-you-mean.ts';
 import { DatamoverError } from '../errors.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import { commandLine } from './command-line.ts';
 import { directoryNames, findCheckpoints, findNamespaces, findVmNames } from './find-vms.ts';
 import { loadTips } from './vm-manifest.ts';
 
@@ -21,7 +22,7 @@ export async function vmNotFound(store: ObjectStore, vm: VmRef, { signal }: Opti
   const known = await vmNames(store, vm, { signal });
   if (known.length === 0) return await emptySource(store, { signal });
   const near = closestMatch(vmText(vm), known);
-  const hint = near === undefined ? 'run `kubevirt-datamover list` to see all VMs' : `did you mean ${near}?`;
+  const hint = near === undefined ? `run \`${commandLine(store, 'list')}\` to see all VMs` : `did you mean ${near}?`;
   const message = `VM ${vmText(vm)} not found in ${store.description}; found: ${listNames(known)}`;
   return new DatamoverError('BACKUP_NOT_FOUND', message, { hint });
 }
@@ -30,7 +31,7 @@ export async function vmNotFound(store: ObjectStore, vm: VmRef, { signal }: Opti
 export function indexNotFound(store: ObjectStore, vm: VmRef, checkpoints: readonly string[]): DatamoverError {
   const message = `${store.describe(vmIndexKey(vm))}: index not found, but VM ${vmText(vm)} has checkpoints: ${listNames(checkpoints)}`;
   return new DatamoverError('OBJECT_MISSING', message, {
-    hint: `restore the index from another copy of the bucket, or print what can be rebuilt of it: kubevirt-datamover rebuild-index --vm ${vmText(vm)} (docs/recovery.md)`,
+    hint: `restore the index from another copy of the bucket, or print what can be rebuilt of it: ${commandLine(store, 'rebuild-index', `--vm=${vmText(vm)}`)} (docs/recovery.md)`,
   });
 }
 
@@ -52,18 +53,21 @@ export async function backupNotFound(
       near !== undefined
         ? `did you mean ${near}?`
         : known.length === 0 && newest !== undefined
-          ? `restore one of its checkpoints: kubevirt-datamover plan --checkpoint ${newest}`
+          ? `restore one of its checkpoints: ${commandLine(store, 'plan', `--vm=${vm}`, `--checkpoint=${newest}`)}`
           : 'choose one of those backups',
   });
 }
 
-/** No backup contains the VM, although its index exists. */
-export function noBackupOf(index: VmIndex): DatamoverError {
+/** No backup contains the VM, although its index, or what was rebuilt of it, exists. */
+export function noBackupOf(store: ObjectStore, index: VmIndex): DatamoverError {
   const known = [...index.byId.keys()];
   const newest = known.at(-1);
   const found = newest === undefined ? 'its index lists no checkpoint' : `its checkpoints: ${listNames(known)}`;
-  return new DatamoverError('BACKUP_NOT_FOUND', `no backup contains VM ${vmText(index.vm)}; ${found}`, {
-    hint: newest === undefined ? 'choose another VM' : `restore a checkpoint: add --checkpoint ${newest}`,
+  const vm = vmText(index.vm);
+  const message = `no backup contains VM ${vm}: neither its index nor ${MANIFESTS} names one; ${found}`;
+  const restore = (id: string): string => commandLine(store, 'plan', `--vm=${vm}`, `--checkpoint=${id}`);
+  return new DatamoverError('BACKUP_NOT_FOUND', message, {
+    hint: newest === undefined ? 'choose another VM' : `restore a checkpoint: ${restore(newest)}`,
   });
 }
 

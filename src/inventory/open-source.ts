@@ -1,5 +1,6 @@
 // Opens the source that a plan names.
 import type { Plan } from '../plan/plan.ts';
+import { sourceFlags } from '../plan/source-flags.ts';
 import type { Progress, RetryEvent } from '../progress.ts';
 import { RateLimit } from '../rate-limit.ts';
 import { countRequests } from '../store/counted.ts';
@@ -34,11 +35,12 @@ export async function withSource<T>(
   { source, concurrency, maxRate, onRequest, env, progress }: SourceOptions,
   work: (store: ObjectStore) => Promise<T>,
 ): Promise<T> {
-  const store = await openSource(source, {
+  const opened = await openSource(source, {
     concurrency,
     env,
     onRetry: (event) => progress.report({ type: 'retry', ...event }),
   });
+  const store = { ...opened, sourceFlags: sourceFlags(source) };
   try {
     const limited = maxRate === undefined ? store : limitReads(store, new RateLimit(maxRate));
     const isCounted = onRequest !== undefined && source.kind !== 'directory';

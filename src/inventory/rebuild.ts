@@ -8,6 +8,7 @@ import type { Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import { commandLine } from './command-line.ts';
 import { readFacts } from './facts.ts';
 import { findBackups, findCheckpoints } from './find-vms.ts';
 import { readListedManifests } from './vm-manifest.ts';
@@ -63,7 +64,7 @@ export async function completeIndex(
   options: Options,
 ): Promise<VmIndex> {
   if (known.rebuilt !== undefined || missing.length + cutOff.length === 0) return known;
-  const lost = halfIndex(known.vm, { missing, cutOff });
+  const lost = halfIndex(store, known.vm, { missing, cutOff });
   const rebuilt = await loadRebuilt(store, { vm: known.vm, lost, known, wanted: missing }, options);
   return rebuilt.rebuilt?.ids.length ? rebuilt : known;
 }
@@ -87,6 +88,7 @@ function missingOf(
 
 /** The loss of an index that lacks ids which other documents name, or was cut off before an incremental. */
 export function halfIndex(
+  store: ObjectStore,
   vm: VmRef,
   { missing, cutOff = [] }: { readonly missing: readonly string[]; readonly cutOff?: readonly string[] },
 ): Problem {
@@ -97,6 +99,6 @@ export function halfIndex(
   return {
     code: 'CHAIN_BROKEN',
     message: `${vmIndexKey(vm)}: incomplete index: ${found.join('; ')}`,
-    hint: `restore the index from another copy of the bucket, or print what can be rebuilt of it: kubevirt-datamover rebuild-index --vm ${vmText(vm)}`,
+    hint: `restore the index from another copy of the bucket, or print what can be rebuilt of it: ${commandLine(store, 'rebuild-index', `--vm=${vmText(vm)}`)}`,
   };
 }

@@ -11,12 +11,13 @@ import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmPattern } from '../vm-pattern.ts';
 import type { VmRef } from '../vm-ref.ts';
+import { commandLine } from './command-line.ts';
 import { findBackups, findNamespaces, findVmNames } from './find-vms.ts';
 import { Ignored } from './ignored.ts';
 import { readBackups, referencedVms } from './list-backups.ts';
 import { emptySource, noBackupOf } from './not-found.ts';
 import { type BackupDraft, newDraft, readBackup } from './read-backup.ts';
-import { loadOrRebuildIndex, loadVmBackup, type VmBackup } from './vm-backup.ts';
+import { loadOrRebuildIndex, loadVmBackup, type VmBackup, withLoss } from './vm-backup.ts';
 
 export interface SelectOptions {
   /** None is every VM. */
@@ -132,7 +133,7 @@ async function loadCandidate(
   }
   if (backup !== undefined || backupsOf(candidate, index).length > 0) return index;
   if (optional && soundCheckpoints(index).length === 0) return ignore('its index lists no checkpoint');
-  throw noBackupOf(index);
+  throw withLoss(index, noBackupOf(store, index));
 }
 
 function backupsOf({ tips }: VmCandidate, index: VmIndex): string[] {
@@ -189,7 +190,7 @@ function unmatchedProblem(
   return {
     code: 'BACKUP_NOT_FOUND',
     message: `no VM matches ${text} in ${where}; ${shown}`,
-    hint: near === undefined ? 'run `kubevirt-datamover list` to see all VMs' : `did you mean ${near}?`,
+    hint: near === undefined ? `run \`${commandLine(store, 'list')}\` to see all VMs` : `did you mean ${near}?`,
   };
 }
 

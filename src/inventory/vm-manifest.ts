@@ -9,6 +9,7 @@ import { DatamoverError, type Problem } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { VmRef } from '../vm-ref.ts';
+import { commandLine } from './command-line.ts';
 import { findBackups } from './find-vms.ts';
 import { readDocument } from './read-document.ts';
 
@@ -95,9 +96,9 @@ export async function readManifest(
     return data === undefined ? undefined : parseDocument(manifestDocument, data, key);
   } catch (error) {
     if (!(error instanceof DatamoverError) || error.code !== 'METADATA_INVALID') throw error;
-    const of = vm === undefined ? '' : ` --vm ${vmText(vm)}`;
+    const flags = [...(vm === undefined ? [] : [`--vm=${vmText(vm)}`]), `--checkpoint=${tip ?? 'ID'}`];
     throw new DatamoverError('METADATA_INVALID', error.message, {
-      hint: `restore a checkpoint without this manifest: kubevirt-datamover plan${of} --checkpoint ${tip ?? 'ID'}; or compare it with another copy of the bucket`,
+      hint: `restore a checkpoint without this manifest: ${commandLine(store, 'plan', ...flags)}; or compare it with another copy of the bucket`,
       cause: error,
     });
   }
@@ -114,8 +115,8 @@ export interface FoundTips {
 }
 
 /**
- * The tips of all backups that contain the VM: from the references in its index, and from the manifests of backups that the
- * index does not name. Costs a listing of the backups, and one or two small reads for each that the index does not name.
+ * The tips of all backups that contain the VM: from the references in its index, and from the manifests, else the indexes, of backups
+ * that its index does not name. Costs a listing of the backups, and up to three small reads for each of those.
  */
 export async function loadTips(store: ObjectStore, index: VmIndex, { signal }: Options): Promise<FoundTips> {
   const named = tipsOf(index);
@@ -124,7 +125,9 @@ export async function loadTips(store: ObjectStore, index: VmIndex, { signal }: O
   const found = await mapBounded(others, { limit: REQUESTS, signal }, async (backup, inner) => {
     try {
       const manifest = await loadManifest(store, { index, backup }, { signal: inner });
-      return [backup, manifest?.checkpointChain.at(-1)] as const;
+      const tip =
+        manifest?.checkpointChain.at(-1) ?? (await tipInBackup(store, { vm: index.vm, backup }, { signal: inner }));
+      return [backup, tip] as const;
     } catch (error) {
       if (!(error instanceof DatamoverError) || error.code !== 'METADATA_INVALID') throw error;
       problems.push(...error.problems);

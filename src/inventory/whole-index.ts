@@ -17,7 +17,7 @@ export async function loadWholeIndex(
   const index = await loadOrRebuildIndex(store, vm, options);
   const whole =
     index.rebuilt === undefined
-      ? await loadRebuilt(store, { vm, lost: halfIndex(vm, { missing: [] }), known: index }, options)
+      ? await loadRebuilt(store, { vm, lost: halfIndex(store, vm, { missing: [] }), known: index }, options)
       : index;
   const { ids = [], notes = [] } = whole.rebuilt ?? {};
   if (ids.length > 0) for (const message of notes) options.progress.report({ type: 'info', message });

@@ -4,10 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import { resolveDisks } from '../../src/chain/resolve.ts';
 import { type DraftOptions, draftPlan } from '../../src/draft/draft-plan.ts';
+import { commandLine } from '../../src/inventory/command-line.ts';
 import { readPlan } from '../../src/plan/read.ts';
 import { openDirectoryStore } from '../../src/store/directory/directory.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { type IndexDocument, put, writeJson } from '../helpers/catalog.ts';
+import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const FIXTURE = fileURLToPath(new URL('../../fixtures/bucket', import.meta.url));
@@ -193,7 +195,7 @@ test('without references in the index the manifests say which backup is the newe
   await put(folder, 'manifests/backup-004/demo-web.json', Buffer.from('garbage'));
   await t.rejects(draft(folder), { code: 'METADATA_INVALID', message: /backup-004/ }, 'it may be the newest');
   await rm(join(folder, 'manifests'), { recursive: true });
-  await t.rejects(draft(folder), { code: 'BACKUP_NOT_FOUND', hint: /--checkpoint cp-004/ });
+  await t.rejects(draft(folder), { code: 'BACKUP_NOT_FOUND', hint: /--checkpoint=cp-004/ });
   await t.rejects(draft(folder, { checkpoint: 'cp-004' }), {
     code: 'OBJECT_MISSING',
     hint: /the affected backups are unknown; .*: cp-003, cp-004; still restorable: cp-001, cp-002/,
@@ -207,7 +209,7 @@ test('a damaged manifest is no dead end', async (t) => {
     await t.rejects(draft(folder, { backup: 'backup-004' }), {
       code: 'METADATA_INVALID',
       message: /backup-004\/demo-web\.json/,
-      hint: /without this manifest: kubevirt-datamover plan --vm demo\/web --checkpoint cp-004; or compare it/,
+      hint: /without this manifest: kubevirt-datamover plan --source=\S+ --vm=demo\/web --checkpoint=cp-004; or compare it/,
     });
   }
   t.equal((await draft(folder, { checkpoint: 'cp-004' })).plan.pvcs[0].chain?.length, 4);
@@ -233,4 +235,47 @@ test('a call that is wrong is told', async (t) => {
     ],
   ];
   for (const [options, code, message] of cases) await t.rejects(draft(FIXTURE, options), { code, message });
+});
+
+test('a VM without manifests of its own is in the backups whose indexes name it; without those, the hint can be typed', async (t) => {
+  const folder = await copy(t);
+  const path = 'checkpoints/demo/web/index.json';
+  const index: IndexDocument = JSON.parse(await readFile(join(folder, path), 'utf8'));
+  for (const checkpoint of index.checkpoints) checkpoint.referencedBy = [];
+  await writeJson(folder, path, index);
+  const backups = ['backup-001', 'backup-002', 'backup-003', 'backup-004'];
+  for (const backup of backups) await rm(join(folder, `manifests/${backup}/demo-web.json`));
+  t.equal((await draft(folder)).plan.backup, 'backup-004');
+  await rm(join(folder, 'manifests'), { recursive: true });
+  const found = await runCli(['plan', `--source=${folder}`, '--vm=demo/web', '--output=json']);
+  t.equal(found.exitCode, 3);
+  const { message, hint } = JSON.parse(found.stdout).error;
+  t.match(
+    message,
+    /^no backup contains VM demo\/web: neither its index nor manifests\/ names one; its checkpoints: cp-001/,
+  );
+  const [, command = ''] = /^restore a checkpoint: kubevirt-datamover (.*)$/.exec(hint) ?? [];
+  const typed = await runCli(command.split(' '));
+  t.equal(typed.exitCode, 0, hint);
+  t.match(typed.stdout, /^# Restores demo\/web as of checkpoint cp-004/);
+});
+
+test('hints name the source as it was given', async (t) => {
+  const store = {
+    ...(await openDirectoryStore({ directory: FIXTURE })),
+    sourceFlags: ['--source=s3://b/p', '--endpoint=https://s3.example', '--path-style'],
+  };
+  t.equal(
+    commandLine(store, 'rebuild-index', '--vm=demo/web'),
+    'kubevirt-datamover rebuild-index --source=s3://b/p --endpoint=https://s3.example --path-style --vm=demo/web',
+  );
+  const odd = { ...store, sourceFlags: ["--source=/a b/it's"] };
+  t.equal(commandLine(odd, 'list'), `kubevirt-datamover list '--source=/a b/it'\\''s'`);
+  const vm = { namespace: 'demo', name: 'nope' };
+  const options = { source: { kind: 'directory', directory: FIXTURE } as const, pvcs: [], signal };
+  await t.rejects(draftPlan(store, { ...options, vm: { namespace: 'x', name: 'y' } }), {
+    code: 'BACKUP_NOT_FOUND',
+    hint: 'run `kubevirt-datamover list --source=s3://b/p --endpoint=https://s3.example --path-style` to see all VMs',
+  });
+  await t.rejects(draftPlan(store, { ...options, vm }), { code: 'BACKUP_NOT_FOUND', message: /found: demo\/web/ });
 });

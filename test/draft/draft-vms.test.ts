@@ -149,6 +149,7 @@ test('a plan of many VMs', async (t) => {
         describe: (key) => store.describe(key),
         list: (...args) => store.list(...args),
         head: (...args) => store.head(...args),
+        start: (...args) => store.start(...args),
         read: (...args) => store.read(...args),
         close: () => store.close(),
         get: (key, ...args) => {
@@ -197,6 +198,33 @@ test('a plan of many VMs', async (t) => {
     t.match(await problemsOf(t, draft(bad.folder, { vms: patterns('team-0/vm-2', 'team-0/vm-0') })), [
       { message: /team-0\/vm-2/ },
     ]);
+  });
+
+  await t.test('what cannot be restored is skipped on request, and named', async (t) => {
+    const bad = await makeFleet(t, 4, STEPS);
+    await rm(join(bad.folder, bad.object({ namespace: 'team-0', name: 'vm-1' }, 1, 'root')));
+    await rm(join(bad.folder, 'checkpoints/team-0/vm-2'), { recursive: true });
+    t.match(await problemsOf(t, draft(bad.folder, { backup: 'b2', skipBroken: false })), [
+      { hint: /; to plan everything else, add --skip-broken$/ },
+      {},
+    ]);
+    const { plan, yaml, problems } = await draft(bad.folder, { backup: 'b2', skipBroken: true });
+    t.strictSame(
+      plan.pvcs.map(({ name }) => name),
+      ['team-0/vm-0/root', 'team-0/vm-0/data', 'team-0/vm-1/data', 'team-0/vm-3/root', 'team-0/vm-3/data'],
+    );
+    t.match(problems, [
+      { code: 'OBJECT_MISSING', pvc: 'team-0/vm-1/root' },
+      { code: 'BACKUP_NOT_FOUND', message: /team-0\/vm-2/ },
+    ]);
+    t.match(yaml, /^# INCOMPLETE: this plan does not restore\n# {3}team-0\/vm-1\/root: .*\n# {3}.*team-0\/vm-2/m);
+    t.strictSame(await readPlan({ text: yaml, cwd: '/' }), plan);
+    const one = await draft(bad.folder, { vms: patterns('team-0/vm-1'), skipBroken: true });
+    t.match(one.plan, { vm: { name: 'vm-1' }, pvcs: [{ name: 'data' }] });
+    const nothing = { vms: patterns('team-0/vm-2'), skipBroken: true };
+    t.match(await problemsOf(t, draft(bad.folder, nothing)), [{ message: /team-0\/vm-2/ }], 'nothing is left');
+    const wrong = { backup: 'b2', skipBroken: true, pvcs: [{ name: 'nope' }] };
+    t.match(await problemsOf(t, draft(bad.folder, wrong)), [{ code: 'USAGE' }], 'a wrong flag is not skipped');
   });
 
   t.match(await problemsOf(t, draft(folder, { backup: 'nope' })), [

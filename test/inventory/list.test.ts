@@ -157,7 +157,7 @@ test('broken documents are told and do not stop the rest', async (t) => {
   );
   t.match(
     (await list(folder, { backup: 'b3' })).problems.find(({ message }) => message.includes('b3/demo-web.json')),
-    { code: 'METADATA_INVALID', hint: /without this manifest: kubevirt-datamover plan --checkpoint ID/ },
+    { code: 'METADATA_INVALID', hint: /without this manifest: kubevirt-datamover plan --source=\S+ --checkpoint=ID/ },
     'or one backup',
   );
 });

@@ -13,6 +13,7 @@ export interface DraftRequest extends DraftFlags {
   readonly pvcs: readonly WantedPvc[];
   readonly scratch?: string | undefined;
   readonly acceptUnproven: boolean;
+  readonly skipBroken?: boolean | undefined;
   /** Bytes per second of all reads together. */
   readonly maxRate?: number | undefined;
   /** What takes the checksums of the layers; without it the plan has none. */
@@ -22,13 +23,17 @@ export interface DraftRequest extends DraftFlags {
 /** Rejects as `parseDraftSource`, `draftPlan` and `draftPlanOfVms`. */
 export async function draftFromFlags(request: DraftRequest, session: Session): Promise<DraftedPlan> {
   const { cwd, signal } = session;
-  const { backup, checkpoint, scratch, acceptUnproven, pvcs, vm = [] } = request;
+  const { backup, checkpoint, scratch, acceptUnproven, skipBroken, pvcs, vm = [] } = request;
   const { source, one } = await parseDraftSource(request, cwd);
   const common = {
     source,
     acceptUnproven,
     pvcs: pvcs.map((wanted) => resolveTarget(wanted, cwd)),
-    ...omitUndefined({ backup, scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) } }),
+    ...omitUndefined({
+      backup,
+      skipBroken,
+      scratch: scratch === undefined ? undefined : { path: resolve(cwd, scratch) },
+    }),
   };
   return await withStore(session, { source, maxRate: request.maxRate }, async (store, progress) => {
     const takeChecksums = request.checksumsOf?.({ store, progress, session });

@@ -20,6 +20,7 @@ interface Flags extends DraftFlags, ChecksumFlags {
   readonly pvc?: readonly WantedPvc[];
   readonly scratch?: string;
   readonly acceptUnproven?: boolean;
+  readonly skipBroken?: boolean;
 }
 
 export function planCommand(run: Run): Command {
@@ -30,7 +31,8 @@ export function planCommand(run: Run): Command {
       new Option('--pvc <name=target>', 'disk and its target; repeatable (default: all disks)').argParser(collectPvc),
     )
     .addOption(scratchOption())
-    .addOption(acceptUnprovenOption());
+    .addOption(acceptUnprovenOption())
+    .addOption(new Option('--skip-broken', 'plan what can be restored, report what cannot'));
   for (const option of checksumOptions()) command.addOption(option);
   addHelp(command, {
     summary: 'create a plan from a backup',
@@ -39,7 +41,9 @@ export function planCommand(run: Run): Command {
       'size and, in comments, the bytes to fetch and the scratch space that each strategy needs.\n' +
       'With several VMs, the plan holds the disks of all of them, and a PVC is named NAMESPACE/VM/DISK. Without --backup, ' +
       'it takes the newest backup of each VM.\n' +
-      'A disk without a target gets a placeholder. Replace it before the restore.',
+      'A disk without a target gets a placeholder. Replace it before the restore.\n' +
+      'If a disk cannot be restored, plan prints no plan. With --skip-broken, it prints a plan of all other disks. The ' +
+      'exit status still reports the problems (3 or 4), and the plan names them at its start.',
     examples: [
       {
         comment: 'newest backup of a VM, all disks; set the targets before the restore',
@@ -56,6 +60,10 @@ export function planCommand(run: Run): Command {
         command:
           'kubevirt-datamover plan --source ./bucket --backup backup-004 > plan.yaml\n' +
           "  kubevirt-datamover plan --source ./bucket --vm 'shop/*' --vm 'demo/*' > plan.yaml",
+      },
+      {
+        comment: 'every VM of a damaged backup, as far as it can be restored',
+        command: 'kubevirt-datamover plan --source ./bucket --backup backup-004 --skip-broken > plan.yaml',
       },
       {
         comment: 'with the checksums of all layers; if it is interrupted, the same command resumes',
@@ -76,11 +84,15 @@ function collectPvc(value: string, earlier: readonly WantedPvc[] | undefined): r
   throw new InvalidArgumentError('It must be NAME=TARGET, as in rootdisk=/dev/vg/rootdisk.');
 }
 
-async function plan({ pvc = [], acceptUnproven = false, ...flags }: Flags, session: Session): Promise<Outcome> {
+async function plan(
+  { pvc = [], acceptUnproven = false, skipBroken = false, ...flags }: Flags,
+  session: Session,
+): Promise<Outcome> {
   checkChecksumFlags(flags);
   const checksumsOf = (options: TakerOptions): TakeChecksums | undefined => checksumTaker(flags, options);
-  const { yaml } = await draftFromFlags({ ...flags, pvcs: pvc, acceptUnproven, checksumsOf }, session);
-  return { document: await documentOf(yaml, session), text: yaml, problems: [] };
+  const request = { ...flags, pvcs: pvc, acceptUnproven, skipBroken, checksumsOf };
+  const { yaml, problems } = await draftFromFlags(request, session);
+  return { document: await documentOf(yaml, session), text: yaml, problems };
 }
 
 /** Reading a plan of thousands of disks takes seconds, and only JSON needs it. */
