@@ -310,7 +310,7 @@ test('a pod asks for memory and not for all of it, says why it failed, and has s
     for (const job of jobs) {
       const { container, volume } = podOf(job);
       t.strictSame(container.resources, {
-        requests: { cpu: '500m', memory: '512Mi' },
+        requests: { cpu: '500m', memory: '384Mi' },
         limits: { memory: '1Gi' },
       });
       t.equal(container.terminationMessagePolicy, 'FallbackToLogsOnError');
