@@ -15,6 +15,10 @@ export function countRequests(store: ObjectStore, onRequest: () => void): Object
       onRequest();
       return await store.head(key, options);
     },
+    start: async (key, options) => {
+      onRequest();
+      return await store.start(key, options);
+    },
     read: async (key, range, sink) => {
       onRequest();
       await store.read(key, range, sink);

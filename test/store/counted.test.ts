@@ -33,6 +33,7 @@ test('requests are counted', async (t) => {
   t.equal(await requestsOf(() => list('more/')), 3);
   const info = await store.head('page/1', { signal });
   t.equal(await requestsOf(() => store.head('page/1', { signal })), 1);
+  t.equal(await requestsOf(() => store.start('page/1', { length: 1, signal })), 1);
   t.equal(await requestsOf(() => store.get('page/1', { maxBytes: 10, signal })), 1);
   t.equal(await requestsOf(() => readBytes(store, info, { offset: 0, length: 1, signal })), 1);
 });
