@@ -1,4 +1,5 @@
 // A store that counts the requests that it takes when nothing fails.
+import { omitUndefined } from '../omit-undefined.ts';
 import type { ObjectStore } from './store.ts';
 
 /** What a page of a listing holds at S3; Azure's holds more. */
@@ -9,8 +10,13 @@ const KEYS_A_PAGE = 1000;
  * that answers HEAD incompletely are not counted. Closing it is left to whoever opened `store`.
  */
 export function countRequests(store: ObjectStore, onRequest: () => void): ObjectStore {
+  const { description, sourceFlags } = store;
+  // Each by its name: a request of a kind that is new shall not go uncounted.
   return {
-    ...store,
+    description,
+    ...omitUndefined({ sourceFlags }),
+    describe: (key) => store.describe(key),
+    close: async () => await store.close(),
     head: async (key, options) => {
       onRequest();
       return await store.head(key, options);
