@@ -13,7 +13,8 @@ export async function withInjected<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const real = execFileSync('which', [tool], { encoding: 'utf8' }).trim();
-  const script = `exec strace -f -qq -o /dev/null -e inject=${inject} ${real} "$@"`;
+  const [calls] = inject.split(':');
+  const script = `exec strace -f --seccomp-bpf -qq -o /dev/null -e trace=${calls} -e inject=${inject} ${real} "$@"`;
   return await withScript(t, { tool, script }, work);
 }
 

@@ -156,7 +156,7 @@ function traced(t: Test, chains: readonly TestChain[]): { codes: unknown; opened
       codes.push(await rebuild(layers, out, { signal }).then(() => 'rebuilt', (error) => error.code ?? String(error)));
     }
     console.log(JSON.stringify(codes));`;
-  const strace = ['-f', '-qq', '-s', '4096', '-e', 'trace=open,openat,openat2', '-o', trace];
+  const strace = ['-f', '--seccomp-bpf', '-qq', '-s', '4096', '-e', 'trace=open,openat,openat2', '-o', trace];
   const { stdout } = spawnSync('strace', [...strace, process.execPath, '--input-type=module', '-e', script], {
     env: { ...process.env, NODE_OPTIONS: '' },
     encoding: 'utf8',

@@ -36,8 +36,19 @@ test('a file that cannot be read back is the target’s failure, not scratch’s
     }
     await session.abandon();
     await journal.close();`;
-  const inject = ['-P', partialPathOf(path, 'plan'), '-e', 'inject=pread64:error=EIO'];
-  const args = ['-f', '-qq', '-o', '/dev/null', ...inject, process.execPath, '--input-type=module', '-e', script];
+  const inject = ['-P', partialPathOf(path, 'plan'), '-e', 'trace=pread64', '-e', 'inject=pread64:error=EIO'];
+  const args = [
+    '-f',
+    '--seccomp-bpf',
+    '-qq',
+    '-o',
+    '/dev/null',
+    ...inject,
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    script,
+  ];
   const { stdout, stderr } = spawnSync('strace', args, { encoding: 'utf8' });
   t.not(stdout, '', stderr);
   t.match(JSON.parse(stdout), {

@@ -131,6 +131,7 @@ async function restoreUnderStrace(
   const program = fileURLToPath(new URL('../helpers/restore-many.ts', import.meta.url));
   const command = [
     '-f',
+    '--seccomp-bpf',
     '-qq',
     '-s',
     '2000',

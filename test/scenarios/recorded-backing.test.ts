@@ -42,7 +42,7 @@ test('no command opens what a header names', async (t) => {
   for (const [name, args] of Object.entries(commands)) {
     await t.test(name, async (t) => {
       const trace = join(tempFolder(t), 'trace');
-      const strace = ['-f', '-qq', '-s', '4096', '-e', 'trace=open,openat,openat2', '-o', trace];
+      const strace = ['-f', '--seccomp-bpf', '-qq', '-s', '4096', '-e', 'trace=open,openat,openat2', '-o', trace];
       const program = ['env', '-u', 'NODE_OPTIONS', process.execPath, programPath(), ...args];
       const traced = name === 'serve' ? ['bash', '-c', serve, 'bash', ...program] : program;
       await mustRun('strace', [...strace, ...traced], {

@@ -95,7 +95,8 @@ test('on a file system without hard links a file gets its name, and takes nobody
       console.log(await session.finish([]).then(() => 'named', (error) => error.code));
       await session.abandon();`;
     // What FAT answers to link(2).
-    const strace = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=link,linkat:error=EPERM', process.execPath];
+    const inject = ['-e', 'trace=link,linkat', '-e', 'inject=link,linkat:error=EPERM'];
+    const strace = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...inject, process.execPath];
     const { stdout } = spawnSync('strace', [...strace, '--input-type=module', '-e', script], { encoding: 'utf8' });
     t.equal(stdout.trim(), taken ? 'TARGET_NOT_BLANK' : 'named');
     t.equal(statSync(path).size, taken ? 'theirs'.length : SIZE);
@@ -156,7 +157,8 @@ test('a folder that cannot be flushed by itself is no failure, one whose flush f
       const target = await openTarget({ path: ${JSON.stringify(join(folder, 'disk.raw'))}, partialTag: 'plan', signal });
       const session = await target.begin({ ...${JSON.stringify({ claim: CLAIM, diskSize: SIZE, replace: false })}, signal });
       console.log(await session.finish([]).then(() => 'named', (error) => error.code));`;
-    const strace = ['-f', '-qq', '-o', '/dev/null', '-P', folder, '-e', `inject=fsync:error=${error}`];
+    const inject = ['-P', folder, '-e', 'trace=fsync', '-e', `inject=fsync:error=${error}`];
+    const strace = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...inject];
     const { stdout, stderr } = spawnSync('strace', [...strace, ...nodeRunning(script)], { encoding: 'utf8' });
     t.equal(stdout.trim(), end, stderr);
   }
@@ -279,8 +281,8 @@ test('a beginning that comes to nothing leaves nothing', async (t) => {
       ({ name, code }) => console.log(name, code),
     );`;
   // The first opening makes it, the second asks whether it takes O_DIRECT.
-  const inject = ['-P', `${path}.plan.partial`, '-e', 'inject=openat:error=EMFILE:when=2'];
-  const command = ['-f', '-qq', '-o', '/dev/null', ...inject, ...nodeRunning(script)];
+  const inject = ['-P', `${path}.plan.partial`, '-e', 'trace=openat', '-e', 'inject=openat:error=EMFILE:when=2'];
+  const command = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...inject, ...nodeRunning(script)];
   // strace counts by thread.
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
   const { stdout, stderr } = spawnSync('strace', command, { encoding: 'utf8', env });

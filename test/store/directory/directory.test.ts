@@ -171,7 +171,7 @@ test('a listing that fails for a moment is repeated', async (t) => {
   const inject = ['-P', join(folder, 'checkpoints/demo'), '-e', 'inject=getdents64:error=EIO:when=1'];
   const program = ['env', '-u', 'NODE_OPTIONS', process.execPath, programPath(), 'list', '--source', folder];
   const trace = join(tempFolder(t), 'trace');
-  const strace = ['-f', '-qq', '-o', trace, '-e', 'trace=getdents64', ...inject];
+  const strace = ['-f', '--seccomp-bpf', '-qq', '-o', trace, '-e', 'trace=getdents64', ...inject];
   const env = cleanEnvironment({ UV_THREADPOOL_SIZE: '4' });
   const { status, stdout, stderr } = await command('strace', [...strace, ...program], { env });
   t.match(readFileSync(trace, 'utf8'), /INJECTED/);
