@@ -3,6 +3,7 @@ import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { qemu } from './chain.ts';
+import { isFilled } from './filled.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 export interface LayerFacts {
@@ -82,7 +83,7 @@ export function factsOf(t: Owner, path: string): LayerFacts {
     data: count(({ data }) => data),
     zero: count(({ present, zero, data }) => present && zero && !data),
     absent: count(({ present }) => !present),
-    blank: places.filter((at) => bytes.subarray(at, at + clusterSize).every((byte) => byte === 0)).length,
+    blank: places.filter((at) => isFilled(bytes.subarray(at, at + clusterSize))).length,
     compressed: count(({ compressed }) => compressed === true),
     inversions: places.filter((at, index) => at < (places[index - 1] ?? 0)).length,
   };

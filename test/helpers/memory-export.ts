@@ -1,6 +1,7 @@
 // Exports for tests: bytes in memory, given out as views in several chunks, and a file read at each request; seeded bytes.
 import type { FileHandle } from 'node:fs/promises';
 import type { Export, Extent } from '../../src/nbd/export.ts';
+import { isFilled } from './filled.ts';
 
 export interface MemoryExportOptions {
   readonly description?: string;
@@ -55,7 +56,7 @@ function extentsOf(bytes: Uint8Array, offset: number, length: number): Extent[] 
   const extents: Extent[] = [];
   for (let at = offset; at < offset + Math.min(length, MAX_SCAN); ) {
     const end = Math.min(at - (at % BLOCK) + BLOCK, bytes.length);
-    const zero = bytes.subarray(at, end).every((byte) => byte === 0);
+    const zero = isFilled(bytes.subarray(at, end));
     extents.push({ length: end - at, hole: zero, zero });
     at = end;
   }

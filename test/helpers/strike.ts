@@ -9,6 +9,7 @@ import type { Strategy } from '../../src/strategy.ts';
 import { MiB } from '../../src/units.ts';
 import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
 import { type BadDeviceOptions, badDevice } from './bad-device.ts';
+import { isFilled } from './filled.ts';
 import { type Gate, gateBefore } from './gate.ts';
 import { type LoopDevice, loopDevice } from './loop-device.ts';
 import { type Peer, type PeerPlan, startPeer } from './peer.ts';
@@ -143,7 +144,7 @@ export function probe(device: LoopDevice): string {
 /** What stands at the device's beginning: nothing, a claim of ours, or something else. */
 export function headOf(device: Pick<LoopDevice, 'file'>): 'blank' | 'claim' | 'data' {
   const head = readFileSync(device.file).subarray(0, 4096);
-  if (head.every((byte) => byte === 0)) return 'blank';
+  if (isFilled(head)) return 'blank';
   return head.toString('latin1').startsWith('kubevirt-datamover claim\n') ? 'claim' : 'data';
 }
 
@@ -181,11 +182,7 @@ async function isIn(
     await seen(() => processesWith(mark).some(({ command }) => command.startsWith('qemu-img convert')));
   }
   if (phase === 'copy') {
-    await seen(() =>
-      readFileSync(device.file)
-        .subarray(MiB, -MiB)
-        .some((byte) => byte !== 0),
-    );
+    await seen(() => !isFilled(readFileSync(device.file).subarray(MiB, -MiB)));
   }
 }
 

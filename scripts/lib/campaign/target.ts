@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { MiB } from '../../../src/units.ts';
 import { difference } from '../../../test/helpers/backup.ts';
 import { type BadDevice, badDevice } from '../../../test/helpers/bad-device.ts';
+import { isFilled } from '../../../test/helpers/filled.ts';
 import { loopDevice } from '../../../test/helpers/loop-device.ts';
 import { type Owner, tempFolder } from '../../../test/helpers/tmp.ts';
 import type { Drawn } from './draw.ts';
@@ -73,9 +74,9 @@ function onDevice(
 ): CampaignTarget {
   const state = async (truth: string): Promise<TargetState> => {
     const head = readFileSync(device.file).subarray(0, 4096);
-    if (head.every((byte) => byte === 0)) return 'blank';
+    if (isFilled(head)) return 'blank';
     if (head.toString('latin1').startsWith('kubevirt-datamover claim\n')) return 'claim';
-    if (dirty && head.every((byte) => byte === FILL)) return 'untouched';
+    if (dirty && isFilled(head, FILL)) return 'untouched';
     if ((await difference(device.file, truth)) !== undefined) return 'wrong';
     return isZeroFrom(device.file, statSync(truth).size) ? 'restored' : 'wrong';
   };
@@ -84,9 +85,7 @@ function onDevice(
 
 /** Beyond the disk a device is zeroed. */
 function isZeroFrom(path: string, offset: number): boolean {
-  return readFileSync(path)
-    .subarray(offset)
-    .every((byte) => byte === 0);
+  return isFilled(readFileSync(path).subarray(offset));
 }
 
 function onFile(path: string, { dirty = false }: Kind = {}): CampaignTarget {
