@@ -2,14 +2,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { stringify } from 'yaml';
 import { chainOf, makeBackup } from '../../scripts/lib/make-backup/make.ts';
 import type { BackupShape, MadeBackup } from '../../scripts/lib/make-backup/shape.ts';
 import { MiB } from '../../src/units.ts';
 import type { Rgw } from './rgw.ts';
+import { sharedFolder } from './shared.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 /** What `requires` must find before `madeBackup`. */
@@ -20,11 +21,30 @@ export interface BackupForTest extends MadeBackup {
   readonly folder: string;
 }
 
-/** A backup in a folder that goes with the test. */
+/**
+ * A backup in a folder that goes with the test. A shape is made once for all tests: of the bucket each gets a copy that it may
+ * change, of the true disks a link.
+ */
 export async function madeBackup(t: Owner, shape: BackupShape): Promise<BackupForTest> {
+  const shared = await sharedFolder(['backup', shape], async (folder) => {
+    const made = await makeBackup(shape, placesIn(folder));
+    await writeFile(join(folder, 'made.json'), JSON.stringify(made));
+  });
   const folder = tempFolder(t);
-  const made = await makeBackup(shape, { bucket: join(folder, 'bucket'), truth: join(folder, 'truth') });
-  return { ...made, folder };
+  const { bucket, truth } = placesIn(folder);
+  await cp(placesIn(shared).bucket, bucket, { recursive: true });
+  await symlink(placesIn(shared).truth, truth);
+  return { ...moved(await readFile(join(shared, 'made.json'), 'utf8'), folder), folder };
+}
+
+function placesIn(folder: string): { readonly bucket: string; readonly truth: string } {
+  return { bucket: join(folder, 'bucket'), truth: join(folder, 'truth') };
+}
+
+/** What was made in another folder, as if it had been made in `folder`. */
+function moved(json: string, folder: string): MadeBackup {
+  const made: MadeBackup = JSON.parse(json);
+  return JSON.parse(json.replaceAll(dirname(made.bucket), folder));
 }
 
 /** A layer as a plan writes it; changeable, so that a test can damage it. */
@@ -71,7 +91,7 @@ export async function planFor(
   const document: PlanDocument = { version: 1, source: sourceOf(made, options), scratch: { path: scratch }, pvcs: [] };
   if (chains === 'looked-up') Object.assign(document, { backup, vm: `${made.namespace}/${made.vm}` });
   for (const [name, target] of Object.entries(targets)) {
-    const written = chains === 'written' ? { chain: await chainDocument(made, backup, name, options) } : {};
+    const written = chains === 'written' ? { chain: await writtenChain(made, backup, name, options) } : {};
     document.pvcs.push({ name, target, ...written });
   }
   options.edit?.(document);
@@ -87,11 +107,12 @@ function sourceOf(made: BackupForTest, { s3 }: PlanForOptions): PlanDocument['so
   return { s3: { bucket: s3.bucket, ...prefix, endpoint, region, forcePathStyle: true } };
 }
 
-async function chainDocument(
+/** A disk's chain as a plan has it. */
+export async function writtenChain(
   made: MadeBackup,
   backup: string,
   disk: string,
-  { sha256 = false }: PlanForOptions,
+  { sha256 = false }: PlanForOptions = {},
 ): Promise<LayerDocument[]> {
   const documents: LayerDocument[] = [];
   for (const { checkpoint, type, object, size, path } of chainOf(made, backup, disk)) {

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { KiB } from '../../src/units.ts';
 import { writeJson } from './catalog.ts';
 import { type Cells, qemu } from './chain.ts';
+import { sharedFolder } from './shared.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 /** Bytes of one character of `Cells`, and of a cluster. */
@@ -59,8 +60,6 @@ export async function makeBucket(t: Owner, steps: readonly BucketStep[]): Promis
   const id = (step: number): string => `vmb-${step}-${day(step)}_02-00-00`;
   const object = (step: number, disk: string): string => `checkpoints/demo/web/${id(step)}/vmb-${step}-${disk}.qcow2`;
   const truth = (step: number, disk: string): string => join(around, `${step}-${disk}.raw`);
-  const blank = join(around, 'blank.qcow2');
-  qemu('qemu-img', 'create', '-q', '-f', 'qcow2', blank, '64M');
   const parents = steps.map(({ full, parent }, index) => ((full ?? index === 0) ? undefined : (parent ?? index)));
   const chains = parents.map((_, index) => chainTo(parents, index + 1));
   for (const [index, { disks, alone = [] }] of steps.entries()) {
@@ -72,7 +71,9 @@ export async function makeBucket(t: Owner, steps: readonly BucketStep[]): Promis
       states.set(`${step}/${disk}`, state);
       writeFileSync(truth(step, disk), state);
       const backing = parent !== undefined && before !== undefined && !alone.includes(disk);
-      makeLayer(join(folder, object(step, disk)), { cells, size: state.length, blank, backing });
+      const layer = await sharedLayer({ cells, size: state.length, backing });
+      mkdirSync(dirname(join(folder, object(step, disk))), { recursive: true });
+      cpSync(layer, join(folder, object(step, disk)));
     }
   }
   const entry = (step: number): object => {
@@ -159,17 +160,24 @@ function apply(cells: Cells, before: Buffer | undefined): Buffer {
   return state;
 }
 
-interface LayerPlace {
+interface LayerShape {
   readonly cells: Cells;
   readonly size: number;
-  readonly blank: string;
   readonly backing: boolean;
 }
 
+/** The file that is the layer in every test, to be copied. */
+async function sharedLayer(shape: LayerShape): Promise<string> {
+  const folder = await sharedFolder(['layer', shape], (made) => makeLayer(made, shape));
+  return join(folder, 'layer.qcow2');
+}
+
 /** Zeros are written upon a parent, so that qemu marks them as zeros instead of leaving them out. */
-function makeLayer(path: string, { cells, size, blank, backing }: LayerPlace): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const upon = ['-b', blank, '-F', 'qcow2'];
+function makeLayer(folder: string, { cells, size, backing }: LayerShape): void {
+  const [path, blank] = [join(folder, 'layer.qcow2'), join(folder, 'blank.qcow2')];
+  const hasZeros = cells.includes('0');
+  if (hasZeros) qemu('qemu-img', 'create', '-q', '-f', 'qcow2', blank, '64M');
+  const upon = hasZeros ? ['-b', blank, '-F', 'qcow2'] : [];
   qemu('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', `cluster_size=${UNIT}`, ...upon, path, String(size));
   const writes = [...cells].flatMap((cell, index) => {
     if (cell === '-') return [];
@@ -179,5 +187,5 @@ function makeLayer(path: string, { cells, size, blank, backing }: LayerPlace): v
   if (writes.length > 0) execFileSync('qemu-io', ['-f', 'qcow2', '-t', 'unsafe', ...writes, path]);
   const recorded = '/var/run/kubevirt-private/libvirt/qemu/cbt/disk.qcow2';
   const onto = backing ? ['-b', recorded, '-F', 'qcow2'] : ['-b', ''];
-  qemu('qemu-img', 'rebase', '-q', '-u', '-f', 'qcow2', ...onto, path);
+  if (hasZeros || backing) qemu('qemu-img', 'rebase', '-q', '-u', '-f', 'qcow2', ...onto, path);
 }

@@ -1,4 +1,6 @@
-// The same bytes written into a layer and into the true disk: a layer that was replaced by another good one.
+// The same bytes written into a layer and into a copy of the true disk: a layer that was replaced by another good one.
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { qemu } from './chain.ts';
 
 /** A complete cluster, since the rest of one would have to come from the parent. */
@@ -10,6 +12,10 @@ export function overwriteLayer(path: string): void {
   qemu('qemu-io', '-c', WRITE, `json:${JSON.stringify({ driver: 'qcow2', backing: null, file })}`);
 }
 
-export function overwriteDisk(raw: string): void {
-  qemu('qemu-io', '-f', 'raw', '-c', WRITE, raw);
+/** The path of the copy, in `folder`: other tests compare with the true disk too. */
+export function overwrittenDisk(raw: string, folder: string): string {
+  const copy = join(folder, `${crypto.randomUUID()}.raw`);
+  copyFileSync(raw, copy);
+  qemu('qemu-io', '-f', 'raw', '-c', WRITE, copy);
+  return copy;
 }

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, difference, type PlanForOptions, truthOf } from '../helpers/backup.ts';
+import { isFilled } from '../helpers/filled.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
-import { overwriteDisk, overwriteLayer } from '../helpers/overwrite.ts';
+import { overwriteLayer, overwrittenDisk } from '../helpers/overwrite.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
@@ -71,10 +72,7 @@ test('completed PVCs are not restored twice', async (t) => {
     swapLink(join(names, 'first'), other.path);
     const run = await runRestore(plan, [], rgw.env);
     t.equal(run.document.error?.code, 'TARGET_NOT_BLANK');
-    t.ok(
-      readFileSync(other.file).every((byte) => byte === 0x5a),
-      'untouched',
-    );
+    t.ok(isFilled(readFileSync(other.file), 0x5a), 'untouched');
   });
   await t.test('a disk that somebody has changed since is refused', async (t) => {
     const { plan, first } = await killedInSecond(t);
@@ -141,8 +139,7 @@ test('completed PVCs are not restored twice', async (t) => {
     t.match(refused.document.error?.message, /from objects that were replaced since/);
     const run = await runRestore(plan, ['--force'], rgw.env);
     t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');
-    const truth = truthOf(made, 'backup-002', 'rootdisk');
-    overwriteDisk(truth);
+    const truth = overwrittenDisk(truthOf(made, 'backup-002', 'rootdisk'), made.folder);
     t.equal(await difference(first.file, truth), undefined, 'the new objects are what was restored');
   });
 });

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { GiB, KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, difference, type PlanForOptions, truthOf } from '../helpers/backup.ts';
+import { isFilled } from '../helpers/filled.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
-import { overwriteDisk, overwriteLayer } from '../helpers/overwrite.ts';
+import { overwriteLayer, overwrittenDisk } from '../helpers/overwrite.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
@@ -141,7 +142,7 @@ test('what lies in scratch is believed by its bytes alone', async (t) => {
   const plan = await stage.plan({ rootdisk: target });
   // A part of zeros is as a new, empty file has it: of a dense layer it may be the last one, which depends on QEMU's order.
   const parts = partsOf(readFileSync(made.checkpoints[0]?.layers[0]?.path ?? ''), MiB);
-  const base = parts.filter((part) => part.some((byte) => byte !== 0)).reduce((sum, { length }) => sum + length, 0);
+  const base = parts.filter((part) => !isFilled(part)).reduce((sum, { length }) => sum + length, 0);
   const killedBeforeRebase = async (t: Test): Promise<string> => {
     rmSync(target, { force: true });
     const gate = gateBefore(t, '^rebase');
@@ -214,9 +215,8 @@ test('an object that was replaced between two runs loses its parts', async (t) =
   await gate.reached();
   await kill(killed);
   const tip = made.checkpoints[2]?.layers[0];
-  const truth = truthOf(made, 'backup-003', 'rootdisk');
   overwriteLayer(tip?.path ?? '');
-  overwriteDisk(truth);
+  const truth = overwrittenDisk(truthOf(made, 'backup-003', 'rootdisk'), made.folder);
   await rgw.put(bucket, tip?.object ?? '', readFileSync(tip?.path ?? ''));
   const run = await runRestore(plan, [], rgw.env);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'ends well');

@@ -4,6 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** The folder in a run's TMPDIR of what its tests share. */
+export const SHARED = 'shared';
+
 /** Ends and removes what still belongs to `folder`, which was the run's TMPDIR; returns a line for each thing found. */
 export async function removeLeftovers(folder: string): Promise<string[]> {
   const found: string[] = [];
@@ -22,7 +25,7 @@ export async function removeLeftovers(folder: string): Promise<string[]> {
     attempt(() => execFileSync('losetup', ['--detach', device]));
   }
   // Compile caches are those of the test runner, the compiler and npm, for whoever runs them next.
-  const files = readdirSync(folder).filter((name) => !/^(v8|node)-compile-cache/.test(name));
+  const files = readdirSync(folder).filter((name) => name !== SHARED && !/^(v8|node)-compile-cache/.test(name));
   for (const name of files) found.push(`file ${join(folder, name)}`);
   return found;
 }

@@ -3,13 +3,13 @@
 //   run-tests.ts [PATH…]   all of it, or just the test files under these paths
 //   run-tests.ts --unit    the tests that need nothing beyond Node: no root, no tools, no set-up
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { programPath } from '../../../test/helpers/run-cli.ts';
-import { removeLeftovers } from './leftovers.ts';
+import { removeLeftovers, SHARED } from './leftovers.ts';
 import { selectFiles } from './select-files.ts';
 import { TapReport } from './tap-report.ts';
 
@@ -34,9 +34,12 @@ async function main(args: readonly string[]): Promise<number> {
   // As /tmp is: some tests run programs as another user.
   chmodSync(folder, 0o1777);
   // One compile cache for the tests and the program that they start, thousands of times; it is removed with the folder.
+  const shared = join(folder, SHARED);
+  mkdirSync(shared);
   const env = {
     ...process.env,
     TMPDIR: folder,
+    KUBEVIRT_DM_TEST_SHARED: shared,
     FORCE_COLOR: '0',
     NODE_COMPILE_CACHE: join(folder, 'node-compile-cache'),
   };
