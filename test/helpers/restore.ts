@@ -1,12 +1,13 @@
 // Runs the real program on a real backup and lets independent tools judge what it made.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { z } from 'zod';
 import { alignUp } from '../../src/units.ts';
 import { type BackupForTest, difference, type PlanForOptions, planFor, truthOf } from './backup.ts';
-import { loopDevice } from './loop-device.ts';
+import { isFilled } from './filled.ts';
+import { type LoopDevice, loopDevice } from './loop-device.ts';
 import { runCli } from './run-cli.ts';
 
 const problemSchema = z.object({ pvc: z.string().optional(), code: z.string(), message: z.string(), hint: z.string() });
@@ -96,26 +97,30 @@ export async function restoreAndVerify(
   const force = device !== undefined && device.fill !== 0 ? ['--force'] : [];
   const run = await runRestore(plan, [...force, ...args], env);
   t.equal(run.exitCode, 0, `exit status (${run.document.error?.message ?? 'no error'})`);
-  for (const { disk, virtualSize } of disks) {
+  for (const { disk } of disks) {
     const { path, content } = targets.get(disk) ?? { path: '', content: '' };
-    if (device !== undefined) execFileSync('blockdev', ['--flushbufs', path]);
-    t.equal(await difference(content, truthOf(made, backup, disk)), undefined, `${disk} is identical to the true disk`);
-    if (device !== undefined) {
-      t.ok(isZero(content, virtualSize), `${disk}: the device beyond the disk is zeros`);
-    }
+    const truth = truthOf(made, backup, disk);
+    if (device !== undefined) await holdsDisk(t, { path, file: content }, { disk, truth });
+    else t.equal(await difference(content, truth), undefined, `${disk} is identical to the true disk`);
   }
   t.strictSame(scratchOf(made), [], 'nothing is left in scratch');
   return run;
+}
+
+/** Asserts that a device holds the true disk, and zeros beyond it. */
+export async function holdsDisk(
+  t: Test,
+  { path, file }: LoopDevice,
+  { disk, truth }: { readonly disk: string; readonly truth: string },
+): Promise<void> {
+  execFileSync('blockdev', ['--flushbufs', path]);
+  t.equal(await difference(file, truth), undefined, `${disk} is identical to the true disk`);
+  const beyond = readFileSync(file).subarray(statSync(truth).size);
+  t.ok(isFilled(beyond), `${disk}: the device beyond the disk is zeros`);
 }
 
 /** What lies in the scratch folder that `planFor` names by default. */
 export function scratchOf(made: BackupForTest): string[] {
   const folder = join(made.folder, 'scratch');
   return existsSync(folder) ? readdirSync(folder) : [];
-}
-
-function isZero(path: string, from: number): boolean {
-  return readFileSync(path)
-    .subarray(from)
-    .every((byte) => byte === 0);
 }
