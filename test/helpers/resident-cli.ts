@@ -1,0 +1,42 @@
+// Many calls of the program in one process, for tests of what it reads, writes and says: nearly all of a short call's CPU is the
+// start of Node and the loading of the program. What the process itself does is tested by `runCli`.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { type callSchema, resultSchema } from './call-many.ts';
+import { type CliResult, cleanEnvironment, type RunCliOptions } from './run-cli.ts';
+
+/** As `runCli`. */
+export type ResidentCli = (
+  args: readonly string[],
+  options?: Pick<RunCliOptions, 'env' | 'stdin'>,
+) => Promise<CliResult>;
+
+/** A process that ends with `t`. Its calls run one after another, each with an environment of its own. */
+export function residentCli(t: Test): ResidentCli {
+  const program = fileURLToPath(new URL('call-many.ts', import.meta.url));
+  // As many threads as bin/thread-pool.js gives the program.
+  const env = { ...cleanEnvironment({ UV_THREADPOOL_SIZE: '12' }), NODE_OPTIONS: '' };
+  const child = spawn(process.execPath, [program], { env, stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  t.teardown(async () => {
+    child.stdin.end();
+    if (child.exitCode === null) await once(child, 'close');
+  });
+  let last: Promise<unknown> = Promise.resolve();
+  return (args, { env: added = {}, stdin = '' } = {}) => {
+    const call = async (): Promise<CliResult> => {
+      const defined = Object.entries(cleanEnvironment(added)).filter(([, value]) => value !== undefined);
+      const line = { args: [...args], env: Object.fromEntries(defined), stdin };
+      child.stdin.write(`${JSON.stringify(line satisfies Record<keyof typeof callSchema.shape, unknown>)}\n`);
+      const { value, done } = await lines.next();
+      if (done) throw new Error(`the program ended in the middle of: ${args.join(' ')}`);
+      return resultSchema.parse(JSON.parse(String(value)));
+    };
+    const result = last.then(call);
+    last = result.catch(() => {});
+    return result;
+  };
+}
