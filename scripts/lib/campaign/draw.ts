@@ -39,6 +39,9 @@ const TARGETS = [
 /** Where the program's output goes. A terminal hangs up in the first attempt. */
 const OUTPUTS = ['pipes', 'result full', 'log full', 'log closed', 'log unread', 'terminal hung up'] as const;
 
+/** All that can be drawn of these. */
+export const FAULTS = { source: SOURCE_FAULTS, scratch: SCRATCH_FAULTS, target: TARGETS, output: OUTPUTS };
+
 export interface Blow {
   readonly kind: Exclude<(typeof BLOWS)[number], 'none'> | 'hang-up';
   /** Counted from the beginning of this phase, or of the process. */
