@@ -10,9 +10,9 @@ import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, truthOf, uplo
 import { type Peer, type PeerPlan, startPeer } from '../helpers/peer.ts';
 import { type Dialect, OTHER_DIALECTS, PINNED_DIALECTS } from '../helpers/peer-dialect.ts';
 import { requires } from '../helpers/requires.ts';
+import { type ResidentCli, residentCli } from '../helpers/resident-cli.ts';
 import { parseDocument, type RestoreDocument } from '../helpers/restore.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 
 const BACKUP = 'backup-003';
 const STRATEGIES = ['staged', 'stream'] as const;
@@ -21,6 +21,7 @@ interface Setting {
   readonly rgw: Rgw;
   readonly made: BackupForTest;
   readonly bucket: string;
+  readonly cli: ResidentCli;
 }
 
 async function settingOf(t: Test): Promise<Setting> {
@@ -33,7 +34,7 @@ async function settingOf(t: Test): Promise<Setting> {
   });
   const bucket = await uploadBucket(rgw, made);
   await rgw.openToAll(bucket);
-  return { rgw, made, bucket };
+  return { rgw, made, bucket, cli: residentCli(t) };
 }
 
 function peerOf(t: Test, { rgw }: Setting, dialect: Dialect): Promise<Peer> {
@@ -44,11 +45,18 @@ function sourceOf({ made, bucket }: Setting, { endpoint }: Pick<Peer, 'endpoint'
   return ['--source', `s3://${bucket}/${made.prefix}`, '--endpoint', endpoint, '--path-style'];
 }
 
-async function planOf(t: Test, setting: Setting, peer: Peer, target: string): Promise<string> {
+async function planOf(t: Test, setting: Setting, peer: Pick<Peer, 'endpoint'>, target: string): Promise<string> {
   const what = ['--vm', 'demo/web', '--backup', BACKUP, '--pvc', `rootdisk=${target}`];
-  const plan = await runCli(['plan', ...sourceOf(setting, peer), ...what], { env: setting.rgw.env });
+  const plan = await setting.cli(['plan', ...sourceOf(setting, peer), ...what], { env: setting.rgw.env });
   t.equal(plan.exitCode, 0, plan.stderr);
   return plan.stdout;
+}
+
+/** One plan of the server itself, as if it were a peer's. */
+async function plannerOf(t: Test, setting: Setting): Promise<(peer: Peer, target: string) => string> {
+  const { endpoint } = setting.rgw;
+  const plan = await planOf(t, setting, setting.rgw, '/target');
+  return (peer, target) => plan.replaceAll(endpoint, peer.endpoint).replace('/target', target);
 }
 
 interface Run {
@@ -57,27 +65,24 @@ interface Run {
   readonly stderr: string;
 }
 
-async function restore({ rgw, made }: Setting, plan: string, ...args: string[]): Promise<Run> {
+async function restore({ rgw, made, cli }: Setting, plan: string, ...args: string[]): Promise<Run> {
   const scratch = join(made.folder, 'scratch');
-  const run = await runCli(
-    ['restore', '-', '--scratch', scratch, '--output', 'json', '--log-format', 'json', ...args],
-    {
-      env: rgw.env,
-      stdin: plan,
-    },
-  );
+  const run = await cli(['restore', '-', '--scratch', scratch, '--output', 'json', '--log-format', 'json', ...args], {
+    env: rgw.env,
+    stdin: plan,
+  });
   return { ...run, document: parseDocument(run.stdout) };
 }
 
 test('every dialect, from the listing to the disk', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS)) return;
   const setting = await settingOf(t);
-  const { rgw, made } = setting;
-  const plain = await runCli(['list', ...sourceOf(setting, rgw), '--output', 'json'], { env: rgw.env });
+  const { rgw, made, cli } = setting;
+  const plain = await cli(['list', ...sourceOf(setting, rgw), '--output', 'json'], { env: rgw.env });
   for (const [name, dialect] of Object.entries({ ...PINNED_DIALECTS, ...OTHER_DIALECTS })) {
     await t.test(name, async (t) => {
       const peer = await peerOf(t, setting, dialect);
-      const listed = await runCli(['list', ...sourceOf(setting, peer), '--output', 'json'], { env: rgw.env });
+      const listed = await cli(['list', ...sourceOf(setting, peer), '--output', 'json'], { env: rgw.env });
       t.equal(listed.stdout, plain.stdout, 'list gives the same');
       const target = join(made.folder, `${crypto.randomUUID()}.raw`);
       const plan = await planOf(t, setting, peer, target);
@@ -117,11 +122,12 @@ test('an object that is replaced in mid-run', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS)) return;
   const setting = await settingOf(t);
   const { made, bucket } = setting;
+  const planFor = await plannerOf(t, setting);
   for (const [name, dialect] of Object.entries(PINNED_DIALECTS)) {
     await t.test(name, async (t) => {
       const peer = await peerOf(t, setting, dialect);
       const target = join(made.folder, `${crypto.randomUUID()}.raw`);
-      const plan = await planOf(t, setting, peer, target);
+      const plan = planFor(peer, target);
       for (const strategy of STRATEGIES) {
         let seen = 0;
         let replaced: ReturnType<typeof replace> | undefined;
@@ -148,6 +154,7 @@ test('an object that is replaced between two runs', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS)) return;
   const setting = await settingOf(t);
   const { made } = setting;
+  const planFor = await plannerOf(t, setting);
   const base = made.checkpoints[0]?.layers[0];
   if (base === undefined) throw new Error('no base');
   const key = `${made.prefix}/${base.object}`;
@@ -155,7 +162,7 @@ test('an object that is replaced between two runs', async (t) => {
     await t.test(name, async (t) => {
       const peer = await peerOf(t, setting, PINNED_DIALECTS[name] ?? {});
       const target = join(made.folder, `${crypto.randomUUID()}.raw`);
-      const plan = await planOf(t, setting, peer, target);
+      const plan = planFor(peer, target);
       const args = ['--part-size', '1Mi', '--concurrency', '1'];
       const interrupted = async (): Promise<void> => {
         let seen = 0;
