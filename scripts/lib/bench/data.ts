@@ -129,9 +129,9 @@ export function layersShape(layers: number, bytes: number): BackupShape {
   return { like: 'other', disks: [disk], checkpoints: layers };
 }
 
-/** A disk of `size` bytes that holds 64 MiB. */
-export function emptyShape(size: number): BackupShape {
-  const initial = { bytes: 64 * MiB, pattern: 'runs' } as const;
+/** A disk of `size` bytes that holds so many in its full. */
+export function emptyShape(size: number, bytes: number): BackupShape {
+  const initial = { bytes, pattern: 'runs' } as const;
   const disk: DiskShape = { name: 'rootdisk', size, initial, changes: { bytes: 4 * MiB } };
   return { like: 'other', disks: [disk], checkpoints: 3 };
 }

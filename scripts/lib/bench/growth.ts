@@ -39,7 +39,7 @@ const GROWTHS: Readonly<Record<GrowthName, Growth>> = {
     small: [GiB, 8 * GiB],
     large: [8 * GiB, 64 * GiB, 256 * GiB, TiB],
     label: formatBytes,
-    shape: emptyShape,
+    shape: (size, small) => emptyShape(size, small ? 16 * MiB : 64 * MiB),
   },
   pvcs: {
     title: 'By the number of PVCs, 32 MiB each',
