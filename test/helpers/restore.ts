@@ -8,6 +8,7 @@ import { alignUp } from '../../src/units.ts';
 import { type BackupForTest, difference, type PlanForOptions, planFor, truthOf } from './backup.ts';
 import { isFilled } from './filled.ts';
 import { type LoopDevice, loopDevice } from './loop-device.ts';
+import type { ResidentCli } from './resident-cli.ts';
 import { runCli } from './run-cli.ts';
 
 const problemSchema = z.object({ pvc: z.string().optional(), code: z.string(), message: z.string(), hint: z.string() });
@@ -56,13 +57,14 @@ export interface RestoreRun {
   readonly stderr: string;
 }
 
-/** `restore PLAN --output json` with `args` added. */
+/** `restore PLAN --output json` with `args` added; in a process of its own, if `cli` is not a resident one. */
 export async function runRestore(
   plan: string,
   args: readonly string[] = [],
   env: NodeJS.ProcessEnv = {},
+  cli: ResidentCli = runCli,
 ): Promise<RestoreRun> {
-  const { exitCode, stdout, stderr } = await runCli(['restore', plan, '--output', 'json', ...args], { env });
+  const { exitCode, stdout, stderr } = await cli(['restore', plan, '--output', 'json', ...args], { env });
   return { exitCode, document: parseDocument(stdout), stderr };
 }
 

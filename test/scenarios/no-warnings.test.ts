@@ -6,16 +6,28 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Test, test } from 'tap';
 import { MiB } from '../../src/units.ts';
-import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, truthOf, uploadBucket } from '../helpers/backup.ts';
+import {
+  BACKUP_TOOLS,
+  type BackupForTest,
+  difference,
+  madeBackup,
+  type PlanForOptions,
+  planFor,
+  truthOf,
+  uploadBucket,
+} from '../helpers/backup.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
+import { residentCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 import { type CliResult, runCli, startCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const BACKUP = 'backup-003';
 const TOOLS = [...BACKUP_TOOLS, 'root', 'losetup', 'qemu-nbd'];
+/** Where it is needed, a flag names it. */
+const WITHOUT_SCRATCH: PlanForOptions = { edit: (document) => void delete document.scratch };
 const STRATEGIES = ['staged', 'staged-raw', 'stream'] as const;
 
 /** Two disks, one of which grew; the second incremental of one is empty. */
@@ -49,8 +61,9 @@ async function bucketSource(rgw: Rgw, made: BackupForTest): Promise<Source> {
 /** Every command of a careful operator, in an empty scratch folder; the result and the log in both formats. */
 async function checkSource(t: Test, made: BackupForTest, { flags, env }: Source): Promise<void> {
   const options = { env: { XDG_RUNTIME_DIR: join(tempFolder(t), 'run'), ...env } };
+  const cli = residentCli(t);
   const quiet = async (t: Test, args: readonly string[], format = 'json'): Promise<CliResult> => {
-    const run = await runCli([...args, '--output', format, '--log-format', format], options);
+    const run = await cli([...args, '--output', format, '--log-format', format], options);
     assertQuiet(t, args.join(' '), run);
     return run;
   };
@@ -106,7 +119,12 @@ test('resumed after SIGTERM, and again after success', async (t) => {
   for (const strategy of STRATEGIES) {
     await t.test(strategy, async (t) => {
       const folder = tempFolder(t);
-      const plan = await writePlan(made, folder, { rootdisk: join(folder, 'a.img'), data: join(folder, 'b.img') });
+      const plan = await planFor(
+        made,
+        BACKUP,
+        { rootdisk: join(folder, 'a.img'), data: join(folder, 'b.img') },
+        WITHOUT_SCRATCH,
+      );
       const env = { XDG_RUNTIME_DIR: join(folder, 'run') };
       const args = ['restore', plan, '--scratch', join(folder, 'scratch'), '--strategy', strategy];
       // What carries a streamed disk's bytes is no qemu-img: it makes the map of them.
@@ -126,20 +144,6 @@ test('resumed after SIGTERM, and again after success', async (t) => {
     });
   }
 });
-
-async function writePlan(
-  { directory }: BackupForTest,
-  folder: string,
-  targets: Readonly<Record<string, string>>,
-): Promise<string> {
-  const wanted = Object.entries(targets).flatMap(([disk, target]) => ['--pvc', `${disk}=${target}`]);
-  const source = ['--source', directory, '--vm', 'demo/web', '--backup', BACKUP];
-  const { exitCode, stdout, stderr } = await runCli(['plan', ...source, ...wanted]);
-  if (exitCode !== 0) throw new Error(stderr);
-  const path = join(folder, `plan-${crypto.randomUUID().slice(0, 8)}.yaml`);
-  writeFileSync(path, stdout);
-  return path;
-}
 
 test('download, in the environment of the operator’s pod', async (t) => {
   if (!requires(t, ...TOOLS, ...RGW_TOOLS)) return;
@@ -191,7 +195,7 @@ test('beside other commands that are running', async (t) => {
   const env = { XDG_RUNTIME_DIR: scratch, TMPDIR: scratch };
   const others: Record<string, () => Promise<{ end: () => Promise<CliResult> }>> = {
     serve: async () => {
-      const plan = await writePlan(made, folder, { rootdisk: '/dev/no-such-target' });
+      const plan = await planFor(made, BACKUP, { rootdisk: '/dev/no-such-target' }, WITHOUT_SCRATCH);
       const { child, result } = startCli(['serve', plan, '--socket', join(folder, 'disk.sock')], { env });
       t.teardown(() => child.kill('SIGKILL'));
       if (child.stdout === null) throw new TypeError('stdout is no pipe');
@@ -209,7 +213,7 @@ test('beside other commands that are running', async (t) => {
     'streamed restore of another plan': () => heldAt('^map', ['restore', '--strategy', 'stream']),
   };
   const heldAt = async (pattern: string, [command = '', ...flags]: readonly string[]) => {
-    const plan = await writePlan(made, folder, { rootdisk: join(folder, `${crypto.randomUUID()}.img`) });
+    const plan = await planFor(made, BACKUP, { rootdisk: join(folder, `${crypto.randomUUID()}.img`) }, WITHOUT_SCRATCH);
     const gate = gateBefore(t, pattern);
     const { child, result } = startCli([command, plan, ...flags], { env: { ...env, ...gate.env } });
     t.teardown(() => child.kill('SIGKILL'));
@@ -226,7 +230,7 @@ test('beside other commands that are running', async (t) => {
       const other = await start();
       for (const strategy of STRATEGIES) {
         const target = join(folder, `${crypto.randomUUID()}.img`);
-        const plan = await writePlan(made, folder, { rootdisk: target });
+        const plan = await planFor(made, BACKUP, { rootdisk: target }, WITHOUT_SCRATCH);
         const run = await runCli(['restore', plan, '--scratch', scratch, '--strategy', strategy], { env });
         assertQuiet(t, strategy, run);
         t.notMatch(run.stderr, /another plan/, 'nor is the other one mentioned');
