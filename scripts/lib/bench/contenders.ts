@@ -62,7 +62,9 @@ export const CONTENDERS: readonly Contender[] = [
     prepare: async (job) => ({
       script: [
         `rclone copy --config /dev/null --http-url ${job.endpoint} :http:${job.set.bucket}/checkpoints ${job.scratch} ` +
-          `--ca-cert ${job.caFile} --transfers 4 --multi-thread-streams 8 --multi-thread-cutoff 64M`,
+          `--ca-cert ${job.caFile} --transfers 4 --multi-thread-streams 8 --multi-thread-cutoff 64M ` +
+          // A connection that stalls is given up after 5 minutes otherwise, which was seen once.
+          '--contimeout 10s --timeout 30s',
         ...job.set.disks.flatMap((disk, index) =>
           rebaseAndConvert(disk, job.targets[index] ?? '', (layer) =>
             join(job.scratch, disk.layers[layer]?.object.replace(/^checkpoints\//, '') ?? ''),
@@ -81,8 +83,7 @@ export const CONTENDERS: readonly Contender[] = [
 
 /** Lets the program write down what it alone took. */
 export function usageEnvironment(): Readonly<Record<string, string>> {
-  const hook = fileURLToPath(new URL('usage-hook.ts', import.meta.url));
-  return { NODE_OPTIONS: `--import=${hook}`, NODE_NO_WARNINGS: '1' };
+  return { NODE_OPTIONS: `--require=${fileURLToPath(new URL('usage-hook.cjs', import.meta.url))}` };
 }
 
 async function prepareOurs(

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { MiB } from '../../../src/units.ts';
 import { runTool } from '../run-tool.ts';
 import type { DataSet } from './data.ts';
+import { RUN_LIMIT_SECONDS } from './measure.ts';
 
 export interface Limit {
   readonly read: number;
@@ -27,7 +28,8 @@ export async function measureLimit(options: LimitOptions): Promise<Limit> {
   const config = join(folder, 'limit.curl');
   await writeFile(config, ranges(options));
   const curl = ['-sSf', '--parallel', '--parallel-immediate', '--parallel-max', String(connections), '-K', config];
-  const read = await secondsOf(() => runTool('curl', curl, { signal }));
+  const bounded = ['--kill-after=10', String(RUN_LIMIT_SECONDS), 'curl', ...curl];
+  const read = await secondsOf(() => runTool('timeout', bounded, { signal }));
   const dd = [
     'if=/dev/zero',
     `of=${target}`,

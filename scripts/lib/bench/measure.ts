@@ -32,7 +32,10 @@ export interface MeasureOptions {
 
 const usageSchema = z.object({ cpu: z.number(), rss: z.number() });
 
-/** Rejects when the script ends other than 0. */
+/** The longest run that was measured took two minutes: one that takes this long waits for something that never comes. */
+export const RUN_LIMIT_SECONDS = 15 * 60;
+
+/** Rejects when the script ends other than 0, and when it takes longer than 15 minutes. */
 export async function measure(options: MeasureOptions): Promise<Sample> {
   const { script, env = {}, folder, scratch, server, signal } = options;
   const times = join(folder, 'times');
@@ -41,7 +44,8 @@ export async function measure(options: MeasureOptions): Promise<Sample> {
   await server?.takeSent();
   const watch = await watchUse(scratch);
   const began = performance.now();
-  const args = ['-q', '-o', times, '-f', '%U %S %M', 'bash', '-euo', 'pipefail', '-c', script];
+  const bounded = ['timeout', '--kill-after=10', String(RUN_LIMIT_SECONDS), 'bash', '-euo', 'pipefail', '-c', script];
+  const args = ['-q', '-o', times, '-f', '%U %S %M', ...bounded];
   try {
     await runTool('/usr/bin/time', args, { signal, env: { ...env, KDM_BENCH_USAGE: usage } });
   } catch (error) {
