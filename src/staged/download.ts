@@ -12,7 +12,7 @@ import type { Part } from '../scratch/journal-state.ts';
 import type { ObjectStore } from '../store/store.ts';
 import { type ByteRange, MiB } from '../units.ts';
 import { type BatchBuffers, FileSink, makeBatchBuffers } from './file-sink.ts';
-import { missingRanges, openLayerFile, putHeadBack, verifiedParts } from './layer-file.ts';
+import { emptyLayerFile, missingRanges, openLayerFile, putHeadBack, verifiedParts } from './layer-file.ts';
 
 /** Bytes of one ranged read when nothing else is asked (facts, section 8: 16 MiB × 8 saturates one process). */
 export const DEFAULT_PART_SIZE = 16 * MiB;
@@ -77,6 +77,8 @@ interface OpenLayer {
   readonly handle: FileHandle;
   readonly journal: LayerJournal;
   readonly parts: Part[];
+  /** Whether what is missing of the file reads as zeros. */
+  readonly readsZero: boolean;
   readonly whole: PromiseWithResolvers<void>;
 }
 
@@ -90,7 +92,10 @@ async function openLayer({ chain, folder, journal, signal }: DownloadOptions, in
   try {
     await putHeadBack(path, handle, own);
     const parts = [...(await verifiedParts(handle, own, { size, signal }))];
-    return { checked, path, handle, journal: own, parts, whole: Promise.withResolvers() };
+    const readsZero = parts.length === 0;
+    // An earlier run may have left other bytes there than those that come now.
+    if (readsZero) await emptyLayerFile(handle, size);
+    return { checked, path, handle, journal: own, parts, readsZero, whole: Promise.withResolvers() };
   } catch (error) {
     await handle.close();
     throw error;
@@ -136,13 +141,13 @@ async function postProcess({ onLayerComplete, signal }: DownloadOptions, layers:
 
 async function fetchPart(
   store: ObjectStore,
-  { checked: { info }, handle }: OpenLayer,
+  { checked: { info }, handle, readsZero }: OpenLayer,
   range: ByteRange,
   buffers: BatchBuffers,
   signal: AbortSignal,
   onBytes: (count: number) => void,
 ): Promise<number> {
-  const sink = new FileSink(handle, range.offset, buffers, onBytes);
+  const sink = new FileSink({ handle, offset: range.offset, buffers, readsZero, onBytes });
   try {
     await store.read(info.key, { ...range, etag: info.etag, size: info.size, signal }, sink);
   } catch (error) {

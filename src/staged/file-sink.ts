@@ -1,6 +1,7 @@
 // Puts the bytes of a ranged read into a file, in batches: one is filled while the other is written.
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import { dataRuns } from '../data-runs.ts';
 import type { Sink } from '../store/store.ts';
 import { MiB } from '../units.ts';
 
@@ -16,9 +17,20 @@ export function makeBatchBuffers(): BatchBuffers {
   return { first: Buffer.allocUnsafeSlow(BATCH_SIZE), second: Buffer.allocUnsafeSlow(BATCH_SIZE) };
 }
 
-/** A sink that writes what it gets at `offset` of `handle` onward; `finish` must be awaited on every path. */
+export interface FileSinkOptions {
+  readonly handle: FileHandle;
+  /** Where the first byte goes. */
+  readonly offset: number;
+  readonly buffers: BatchBuffers;
+  /** Whether the file reads as zeros where the bytes go: then blocks of zeros are left as holes. */
+  readonly readsZero: boolean;
+  readonly onBytes: (count: number) => void;
+}
+
+/** A sink that writes what it gets into a file; `finish` must be awaited on every path. */
 export class FileSink implements Sink {
   readonly #handle: FileHandle;
+  readonly #readsZero: boolean;
   readonly #onBytes: (count: number) => void;
   #offset: number;
   #active: Uint8Array;
@@ -28,8 +40,9 @@ export class FileSink implements Sink {
   #pending: Promise<void> | undefined;
   #busy = false;
 
-  constructor(handle: FileHandle, offset: number, buffers: BatchBuffers, onBytes: (count: number) => void) {
+  constructor({ handle, offset, buffers, readsZero, onBytes }: FileSinkOptions) {
     this.#handle = handle;
+    this.#readsZero = readsZero;
     this.#offset = offset;
     this.#active = buffers.first;
     this.#idle = buffers.second;
@@ -64,7 +77,8 @@ export class FileSink implements Sink {
     const position = this.#offset;
     const write = async (): Promise<void> => {
       await before;
-      await writeAll(this.#handle, bytes, position);
+      const runs = this.#readsZero ? dataRuns(bytes) : [[0, bytes.length] as const];
+      for (const [start, end] of runs) await writeAll(this.#handle, bytes.subarray(start, end), position + start);
     };
     this.#pending = write();
     // Awaited by the next flush or by `finish`; until then a failure must not count as unhandled.

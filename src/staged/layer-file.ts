@@ -21,6 +21,12 @@ export async function openLayerFile(path: string, size: number): Promise<FileHan
   }
 }
 
+/** Makes the file one hole of `size` bytes. */
+export async function emptyLayerFile(handle: FileHandle, size: number): Promise<void> {
+  await handle.truncate(0);
+  await handle.truncate(size);
+}
+
 /**
  * The parts of the journal whose bytes were read again just now and have their CRC, in order and not overlapping.
  * Everything else has to be fetched.

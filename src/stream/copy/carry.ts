@@ -10,6 +10,7 @@
 // whatever the size of the disk. A buffer is free when the writes from it have settled.
 import type { CarryOptions } from '../../chain/destination.ts';
 import { Gate } from '../../concurrency.ts';
+import { dataRuns } from '../../data-runs.ts';
 import type { Qcow2Node } from '../../qemu/graph.ts';
 import { mapImage } from '../../qemu/map.ts';
 import { alignDown, type ByteRange, KiB, MiB } from '../../units.ts';
@@ -17,7 +18,6 @@ import { borrowMemory } from '../fetch/memory.ts';
 import type { RemoteLayer } from '../fetch/remote-layer.ts';
 import type { Slots } from '../fetch/slots.ts';
 import { Buffers } from './buffers.ts';
-import { dataRuns } from './data-runs.ts';
 import { type DataExtent, readExtents } from './extents.ts';
 import { type Piece, planPieces } from './pieces.ts';
 import { Tasks } from './tasks.ts';

@@ -1,7 +1,7 @@
 // What is summed up as it is received, in any order, is what is read back in the order of the disk.
 import fc from 'fast-check';
 import { test } from 'tap';
-import { dataRuns, ZERO_BLOCK } from '../../../src/stream/copy/data-runs.ts';
+import { dataRuns, ZERO_BLOCK } from '../../../src/data-runs.ts';
 import { findDifference } from '../../../src/stream/copy/read-back.ts';
 import { SectionChecksums } from '../../../src/stream/copy/section-checksums.ts';
 import { KiB, MiB } from '../../../src/units.ts';

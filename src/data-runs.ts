@@ -1,6 +1,6 @@
 // Blocks that a layer stores although they are all zeros: most of a first full backup.
-import { KiB } from '../../units.ts';
-import { isZero } from '../../zeros.ts';
+import { KiB } from './units.ts';
+import { isZero } from './zeros.ts';
 
 /** Shorter runs are written with their neighbours: a write more costs more than it saves. */
 export const ZERO_BLOCK = 64 * KiB;
