@@ -3,6 +3,7 @@ import { HEADER_READ_BYTES, parseHeader, type Qcow2Header } from '../qcow2/heade
 import { checkImageEnd } from '../qcow2/image-end.ts';
 import { decodeL1 } from '../qcow2/tables.ts';
 import { checkImage } from '../qemu/check-image.ts';
+import type { CheckImage } from '../qemu/check-many.ts';
 import { type BlockGraph, loneLayer } from '../qemu/graph.ts';
 import { dataEndOf } from '../qemu/info.ts';
 import type { ByteRange } from '../units.ts';
@@ -17,6 +18,8 @@ export interface ExamineOptions {
   readonly where: string;
   /** Bytes of the layer, the range inside of it; for the rare file that ends within its last cluster. */
   readonly read: (range: ByteRange) => Promise<Uint8Array>;
+  /** Checks the image; `checkImage` by default. */
+  readonly check?: CheckImage | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -32,8 +35,8 @@ export interface Findings<State extends string = 'clean' | 'leaks'> {
 
 /** IMAGE_CORRUPT for all that `qemu-img check` or the file's end shows, leaks apart. */
 export async function examineImage(options: ExamineOptions): Promise<Findings> {
-  const { image, header, where, fileSize, read, signal } = options;
-  const { outcome, imageEndOffset, compressedClusters, allocatedClusters } = await checkImage({ image, where, signal });
+  const { image, header, where, fileSize, read, check = checkImage, signal } = options;
+  const { outcome, imageEndOffset, compressedClusters, allocatedClusters } = await check({ image, where, signal });
   const dataEnd = async (): Promise<number> => await dataEndOf(loneLayer(image), { signal });
   await checkImageEnd(header, { where, fileSize, imageEndOffset, dataEnd, read });
   return { state: outcome, compressedClusters, allocatedClusters };

@@ -27,7 +27,7 @@ export interface CheckImageResult {
   readonly compressedClusters: number;
 }
 
-const DEFAULT_TIMEOUT_MS = 10 * 60_000;
+export const CHECK_TIMEOUT_MS = 10 * 60_000;
 
 const count = z.number().int().nonnegative();
 const checkSchema = z.object({
@@ -36,6 +36,12 @@ const checkSchema = z.object({
   'allocated-clusters': count.default(0),
   'compressed-clusters': count.default(0),
 });
+/** What exit statuses 0 and 3 stand for. */
+const soundSchema = checkSchema.extend({
+  filename: z.string(),
+  'check-errors': z.literal(0),
+  corruptions: z.literal(0).optional(),
+});
 
 /**
  * Checks a layer's tables.
@@ -43,17 +49,9 @@ const checkSchema = z.object({
  * others, a kill, or too much time.
  */
 export async function checkImage(options: CheckImageOptions): Promise<CheckImageResult> {
-  const { image, repair, timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  const { image, repair, timeoutMs = CHECK_TIMEOUT_MS, signal } = options;
   const where = options.where ?? (typeof image === 'string' ? image : 'a layer');
-  const file = typeof image === 'string' ? fileNode(image) : image;
-  const args = [
-    'check',
-    '--output=json',
-    '-f',
-    'qcow2',
-    ...(repair === undefined ? [] : ['-r', repair]),
-    toFilename(loneLayer(file)),
-  ];
+  const args = [...CHECK, ...(repair === undefined ? [] : ['-r', repair]), checkedFile(image)];
   const { exitCode, stdout, stderr } = await runTool('qemu-img', args, { signal, timeoutMs });
   if (exitCode === 1 || exitCode === 2) {
     const found = exitCode === 2 ? 'its tables contradict each other' : 'it cannot be opened or checked';
@@ -72,11 +70,31 @@ export async function checkImage(options: CheckImageOptions): Promise<CheckImage
       },
     );
   }
+  return toResult(report.data, exitCode === 0 ? 'clean' : 'leaks');
+}
+
+/** Arguments before a file's name. */
+export const CHECK = ['check', '--output=json', '-f', 'qcow2'] as const;
+
+/** The image's name on a command line, and in what is printed of it. */
+export function checkedFile(image: string | BlockGraph): string {
+  return toFilename(loneLayer(typeof image === 'string' ? fileNode(image) : image));
+}
+
+/** Of an image that this document, printed by `qemu-img check`, finds sound; undefined for any other. */
+export function parseSound(
+  document: unknown,
+): { readonly file: string; readonly result: CheckImageResult } | undefined {
+  const { data } = soundSchema.safeParse(document);
+  return data && { file: data.filename, result: toResult(data, data.leaks === 0 ? 'clean' : 'leaks') };
+}
+
+function toResult(report: z.infer<typeof checkSchema>, outcome: CheckImageResult['outcome']): CheckImageResult {
   return {
-    outcome: exitCode === 0 ? 'clean' : 'leaks',
-    imageEndOffset: report.data['image-end-offset'],
-    leaks: report.data.leaks,
-    allocatedClusters: report.data['allocated-clusters'],
-    compressedClusters: report.data['compressed-clusters'],
+    outcome,
+    imageEndOffset: report['image-end-offset'],
+    leaks: report.leaks,
+    allocatedClusters: report['allocated-clusters'],
+    compressedClusters: report['compressed-clusters'],
   };
 }

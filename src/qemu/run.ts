@@ -62,14 +62,46 @@ export interface RunningTool {
 
 /** Starts a tool; see `runTool`. Throws the signal's reason when it is aborted already. */
 export function startTool(tool: QemuTool, args: readonly string[], options: StartOptions): RunningTool {
-  options.signal.throwIfAborted();
-  const { timeoutMs } = options;
-  const limits = [`--data=${memoryOf(options)}`, '--core=0'];
+  return start(tool, [tool, ...args], options);
+}
+
+export interface StartManyOptions {
+  /** How many run at a time. */
+  readonly limit: number;
+  /** Called when any of them writes to stderr. */
+  readonly onStderr: () => void;
+  /** Ends all of them, as that of `startTool`. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Starts one process that runs the tool, with `args` and one argument more, for each argument that is written to its stdin and ended by a
+ * NUL. What they print comes as they print it, each write as a piece; `ended` says nothing of any one of them. None outlives us, nor the
+ * process that started it.
+ */
+export function startMany(tool: QemuTool, args: readonly string[], options: StartManyOptions): RunningTool {
+  const { limit, onStderr, signal } = options;
+  const each = [...WITH_US, tool, ...args];
+  return start(tool, ['xargs', '-0', '-r', '-n', '1', '-P', `${limit}`, ...each], { signal, stdin: 'pipe' }, onStderr);
+}
+
+/** Ends the child when its parent ends, however that happens. */
+const WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
+
+function start(
+  tool: QemuTool,
+  command: readonly string[],
+  options: StartOptions,
+  onStderr: () => void = () => {},
+): RunningTool {
+  const { signal, timeoutMs } = options;
+  signal.throwIfAborted();
+  const [program, ...words] = [...WITH_US, 'prlimit', `--data=${memoryOf(options)}`, '--core=0', '--', ...command];
   const late = new AbortController();
   // Not execa's own limit: that counts the time during which we, and in a frozen container the child too, did not run.
   const limit = timeoutMs === undefined ? undefined : new AwakeTimer(timeoutMs, () => late.abort());
-  const child = execa('setpriv', ['--pdeathsig', 'KILL', '--', 'prlimit', ...limits, '--', tool, ...args], {
-    cancelSignal: AbortSignal.any([options.signal, late.signal]),
+  const child = execa(program, words, {
+    cancelSignal: AbortSignal.any([signal, late.signal]),
     forceKillAfterDelay: KILL_DELAY_MS,
     // It sizes the thread pool of this process.
     env: { LC_ALL: 'C', UV_THREADPOOL_SIZE: undefined },
@@ -81,7 +113,10 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
     reject: false,
   });
   const stderr = new Tail();
-  child.stderr.setEncoding('utf8').on('data', (piece: string) => stderr.add(piece));
+  child.stderr.setEncoding('utf8').on('data', (piece: string) => {
+    stderr.add(piece);
+    onStderr();
+  });
   const ended = child.then(async (end) => {
     limit?.clear();
     return await checkExit(

@@ -3,6 +3,7 @@
 import type { PvcStats } from '../chain/tally.ts';
 import { HEADER_READ_BYTES, parseHeader } from '../qcow2/header.ts';
 import { validateHeader } from '../qcow2/judge.ts';
+import type { CheckImage } from '../qemu/check-many.ts';
 import { readFileRange } from '../scratch/files.ts';
 import { checkLayerChecksums } from './checksums.ts';
 import type { StagedLayer } from './download.ts';
@@ -14,6 +15,8 @@ export interface CheckStagedOptions {
   /** The layer's place in its chain, 0 for the base. */
   readonly index: number;
   readonly tally: PvcStats;
+  /** As that of `examineImage`. */
+  readonly check?: CheckImage;
   /** Bytes just hashed. */
   readonly onHashed: (count: number) => void;
   readonly signal: AbortSignal;
@@ -41,10 +44,10 @@ export async function checkStaged(run: StagedRun, layer: StagedLayer, options: C
 export async function examineStaged(
   run: StagedRun,
   layer: StagedLayer,
-  { pvc, index, tally, signal }: Omit<CheckStagedOptions, 'onHashed'>,
+  { pvc, index, tally, check, signal }: Omit<CheckStagedOptions, 'onHashed'>,
 ): Promise<void> {
   const where = run.store.describe(layer.checked.layer.object);
-  const { state } = await examineFile(layer, { where, signal });
+  const { state } = await examineFile(layer, { where, check, signal });
   tally.checked[index]?.push('image');
   if (state === 'clean') return;
   const message = `${where} has leaked clusters; harmless for the restore, but unexpected in a backup`;

@@ -40,7 +40,7 @@ export interface DownloadOptions {
 }
 
 /** Layers looked at while others are fetched: more would only take the cores from the fetching. */
-const POST_PROCESS_CONCURRENCY = 2;
+export const POST_PROCESS_CONCURRENCY = 2;
 
 export interface StagedLayer {
   readonly checked: CheckedLayer;

@@ -8,6 +8,7 @@ import {
   examineUnrepaired,
   type Findings,
 } from '../chain/examine.ts';
+import type { CheckImage } from '../qemu/check-many.ts';
 import { fileNode } from '../qemu/graph.ts';
 import { readFileRange } from '../scratch/files.ts';
 import type { ByteRange } from '../units.ts';
@@ -16,6 +17,8 @@ import type { StagedLayer } from './download.ts';
 export interface ExamineFileOptions {
   /** Names the layer in messages. */
   readonly where: string;
+  /** As that of `examineImage`. */
+  readonly check?: CheckImage | undefined;
   readonly signal: AbortSignal;
 }
 

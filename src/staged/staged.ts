@@ -7,6 +7,7 @@ import { runBounded } from '../concurrency.ts';
 import type { CacheMode } from '../direct-io.ts';
 import { runPhase } from '../progress.ts';
 import { checkImage } from '../qemu/check-image.ts';
+import { withChecks } from '../qemu/check-many.ts';
 import { convert } from '../qemu/convert.ts';
 import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
 import { rebaseUnsafe } from '../qemu/rebase.ts';
@@ -21,6 +22,7 @@ import {
   DEFAULT_PART_SIZE,
   type DownloadOptions,
   downloadChain,
+  POST_PROCESS_CONCURRENCY,
   type StagedLayer,
 } from './download.ts';
 import { checkFileUnrepaired } from './examine-file.ts';
@@ -125,20 +127,23 @@ function fetch(
 ): Promise<readonly StagedLayer[]> {
   const { hashing, ...callbacks } = options;
   const pvc = chain.disk.name;
-  return downloadChain({
-    store: run.store,
-    chain,
-    folder,
-    journal: run.folder.journal,
-    concurrency: run.options.concurrency ?? DEFAULT_CONCURRENCY,
-    partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
-    ...callbacks,
-    onFetched: fetchedCounter(run.options.progress, { pvc, tally }),
-    onLayerComplete: (layer, index, signal) => {
-      return checkStaged(run, layer, { pvc, index, tally, onHashed: (count) => hashing.add(count), signal });
-    },
-    signal: run.signal,
-  });
+  const checks = { count: chain.layers.length, limit: POST_PROCESS_CONCURRENCY, signal: run.signal };
+  return withChecks(checks, (check) =>
+    downloadChain({
+      store: run.store,
+      chain,
+      folder,
+      journal: run.folder.journal,
+      concurrency: run.options.concurrency ?? DEFAULT_CONCURRENCY,
+      partSize: run.options.partSize ?? DEFAULT_PART_SIZE,
+      ...callbacks,
+      onFetched: fetchedCounter(run.options.progress, { pvc, tally }),
+      onLayerComplete: (layer, index, signal) => {
+        return checkStaged(run, layer, { pvc, index, tally, check, onHashed: (count) => hashing.add(count), signal });
+      },
+      signal: run.signal,
+    }),
+  );
 }
 
 async function rebase(run: StagedRun, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {

@@ -3,6 +3,7 @@
 import { type Examined, examineUnrepaired } from '../chain/examine.ts';
 import { affordableTasks } from '../chain/handles.ts';
 import { mapBounded } from '../concurrency.ts';
+import { type CheckImage, withChecks } from '../qemu/check-many.ts';
 import type { RemoteLayer } from './fetch/remote-layer.ts';
 import type { ServedChain } from './served-chain.ts';
 
@@ -13,7 +14,9 @@ const CHILDREN = 8;
 export async function examineChain(served: ServedChain): Promise<Examined[]> {
   const { layers, signal } = served;
   const limit = affordableTasks(CHILDREN);
-  return await mapBounded(layers, { limit, signal }, (layer, inner) => examineServed(served, layer, inner));
+  return await withChecks({ count: layers.length, limit, signal }, async (check) => {
+    return await mapBounded(layers, { limit, signal }, (layer, inner) => examineServed(served, layer, inner, check));
+  });
 }
 
 /** IMAGE_CORRUPT for damaged tables and for a layer that is cut short. */
@@ -21,9 +24,10 @@ export async function examineServed(
   { layerNode }: Pick<ServedChain, 'layerNode'>,
   layer: RemoteLayer,
   signal: AbortSignal,
+  check?: CheckImage,
 ): Promise<Examined> {
   const { header, size, where } = layer;
   const read = ({ offset, length }: { offset: number; length: number }): Promise<Uint8Array> =>
     layer.bytes(offset, length, signal);
-  return await examineUnrepaired({ image: layerNode(layer), header, fileSize: size, where, read, signal });
+  return await examineUnrepaired({ image: layerNode(layer), header, fileSize: size, where, read, check, signal });
 }
