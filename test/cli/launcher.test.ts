@@ -84,6 +84,20 @@ test('not built: one line that says what to type, exit 1', async (t) => {
   }
 });
 
+test('a file of dist/ is missing: the same line', async (t) => {
+  const folder = tempFolder(t);
+  cpSync(join(launcher, '..'), join(folder, 'bin'), { recursive: true });
+  mkdirSync(join(folder, 'dist'));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(folder, 'dist/main.js'), "import './chunks/chunk-A.js';");
+  const { code, stderr } = await launch([process.execPath], join(folder, 'bin', 'kubevirt-datamover'));
+  t.equal(code, 1);
+  t.match(
+    stderr,
+    /^kubevirt-datamover: incomplete installation \(.*chunk-A\.js'?\); in a checkout run: npm run build\n$/,
+  );
+});
+
 test('built: it is the program', async (t) => {
   if (!requires(t, fileURLToPath(new URL('../../dist/main.js', import.meta.url)))) return;
   const { code, stdout, stderr } = await launch([process.execPath], launcher);
