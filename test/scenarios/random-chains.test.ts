@@ -18,8 +18,9 @@ import { endSchema, type RestoreCase, type RestoreEnd } from '../helpers/restore
 import { cleanEnvironment } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
-/** `KUBEVIRT_DM_TEST_CHAINS` makes more of them, `KUBEVIRT_DM_TEST_SEED` others. */
+/** `KUBEVIRT_DM_TEST_CHAINS` makes more of them, from `KUBEVIRT_DM_TEST_FIRST` on, `KUBEVIRT_DM_TEST_SEED` others. */
 const COUNT = Number(process.env.KUBEVIRT_DM_TEST_CHAINS ?? 20);
+const FIRST = Number(process.env.KUBEVIRT_DM_TEST_FIRST ?? 0);
 const SEED = process.env.KUBEVIRT_DM_TEST_SEED ?? '1';
 
 test('random chains', async (t) => {
@@ -28,7 +29,7 @@ test('random chains', async (t) => {
   const targets = tempFolder(t);
   const restore = restorer(t);
   const ways = new Map<string, number>();
-  for (let index = 0; index < COUNT; index += 1) {
+  for (let index = FIRST; index < FIRST + COUNT; index += 1) {
     const seed = `${SEED}-${index}`;
     const made = makeChain(t, randomChain(seed));
     const onDevice = index % 2 === 0;
