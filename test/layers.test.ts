@@ -19,7 +19,10 @@ const HOUSE: Readonly<Record<string, Room>> = {
   plan: { may: '', doors: 'environment placeholder plan plan-id print-yaml read source-flags vms write yaml-text' },
   catalog: { may: '', doors: 'all' },
   qcow2: { may: '', doors: 'coverage header image-end judge rebased-head table-index tables' },
-  qemu: { may: '', doors: 'check-image check-many check-qemu compare convert create graph info map mask nbd rebase zero' },
+  qemu: {
+    may: '',
+    doors: 'check-image check-many check-qemu compare convert create graph info map mask nbd rebase rebase-many zero',
+  },
   nbd: { may: '', doors: 'export server' },
   target: { may: 'target/linux', doors: 'devices failure open target' },
   'target/linux': { may: '', doors: 'mounts openers sysfs' },

@@ -88,7 +88,7 @@ class Checks {
 
   #start(): RunningTool {
     const signal = AbortSignal.any([this.#options.signal, this.#stop.signal]);
-    const options = { limit: this.#options.limit, onStderr: () => this.#askAgain(), signal };
+    const options = { each: 1, limit: this.#options.limit, onStderr: () => this.#askAgain(), signal };
     const child = startMany('qemu-img', CHECK, options);
     // One that ended takes no more names: those that wait are told below.
     child.stdin?.on('error', () => {});

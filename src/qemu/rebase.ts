@@ -17,12 +17,11 @@ export interface RebaseOptions {
  * @throws DatamoverError IMAGE_CORRUPT when qemu-img cannot open the layer, SCRATCH_FULL, TOOL_FAILED.
  */
 export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): Promise<void> {
-  const name = basename(backing);
-  if (dirname(backing) !== dirname(image) || !/^[\w.-]+$/.test(name)) {
-    throw new TypeError(`a parent must be in the directory of its layer, under a plain name: ${backing}`);
-  }
-  const args = ['rebase', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', name, image];
-  const { exitCode, stderr } = await runTool('qemu-img', args, { signal, timeoutMs: TIME_LIMIT_MS });
+  const name = parentName({ image, backing });
+  const { exitCode, stderr } = await runTool('qemu-img', [...REBASE, name, image], {
+    signal,
+    timeoutMs: REBASE_TIMEOUT_MS,
+  });
   if (exitCode === 0) return;
   const message = `cannot rebase ${image} onto ${name}${lastErrorLine(stderr)}`;
   if (isOutOfSpace(stderr)) {
@@ -39,4 +38,16 @@ export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): P
 }
 
 /** It rewrites one cluster; a dirty image is repaired on the way, which reads its tables. */
-const TIME_LIMIT_MS = 10 * 60_000;
+export const REBASE_TIMEOUT_MS = 10 * 60_000;
+
+/** Arguments before the parent's name and the layer. */
+export const REBASE = ['rebase', '-q', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b'] as const;
+
+/** The parent as the layer's header names it. */
+export function parentName({ image, backing }: Omit<RebaseOptions, 'signal'>): string {
+  const name = basename(backing);
+  if (dirname(backing) !== dirname(image) || !/^[\w.-]+$/.test(name)) {
+    throw new TypeError(`a parent must be in the directory of its layer, under a plain name: ${backing}`);
+  }
+  return name;
+}

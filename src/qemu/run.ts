@@ -66,23 +66,32 @@ export function startTool(tool: QemuTool, args: readonly string[], options: Star
 }
 
 export interface StartManyOptions {
+  /** Arguments that each of them takes from stdin. */
+  readonly each: number;
   /** How many run at a time. */
   readonly limit: number;
   /** Called when any of them writes to stderr. */
-  readonly onStderr: () => void;
+  readonly onStderr?: () => void;
+  /** Milliseconds for all of them, as that of `startTool`. */
+  readonly timeoutMs?: number;
   /** Ends all of them, as that of `startTool`. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Starts one process that runs the tool, with `args` and one argument more, for each argument that is written to its stdin and ended by a
- * NUL. What they print comes as they print it, each write as a piece; `ended` says nothing of any one of them. None outlives us, nor the
- * process that started it.
+ * Starts one process that runs the tool, with `args` and `each` arguments more, for every `each` arguments that are written to its stdin,
+ * each ended by a NUL. What they print comes as they print it, each write as a piece; `ended` says nothing of any one of them. None
+ * outlives us, nor the process that started it.
  */
 export function startMany(tool: QemuTool, args: readonly string[], options: StartManyOptions): RunningTool {
-  const { limit, onStderr, signal } = options;
-  const each = [...WITH_US, tool, ...args];
-  return start(tool, ['xargs', '-0', '-r', '-n', '1', '-P', `${limit}`, ...each], { signal, stdin: 'pipe' }, onStderr);
+  const { each, limit, onStderr, signal, timeoutMs } = options;
+  const xargs = ['xargs', '-0', '-r', '-n', `${each}`, '-P', `${limit}`];
+  return start(
+    tool,
+    [...xargs, ...WITH_US, tool, ...args],
+    { signal, stdin: 'pipe', ...(timeoutMs === undefined ? {} : { timeoutMs }) },
+    onStderr,
+  );
 }
 
 /** Ends the child when its parent ends, however that happens. */

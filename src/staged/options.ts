@@ -1,4 +1,6 @@
 // What the strategies with scratch need of a run.
+import type { CheckedChain } from '../chain/check-layers.ts';
+import type { PvcStats } from '../chain/tally.ts';
 import type { Progress } from '../progress.ts';
 import type { WorkFolder } from '../scratch/work-folder.ts';
 import type { ObjectStore } from '../store/store.ts';
@@ -18,4 +20,11 @@ export interface StagedRun {
   readonly store: ObjectStore;
   readonly folder: Pick<WorkFolder, 'journal'>;
   readonly signal: AbortSignal;
+}
+
+export interface StageOptions {
+  readonly chain: CheckedChain;
+  /** The PVC's folder in scratch. */
+  readonly folder: string;
+  readonly tally: PvcStats;
 }

@@ -1,16 +1,13 @@
 // The strategies with scratch: layers are fetched, checked, rebased and examined there, then shown to qemu as one disk.
 import { join } from 'node:path';
 import type { CheckedChain, CheckedLayer } from '../chain/check-layers.ts';
-import { fetchedCounter, type PvcStats } from '../chain/tally.ts';
+import { fetchedCounter } from '../chain/tally.ts';
 import { localGuest, type QemuDisk } from '../chain/virtual-disk.ts';
-import { runBounded } from '../concurrency.ts';
 import type { CacheMode } from '../direct-io.ts';
 import { runPhase } from '../progress.ts';
-import { checkImage } from '../qemu/check-image.ts';
 import { withChecks } from '../qemu/check-many.ts';
 import { convert } from '../qemu/convert.ts';
 import { cached, fileNode, rawNode, rebasedChain } from '../qemu/graph.ts';
-import { rebaseUnsafe } from '../qemu/rebase.ts';
 import { makeSparseFile } from '../scratch/files.ts';
 import { bytesOnDisk } from '../scratch/layout.ts';
 import { scratchError } from '../scratch/work-folder.ts';
@@ -25,16 +22,10 @@ import {
   POST_PROCESS_CONCURRENCY,
   type StagedLayer,
 } from './download.ts';
-import { checkFileUnrepaired } from './examine-file.ts';
-import { saveFirstCluster } from './layer-file.ts';
-import type { StagedRun } from './options.ts';
+import type { StagedRun, StageOptions } from './options.ts';
+import { rebaseLayers } from './rebase-layers.ts';
 
-export interface StageOptions {
-  readonly chain: CheckedChain;
-  /** The PVC's folder in scratch. */
-  readonly folder: string;
-  readonly tally: PvcStats;
-}
+export type { StageOptions } from './options.ts';
 
 /** Rebuilds the chain in scratch and gives `work` the disk; nothing is written anywhere else. */
 export async function withStagedGuest<T>(
@@ -51,7 +42,7 @@ export async function withStagedGuest<T>(
 async function prepare(run: StagedRun, options: StageOptions): Promise<QemuDisk> {
   const { chain } = options;
   const layers = await downloadLayers(run, options);
-  await rebase(run, layers, options);
+  await rebaseLayers(run, layers, options);
   await examineRepaired(run, layers, options);
   await noteUsage(options);
   const tip = layers.at(-1);
@@ -144,35 +135,6 @@ function fetch(
       signal: run.signal,
     }),
   );
-}
-
-async function rebase(run: StagedRun, layers: readonly StagedLayer[], { chain, tally }: StageOptions): Promise<void> {
-  await runPhase(run.options.progress, { pvc: chain.disk.name, phase: 'rebase', seconds: tally.seconds }, async () => {
-    await runBounded(layers.entries(), { limit: REBASES, signal: run.signal }, async ([index, layer], signal) => {
-      await rebaseLayer(run, layer, { parent: layers[index - 1], signal });
-    });
-  });
-}
-
-/** At a time: each rewrites one layer's header and looks at no other, and most of its time is the journal's flush. */
-const REBASES = 4;
-
-async function rebaseLayer(
-  run: StagedRun,
-  staged: StagedLayer,
-  { parent, signal }: { readonly parent: StagedLayer | undefined; readonly signal: AbortSignal },
-): Promise<void> {
-  const { path, journal, checked } = staged;
-  const { header, info, layer } = checked;
-  const { dirty } = header.features;
-  if (parent === undefined && !dirty) return;
-  await saveFirstCluster(path, journal, Math.min(header.clusterSize, info.size));
-  if (dirty) {
-    const where = run.store.describe(layer.object);
-    await checkFileUnrepaired(staged, { where, signal });
-    await checkImage({ image: path, repair: 'all', where, signal });
-  }
-  if (parent !== undefined) await rebaseUnsafe({ image: path, backing: parent.path, signal });
 }
 
 /** The layers that were dirty: the others were examined as they came. */
