@@ -2,7 +2,7 @@
 import { DatamoverError } from '../errors.ts';
 import type { CheckedLayer } from './check-layers.ts';
 
-/** Which hashes of the whole object, by their names in OpenSSL, can be compared with something. */
+/** Which hashes of the whole object, by the names that `hashFile` knows, can be compared with something. */
 export function hashesToTake({ layer, info }: CheckedLayer): readonly string[] {
   const stored = storedHash(info.checksums);
   return [...new Set([...(layer.sha256 === undefined ? [] : ['sha256']), ...(stored ? [stored.algorithm] : [])])];
@@ -31,10 +31,10 @@ export function compareChecksums(
   return done;
 }
 
-/** The strongest hash that the store keeps. */
+/** The strongest hash that the store keeps: one is read for, and `crc32` is known from the download. */
 function storedHash(checksums: CheckedLayer['info']['checksums']) {
   const kept = (name: string) => checksums.find(({ algorithm }) => algorithm === name);
-  return kept('sha256') ?? kept('sha1') ?? kept('md5');
+  return kept('sha256') ?? kept('sha1') ?? kept('md5') ?? (kept('crc32') === undefined ? kept('crc32c') : undefined);
 }
 
 function expectSame(

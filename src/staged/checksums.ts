@@ -17,8 +17,8 @@ export function bytesToHash({ checked }: Pick<StagedLayer, 'checked'>): number {
 }
 
 /**
- * Checks the plan's SHA-256 and the store's full-object CRC-32, SHA-256, SHA-1 or MD5. CRC-32C and CRC-64/NVME are left out:
- * only JavaScript computes them here, slower than a disk reads. Gives the names of what was checked.
+ * Checks the plan's SHA-256 and the store's full-object CRC-32, SHA-256, SHA-1, MD5 or CRC-32C. CRC-64/NVME is left out: only
+ * JavaScript computes it here, slower than a disk reads. Gives the names of what was checked.
  * CHECKSUM_MISMATCH names the object and both values.
  */
 export async function checkLayerChecksums(staged: StagedLayer, options: ChecksumOptions): Promise<string[]> {

@@ -3,7 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { hashFile } from '../../src/staged/hash-file.ts';
+import { patternedBytes } from '../contract/store.ts';
 import { mustRun } from '../helpers/command.ts';
+import { crc32cOf } from '../helpers/crc32c.ts';
 import { evaluateLimited } from '../helpers/limited.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -22,6 +24,28 @@ for (const size of [0, 1, 1024 * 1024, 5 * 1024 * 1024 + 17]) {
     t.equal(read, size, 'each byte is told once');
   });
 }
+
+test('CRC-32C, by the vectors of RFC 3720 and bit by bit', async (t) => {
+  const up = Buffer.from(Array.from({ length: 32 }, (_, index) => index));
+  const vectors: [Uint8Array, string][] = [
+    [new Uint8Array(0), '00000000'],
+    [Buffer.from('123456789'), 'e3069283'],
+    [Buffer.alloc(32), '8a9136aa'],
+    [Buffer.alloc(32, 0xff), '62a8ab43'],
+    [up, '46dd794e'],
+    [up.toReversed(), '113fdb5c'],
+  ];
+  for (const size of [7, 8, 1024 * 1024 + 13]) {
+    const bytes = patternedBytes(size);
+    vectors.push([bytes, crc32cOf(bytes).toString(16).padStart(8, '0')]);
+  }
+  const path = join(tempFolder(t), 'file');
+  for (const [bytes, expected] of vectors) {
+    writeFileSync(path, bytes);
+    const options = { onBytes: () => {}, signal: new AbortController().signal };
+    t.equal((await hashFile(path, ['crc32c'], options)).get('crc32c'), expected, `${bytes.length} bytes`);
+  }
+});
 
 test('a file that cannot be read rejects with the system error', async (t) => {
   const path = join(tempFolder(t), 'missing');
