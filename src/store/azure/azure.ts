@@ -8,17 +8,19 @@ import type { RetryEvent } from '../../progress.ts';
 import { HttpClient } from '../remote/client.ts';
 import { type Environment, variable } from '../remote/environment.ts';
 import { probeObject } from '../remote/first-byte.ts';
+import { listPages } from '../remote/list-pages.ts';
 import { formatPin } from '../remote/pin.ts';
 import { destinationOf, readProxyEnvironment } from '../remote/proxy.ts';
 import { remoteStore, retryPolicyOf } from '../remote/remote-store.ts';
 import { readTlsOptions } from '../remote/tls.ts';
 import type { Attempt } from '../retry/attempt.ts';
 import type { RetryPolicy, SourceState } from '../retry/policy.ts';
+import type { RetryContext } from '../retry/retry.ts';
 import type { ObjectChecksum, ObjectInfo, ObjectStore } from '../store.ts';
 import { checkNames, cloudOf, endpointOf } from './account.ts';
 import { Authorizer } from './authorizer.ts';
 import { readIdentity } from './identity.ts';
-import { listBlobs } from './list.ts';
+import { parseListPage } from './list-page.ts';
 import { AzureSession } from './session.ts';
 
 export interface OpenAzureOptions {
@@ -42,6 +44,9 @@ export async function openAzureStore(options: AzureOptions, open: OpenAzureOptio
   const session = await openSession(options, { concurrency, policy, source, env });
   return remoteStore({ session, retries: { policy, source, onRetry }, head: headBlob, list: listBlobs });
 }
+
+const listBlobs = (session: AzureSession, prefix: string, context: RetryContext) =>
+  listPages(session, { prefix, parse: parseListPage }, context);
 
 /** A GET of the first byte rather than HEAD: its refusals have a body, and it shows an archived blob. */
 async function headBlob(session: AzureSession, key: string, attempt: Attempt): Promise<ObjectInfo> {

@@ -3,9 +3,10 @@ import type { AzureOptions } from '../../azure-options.ts';
 import { abortable } from '../../concurrency.ts';
 import { DatamoverError } from '../../errors.ts';
 import type { Answer, Receiver } from '../http/exchange.ts';
-import { formatTarget } from '../http/message.ts';
+import { encodePath, formatTarget } from '../http/message.ts';
 import type { HttpClient } from '../remote/client.ts';
 import { ConditionRefused, IfMatch, refusesFeature } from '../remote/if-match.ts';
+import { PAGE_ENTRIES } from '../remote/list-pages.ts';
 import type { ObjectReader } from '../remote/reader.ts';
 import { GuardedReceiver } from '../remote/receiver.ts';
 import { type SourceState, TransientError } from '../retry/policy.ts';
@@ -67,7 +68,7 @@ export class AzureSession implements ObjectReader {
       restype: 'container',
       comp: 'list',
       delimiter: '/',
-      maxresults: String(PAGE),
+      maxresults: String(PAGE_ENTRIES),
       ...(this.prefix + prefix === '' ? {} : { prefix: this.prefix + prefix }),
       ...(marker === undefined ? {} : { marker }),
     });
@@ -160,20 +161,7 @@ interface SendOptions {
   readonly signal: AbortSignal;
 }
 
-/** Entries of one page: parsed in some 20 ms, during which nothing else runs. */
-const PAGE = 1000;
-
 /** For `refusesFeature`: the names that other servers have for what they do not know. */
 function nameOf(code: string): string {
   return code === '' ? 'Unknown' : code.replace('InvalidHeaderValue', 'InvalidHeader');
-}
-
-/** Each segment percent-encoded but for the unreserved characters (RFC 3986). */
-function encodePath(path: string): string {
-  return path
-    .split('/')
-    .map((part) =>
-      encodeURIComponent(part).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`),
-    )
-    .join('/');
 }
