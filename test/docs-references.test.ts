@@ -73,7 +73,7 @@ test('docs/commands.md and docs/plan.schema.json are what the definitions of the
 test('docs/plan.md has every key of plans', async (t) => {
   const rows = rowsBelow('docs/plan.md', '## Keys').map(([cell = '']) => cell);
   const documented = rows.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, key]) => key));
-  const parents = new Set(['source.s3', 'source.azure', 'scratch']);
+  const parents = new Set(['source.s3', 'source.azure', 'source.gcs', 'scratch']);
   t.strictSame(
     documented.sort(),
     keysOf(planSchema())

@@ -35,6 +35,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   'store/aws': { may: 'store/remote', doors: 'identity identity-types settings' },
   'store/s3': { may: 'store store/retry store/http store/remote store/aws', doors: 's3' },
   'store/azure': { may: 'store store/retry store/http store/remote', doors: 'azure' },
+  'store/gcs': { may: 'store store/retry store/http store/remote', doors: 'gcs' },
   'store/directory': { may: 'store store/retry', doors: 'directory' },
   scratch: {
     may: '',
@@ -43,7 +44,7 @@ const HOUSE: Readonly<Record<string, Room>> = {
   },
   kubernetes: { may: 'plan scratch', doors: 'manifest options scrub' },
   inventory: {
-    may: 'catalog evidence plan store store/s3 store/azure store/directory',
+    may: 'catalog evidence plan store store/s3 store/azure store/gcs store/directory',
     doors:
       'facts list list-disks lost-layer not-found open-source rebuilt-document select-vms vm-backup vm-manifest whole-index',
   },

@@ -14,7 +14,7 @@ const KEPT_CONNECTIONS = 32;
 interface OpenSourceOptions {
   /** Ranged reads at a time: so many connections are kept at least. */
   readonly concurrency?: number | undefined;
-  readonly onRetry?: (event: RetryEvent) => void;
+  readonly progress: Progress;
   /** For proxies and the default credential chain. */
   readonly env: NodeJS.ProcessEnv;
 }
@@ -37,8 +37,8 @@ export async function withSource<T>(
 ): Promise<T> {
   const opened = await openSource(source, {
     concurrency,
+    progress,
     env,
-    onRetry: (event) => progress.report({ type: 'retry', ...event }),
   });
   const store = { ...opened, sourceFlags: sourceFlags(source) };
   try {
@@ -55,16 +55,18 @@ export async function withSource<T>(
  * exist, PLAN_INVALID for credentials, CA or key files that cannot be used). Each store is loaded only when it is needed.
  */
 async function openSource(source: Plan['source'], options: OpenSourceOptions): Promise<ObjectStore> {
-  const onRetry = options.onRetry === undefined ? {} : { onRetry: options.onRetry };
-  if (source.kind === 'directory') return await openDirectoryStore({ directory: source.directory }, onRetry);
-  const open = {
-    concurrency: Math.max(options.concurrency ?? 0, KEPT_CONNECTIONS),
-    env: options.env,
-    ...onRetry,
-  };
+  const { progress, env } = options;
+  const onRetry = (event: RetryEvent): void => progress.report({ type: 'retry', ...event });
+  if (source.kind === 'directory') return await openDirectoryStore({ directory: source.directory }, { onRetry });
+  const open = { concurrency: Math.max(options.concurrency ?? 0, KEPT_CONNECTIONS), env, onRetry };
   if (source.kind === 'azure') {
     const { openAzureStore } = await import('../store/azure/azure.ts');
     return await openAzureStore(source, open);
+  }
+  if (source.kind === 'gcs') {
+    const { openGcsStore, GCS_NOTE } = await import('../store/gcs/gcs.ts');
+    progress.report({ type: 'info', message: GCS_NOTE });
+    return await openGcsStore(source, open);
   }
   const { openS3Store } = await import('../store/s3/s3.ts');
   return await openS3Store(source, open);

@@ -59,6 +59,8 @@ function identityOf(source: PlanSource): readonly string[] {
       return [source.endpoint ?? '', source.bucket, source.prefix ?? ''];
     case 'azure':
       return [source.endpoint ?? '', source.account, source.container, source.prefix ?? ''];
+    case 'gcs':
+      return ['gcs', source.endpoint ?? '', source.bucket, source.prefix ?? ''];
     case 'directory':
       return [source.directory];
   }

@@ -1,6 +1,6 @@
 // The files that reading a source needs, by plan or by environment.
 import { join } from 'node:path';
-import type { AzureSource, PlanSource } from '../plan/plan.ts';
+import type { AzureSource, GcsSource, PlanSource } from '../plan/plan.ts';
 import type { ReadPath } from './uses.ts';
 
 /** The source's own directory, or the files with credentials, certificates and keys that a bucket is read with. */
@@ -9,6 +9,7 @@ export function pathsOfSource(source: PlanSource, env: Readonly<NodeJS.ProcessEn
     return [{ what: 'source directory', path: source.directory, tree: true, group: SOURCE }];
   }
   if (source.kind === 'azure') return named(azureFiles(source, env));
+  if (source.kind === 'gcs') return named(gcsFiles(source, env));
   const { credentialsFile, caFile, sseCustomerKeyFile } = source;
   const home = env.HOME;
   // What the AWS SDK reads by itself, where the plan names no file (SDKs and tools reference guide, "Shared files").
@@ -37,6 +38,20 @@ function azureFiles(
     ['SAS token file', sasTokenFile],
     ['federated token file', env.AZURE_FEDERATED_TOKEN_FILE],
     ['client certificate', env.AZURE_CLIENT_CERTIFICATE_PATH],
+    ['CA file', caFile],
+    ['CA file', env.SSL_CERT_FILE],
+    ['CA file', env.NODE_EXTRA_CA_CERTS],
+  ];
+}
+
+function gcsFiles(
+  { credentialsFile, caFile }: GcsSource,
+  env: Readonly<NodeJS.ProcessEnv>,
+): [string, string | undefined][] {
+  const folder = env.CLOUDSDK_CONFIG || (env.HOME && join(env.HOME, '.config', 'gcloud'));
+  const login = folder && join(folder, 'application_default_credentials.json');
+  return [
+    ['credentials file', credentialsFile ?? (env.GOOGLE_APPLICATION_CREDENTIALS || login)],
     ['CA file', caFile],
     ['CA file', env.SSL_CERT_FILE],
     ['CA file', env.NODE_EXTRA_CA_CERTS],

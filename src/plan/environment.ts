@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { omitUndefined } from '../omit-undefined.ts';
 import { readAzureSource } from './azure-environment.ts';
-import { DEFAULT_HEADROOM_PERCENT, type Plan, type PlanSource, type S3Source } from './plan.ts';
+import { DEFAULT_HEADROOM_PERCENT, type GcsSource, type Plan, type PlanSource, type S3Source } from './plan.ts';
 import {
   addProblem,
   booleanOf,
@@ -27,7 +27,7 @@ export interface DownloadRequest {
 
 /**
  * Reads every variable; an empty one counts as unset, line breaks at the end are no part of it. USAGE with all problems at once:
- * one that is missing or wrong, in quotes or between spaces, a provider that is not S3, a path that is not absolute or lies in
+ * one that is missing or wrong, in quotes or between spaces, a path that is not absolute or lies in
  * the root folder.
  */
 export function planFromEnvironment(env: Readonly<Record<string, string | undefined>>): DownloadRequest {
@@ -72,17 +72,29 @@ const DEFAULT_CREDENTIALS_FILE = '/credentials/cloud';
 const DEFAULT_TARGET = '/restore-data/disk.raw';
 const DEFAULT_SCRATCH = '/scratch';
 
-/** Any provider other than Azure's is taken for an S3-compatible one, as the operator does. Velero's plugins have longer names. */
+const PROVIDERS = 'aws, azure, gcp, or the name of an S3-compatible provider';
+
+/** Any provider other than Azure's and Google's is taken for an S3-compatible one, as the operator does. Velero's plugins have longer names. */
 function readSource(reader: Reader): PlanSource {
-  const named = required(reader, 'BSL_PROVIDER', 'aws, azure, or the name of an S3-compatible provider').toLowerCase();
+  const named = required(reader, 'BSL_PROVIDER', PROVIDERS).toLowerCase();
   const provider = named.replace(/^velero\.io\//, '');
   if (provider === 'azure') return readAzureSource(reader, credentialsFile(reader));
-  if (provider === 'gcp') {
-    const hint =
-      'copy the bucket to S3-compatible storage, or into a directory and use `restore` with `source.directory`';
-    addProblem(reader, 'BSL_PROVIDER', `is ${named}, which is not supported`, hint);
-  }
+  if (provider === 'gcp') return readGcsSource(reader);
   return readS3Source(reader);
+}
+
+/** `BSL_SERVICE_ACCOUNT` concerns signed URLs, and the KMS key uploads: accepted, unused. */
+function readGcsSource(reader: Reader): GcsSource {
+  return {
+    kind: 'gcs',
+    bucket: required(reader, 'BSL_BUCKET', 'the bucket of the backup storage location'),
+    ...omitUndefined({
+      prefix: readVariable(reader, 'BSL_PREFIX'),
+      credentialsFile: credentialsFile(reader),
+      insecureSkipTLSVerify: booleanOf(reader, 'BSL_INSECURE_SKIP_TLS_VERIFY'),
+      caPem: readCaText(reader),
+    }),
+  };
 }
 
 /** `BSL_SERVER_SIDE_ENCRYPTION`, `_KMS_KEY_ID` and `_CHECKSUM_ALGORITHM` concern uploads: accepted, unused. */

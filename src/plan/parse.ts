@@ -162,10 +162,15 @@ function toPlan({ source, scratch, ...rest }: PlanDocument, folder: string): Pla
   };
 }
 
-function toSource({ s3, azure, directory }: PlanDocument['source'], folder: string): PlanSource {
+function toSource({ s3, azure, gcs, directory }: PlanDocument['source'], folder: string): PlanSource {
+  const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(folder, path));
+  if (gcs !== undefined) {
+    const { credentialsFile, caFile, ...rest } = gcs;
+    const files = { credentialsFile: absolute(credentialsFile), caFile: absolute(caFile) };
+    return { kind: 'gcs', ...rest, ...omitUndefined(files) };
+  }
   if (azure !== undefined) {
     const { credentialsFile, sasTokenFile, caFile, ...rest } = azure;
-    const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(folder, path));
     return {
       kind: 'azure',
       ...rest,

@@ -40,5 +40,6 @@ function sourceIdentity(source: PlanSource): readonly (string | null)[] {
   const endpoint = source.endpoint === undefined ? null : new URL(source.endpoint).href;
   const prefix = (source.prefix ?? '').replace(/^\/+|\/+$/g, '');
   if (source.kind === 'azure') return ['azure', endpoint, source.account, source.container, prefix];
+  if (source.kind === 'gcs') return ['gcs', endpoint, source.bucket, prefix];
   return ['s3', endpoint, source.bucket, prefix];
 }

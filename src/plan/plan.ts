@@ -1,5 +1,6 @@
 // The plan (design section 6) as the program uses it: read, checked and normalised once, then trusted.
 import type { AzureOptions } from '../azure-options.ts';
+import type { GcsOptions } from '../gcs-options.ts';
 import type { S3Options } from '../s3-options.ts';
 import type { VmRef } from '../vm-ref.ts';
 
@@ -54,6 +55,10 @@ export interface AzureSource extends AzureOptions {
   readonly kind: 'azure';
 }
 
+export interface GcsSource extends GcsOptions {
+  readonly kind: 'gcs';
+}
+
 /** A folder that holds `checkpoints/` and `manifests/`. */
 interface DirectorySource {
   readonly kind: 'directory';
@@ -61,7 +66,7 @@ interface DirectorySource {
   readonly directory: string;
 }
 
-export type PlanSource = S3Source | AzureSource | DirectorySource;
+export type PlanSource = S3Source | AzureSource | GcsSource | DirectorySource;
 
 interface PlanScratch {
   /** Absolute; absent when flags or environment name it. */

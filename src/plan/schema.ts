@@ -116,6 +116,20 @@ const s3 = object({
   sseCustomerKeyFile: path.exactOptional(),
 });
 
+const gcs = object({
+  bucket: text.refine((value) => /^[a-z0-9](?:[a-z0-9._-]{1,220})[a-z0-9]$/.test(value), {
+    error: 'invalid bucket name',
+    params: {
+      hint: 'give only the bucket, in lower case; put the path before checkpoints/ and manifests/ into `prefix`',
+    } satisfies IssueParams,
+  }),
+  prefix: z.string().exactOptional(),
+  endpoint: endpoint.exactOptional(),
+  credentialsFile: path.exactOptional(),
+  caFile: path.exactOptional(),
+  insecureSkipTLSVerify: z.boolean().exactOptional(),
+});
+
 const azure = object({
   account: text.refine((value) => /^[a-z0-9]{3,24}$/.test(value), {
     error: 'invalid storage account name',
@@ -139,16 +153,17 @@ const azure = object({
 const source = object({
   s3: s3.exactOptional(),
   azure: azure.exactOptional(),
+  gcs: gcs.exactOptional(),
   directory: path.exactOptional(),
 }).superRefine((value, context) => {
   const named = Object.entries(value).flatMap(([key, given]) => (given === undefined ? [] : [`\`${key}\``]));
   if (named.length === 1) return;
   const what =
     named.length === 0
-      ? 'names none of `s3`, `azure` and `directory`'
+      ? 'names none of `s3`, `azure`, `gcs` and `directory`'
       : `names ${named.length === 2 ? 'both ' : ''}${named.slice(0, -1).join(', ')} and ${named.at(-1)}`;
   addIssue(context, what, {
-    hint: 'give one source: `s3` with a bucket, `azure` with a container, or `directory` with a path',
+    hint: 'give one source: `s3` or `gcs` with a bucket, `azure` with a container, or `directory` with a path',
   });
 });
 

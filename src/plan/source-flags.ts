@@ -1,6 +1,6 @@
 // A source as the flags of a command name it. Pure.
 import { AZURE_DOMAINS } from '../azure-options.ts';
-import type { AzureSource, PlanSource, S3Source } from './plan.ts';
+import type { AzureSource, GcsSource, PlanSource, S3Source } from './plan.ts';
 
 /** `--source=…` first, each flag with its value; what only the environment of `download` gives is left out. */
 export function sourceFlags(source: PlanSource): string[] {
@@ -9,6 +9,8 @@ export function sourceFlags(source: PlanSource): string[] {
       return [`--source=${source.directory}`];
     case 'azure':
       return azureFlags(source);
+    case 'gcs':
+      return gcsFlags(source);
     case 's3':
       return s3Flags(source);
   }
@@ -33,6 +35,15 @@ function azureFlags(source: AzureSource): string[] {
   return [
     `--source=${place}/${path}`,
     ...valued({ endpoint, 'credentials-file': credentialsFile, 'sas-token-file': sasTokenFile, 'ca-file': caFile }),
+    ...(source.insecureSkipTLSVerify === true ? [INSECURE] : []),
+  ];
+}
+
+function gcsFlags(source: GcsSource): string[] {
+  const { bucket, prefix, endpoint, credentialsFile, caFile } = source;
+  return [
+    `--source=gs://${bucket}${under(prefix)}`,
+    ...valued({ endpoint, 'credentials-file': credentialsFile, 'ca-file': caFile }),
     ...(source.insecureSkipTLSVerify === true ? [INSECURE] : []),
   ];
 }

@@ -36,8 +36,8 @@ export function writePlan(plan: Plan, comments: PlanComments): string {
 function sourceNode(source: PlanSource): YAMLMap {
   if (source.kind === 'directory') return mapNode({ directory: source.directory });
   if (source.kind === 'azure') return nest('azure', mapNode(writtenAzure(source)));
-  const { kind: _kind, caPem: _caPem, ...s3 } = source;
-  return nest('s3', mapNode(s3));
+  const { kind, caPem: _caPem, ...bucket } = source;
+  return nest(kind, mapNode(bucket));
 }
 
 /** What only the environment of `download` gives is not a part of plans. */

@@ -60,7 +60,12 @@ export interface LayerDocument {
 /** A plan as it is written; changeable, so that a test can damage it. */
 export interface PlanDocument {
   version: number;
-  source: { directory?: string; s3?: Record<string, unknown>; azure?: Record<string, unknown> };
+  source: {
+    directory?: string;
+    s3?: Record<string, unknown>;
+    azure?: Record<string, unknown>;
+    gcs?: Record<string, unknown>;
+  };
   scratch?: { path?: string; headroomPercent?: number };
   backup?: string;
   vm?: string;

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import {
   CreateBucketCommand,
   DeleteBucketCommand,
+  DeleteObjectCommand,
   DeleteObjectsCommand,
   ListObjectsV2Command,
   PutBucketPolicyCommand,
@@ -41,6 +42,7 @@ export interface Rgw extends RgwConnection {
   openToAll(bucket: string): Promise<void>;
   /** Stores one object. */
   put(bucket: string, key: string, body: string | Uint8Array): Promise<void>;
+  remove(bucket: string, key: string): Promise<void>;
   /** Stores every file under `folder` as `<prefix><path in the folder>`. */
   putFolder(bucket: string, folder: string, prefix?: string): Promise<void>;
 }
@@ -81,6 +83,9 @@ export async function startRgw(t: Owner): Promise<Rgw> {
     },
     put: async (bucket, key, body) => {
       await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+    },
+    remove: async (bucket, key) => {
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
     },
     putFolder: (bucket, folder, prefix = '') => putFolder(client, { bucket, folder, prefix }),
   };

@@ -98,8 +98,6 @@ test('each variable that is needed is missed by name, an empty one too', async (
 
 test('each variable that is wrong is told by name', async (t) => {
   const cases: [name: string, value: string, message: RegExp][] = [
-    ['BSL_PROVIDER', 'velero.io/gcp', /is velero.io\/gcp, which is not supported/],
-    ['BSL_PROVIDER', 'GCP', /is gcp, which is not supported/],
     ['BSL_S3_URL', 'minio:9000', /is not an http or https URL/],
     ['BSL_CA_CERT', '/etc/ssl/ca.pem', /is not a PEM certificate/],
     ['BSL_S3_FORCE_PATH_STYLE', 'yes', /is neither true nor false: "yes"/],
@@ -163,6 +161,25 @@ test('quotes and spaces around a value are named', async (t) => {
       t.equal(error.message, `${name} ${why}`);
       t.equal(error.problems.length, 1, 'and no more');
     }
+  }
+});
+
+test('a location in Google Cloud', async (t) => {
+  for (const provider of ['gcp', 'GCP', 'velero.io/gcp']) {
+    const { plan } = planFromEnvironment({
+      ...NEEDED,
+      KUBEVIRT_DM_BSL_PROVIDER: provider,
+      KUBEVIRT_DM_BSL_PREFIX: 'velero-kubevirt-datamover',
+      KUBEVIRT_DM_BSL_REGION: 'ignored',
+      KUBEVIRT_DM_BSL_SERVICE_ACCOUNT: 'signer@project-1.iam.gserviceaccount.com',
+      KUBEVIRT_DM_CREDENTIALS_FILE: '/elsewhere/cloud',
+    });
+    t.strictSame(plan.source, {
+      kind: 'gcs',
+      bucket: 'backups',
+      prefix: 'velero-kubevirt-datamover',
+      credentialsFile: '/elsewhere/cloud',
+    });
   }
 });
 

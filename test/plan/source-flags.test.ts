@@ -34,6 +34,15 @@ const SOURCES: readonly PlanSource[] = [
   },
   { kind: 'azure', account: 'acct', container: 'c', prefix: 'p', cloud: 'AzureUSGovernmentCloud' },
   { kind: 'azure', account: 'acct', container: 'c', cloud: 'AzureChinaCloud', endpoint: 'https://private.example' },
+  { kind: 'gcs', bucket: 'backups' },
+  {
+    kind: 'gcs',
+    bucket: 'backups',
+    prefix: 'a/velero-kubevirt-datamover',
+    endpoint: 'https://gcs.example.com',
+    insecureSkipTLSVerify: true,
+    ...files,
+  },
 ];
 
 for (const source of SOURCES) {

@@ -53,7 +53,7 @@ function describeDataDownload({ name, uid }: { readonly name?: string; readonly 
 const ENVIRONMENT = {
   title: 'Environment (prefix KUBEVIRT_DM_; an empty variable counts as unset)',
   lines: [
-    'BSL_PROVIDER                        aws or an S3-compatible provider, or azure',
+    'BSL_PROVIDER                        aws or an S3-compatible provider, azure, gcp',
     'BSL_BUCKET, BSL_PREFIX, BSL_REGION  location of the backup; the prefix is used unchanged',
     'BSL_S3_URL, BSL_S3_FORCE_PATH_STYLE, BSL_INSECURE_SKIP_TLS_VERIFY, BSL_PROFILE',
     'BSL_CA_CERT                         PEM text',

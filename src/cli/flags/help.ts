@@ -73,6 +73,7 @@ export const CREDENTIALS_SECTION: HelpSection = {
     'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, a web identity, ~/.aws, the machine.',
     'Azure: AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, an identity by AZURE_TENANT_ID and',
     'AZURE_CLIENT_ID, the identity of the machine.',
+    'Google Cloud: GOOGLE_APPLICATION_CREDENTIALS, a login with gcloud, the identity of the machine.',
     'HTTPS_PROXY, HTTP_PROXY, NO_PROXY and AWS_CA_BUNDLE are honoured; docs/environment.md has all.',
   ],
 };

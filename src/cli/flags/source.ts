@@ -1,8 +1,8 @@
-// The source as flags name it: `--source s3://bucket/prefix`, `azure://account/container/prefix` or a folder, and how it is reached.
+// The source as flags name it: `--source s3://bucket/prefix`, `azure://account/container/prefix`, `gs://bucket/prefix` or a folder, and how it is reached.
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import { omitUndefined } from '../../omit-undefined.ts';
-import type { AzureSource, PlanSource, S3Source } from '../../plan/plan.ts';
+import type { AzureSource, GcsSource, PlanSource, S3Source } from '../../plan/plan.ts';
 import { type AzurePlace, parseAzurePlace } from './azure-source.ts';
 import { parseText } from './flags.ts';
 import type { HelpSection } from './help.ts';
@@ -24,12 +24,12 @@ export interface SourceFlags {
 export function sourceOptions(): Option[] {
   const text = (flags: string, description: string): Option => new Option(flags, description).argParser(parseText);
   return [
-    text('--source <place>', 's3://…, azure://…, or a directory; see Source'),
-    text('--endpoint <url>', 'endpoint, if not that of AWS or Azure'),
+    text('--source <place>', 's3://…, azure://…, gs://…, or a directory; see Source'),
+    text('--endpoint <url>', 'endpoint, if not that of AWS, Azure or Google'),
     text('--region <name>', 'region of the bucket'),
     new Option('--path-style', 'put the bucket in the URL path, as most servers except AWS need'),
     text('--profile <name>', 'profile in the credentials file'),
-    text('--credentials-file <file>', 'credentials: AWS ini format, or AZURE_… variables'),
+    text('--credentials-file <file>', 'credentials: AWS ini format, AZURE_… variables, or JSON (Google)'),
     text('--sas-token-file <file>', 'shared access signature (Azure)'),
     text('--ca-file <file>', 'CA certificates to trust, PEM'),
     new Option('--insecure-skip-tls-verify', 'do not verify the server certificate'),
@@ -41,7 +41,8 @@ export const SOURCE_SECTION: HelpSection = {
   title: 'Source',
   lines: [
     's3://BUCKET/PREFIX, azure://ACCOUNT/CONTAINER/PREFIX,',
-    'https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX, or a directory that holds checkpoints/.',
+    'https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX, gs://BUCKET/PREFIX (experimental: not',
+    "tested with Google's own service), or a directory that holds checkpoints/.",
     'The prefix is the one that ends in kubevirt-datamover: <prefix>-kubevirt-datamover for a backup',
     'storage location with a prefix, kubevirt-datamover for one without.',
   ],
@@ -53,14 +54,14 @@ export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
   if (source === undefined)
     refuse(
       'no source given',
-      'add --source s3://BUCKET/PREFIX, --source azure://ACCOUNT/CONTAINER/PREFIX or --source DIR',
+      'add --source s3://BUCKET/PREFIX, azure://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX or DIR',
     );
   const azure = parseAzurePlace(source);
   if (azure !== undefined) return azureSource(azure, flags, cwd);
+  if (/^gs:\/\//i.test(source)) return gcsSource(source, flags, cwd);
   if (!/^s3:\/\//i.test(source)) return parseFolder(source, flags, cwd);
   refuseFlags(flags, ['sasTokenFile'], `the bucket ${source}`);
-  const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(source) ?? [];
-  if (bucket === '') refuse(`invalid --source ${source}: no bucket`, 'use s3://BUCKET/PREFIX');
+  const { bucket, prefix } = bucketOf(source);
   const { endpoint } = flags;
   checkEndpoint(endpoint);
   const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(cwd, path));
@@ -68,7 +69,7 @@ export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
     kind: 's3',
     bucket,
     ...omitUndefined({
-      prefix: prefix.replace(/\/+$/, '') || undefined,
+      prefix,
       endpoint,
       region: flags.region,
       forcePathStyle: flags.pathStyle,
@@ -80,6 +81,32 @@ export function parseSource(flags: SourceFlags, cwd: string): PlanSource {
     }),
   };
   return s3;
+}
+
+/** `SCHEME://BUCKET/PREFIX`. USAGE where it names no bucket. */
+function bucketOf(source: string): { readonly bucket: string; readonly prefix: string | undefined } {
+  const [, scheme = '', bucket = '', prefix = ''] = /^([a-z0-9]+):\/\/([^/]*)\/?(.*)$/is.exec(source) ?? [];
+  if (bucket === '') refuse(`invalid --source ${source}: no bucket`, `use ${scheme.toLowerCase()}://BUCKET/PREFIX`);
+  return { bucket, prefix: prefix.replace(/\/+$/, '') || undefined };
+}
+
+function gcsSource(source: string, flags: SourceFlags, cwd: string): GcsSource {
+  const other = ['region', 'pathStyle', 'profile', 'sseCustomerKeyFile', 'sasTokenFile'] as const;
+  refuseFlags(flags, other, `the bucket ${source}`);
+  checkEndpoint(flags.endpoint);
+  const { bucket, prefix } = bucketOf(source);
+  const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(cwd, path));
+  return {
+    kind: 'gcs',
+    bucket,
+    ...omitUndefined({
+      prefix,
+      endpoint: flags.endpoint,
+      credentialsFile: file(flags.credentialsFile),
+      caFile: file(flags.caFile),
+      insecureSkipTLSVerify: flags.insecureSkipTlsVerify,
+    }),
+  };
 }
 
 function azureSource(place: AzurePlace, flags: SourceFlags, cwd: string): AzureSource {
@@ -128,7 +155,7 @@ function parseFolder(source: string, { source: _, ...others }: SourceFlags, cwd:
   if (url !== null)
     refuse(
       `invalid --source ${source.replace(/\?.*$/s, '')}: ${url[1]} is not supported`,
-      'use s3://BUCKET/PREFIX, azure://ACCOUNT/CONTAINER/PREFIX or a directory',
+      'use s3://BUCKET/PREFIX, azure://ACCOUNT/CONTAINER/PREFIX, gs://BUCKET/PREFIX or a directory',
     );
   const s3Flags = sourceOptions().filter((option) => option.attributeName() in others);
   const names = s3Flags.map((option) => option.long).join(', ');

@@ -177,7 +177,7 @@ const SOURCE_MISUSES: readonly { readonly args: readonly string[]; readonly mess
   { args: ['list'], message: /no source given/ },
   { args: ['plan', '--source', bucket], message: /no VM given/ },
   { args: ['list', '--source', 's3://'], message: /no bucket/ },
-  { args: ['list', '--source', 'gs://bucket'], message: /gs is not supported/ },
+  { args: ['list', '--source', 'ftp://bucket'], message: /ftp is not supported/ },
   {
     args: ['list', '--source', bucket, '--profile', 'x', '--endpoint', 'https://y'],
     message: /--endpoint, --profile cannot be combined with the directory/,

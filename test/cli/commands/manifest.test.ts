@@ -264,6 +264,18 @@ test('a container of Azure: its Secret is mounted, or the service account has an
   t.equal(label(await print(t, PLAN, '--service-account=restorer')), undefined);
 });
 
+test('a bucket of Google Cloud: its Secret is mounted', async (t) => {
+  const printed = await print(
+    t,
+    { ...PLAN, source: { gcs: { bucket: 'backups', caFile: './ca.pem' } } },
+    '--secret=creds',
+  );
+  t.match(podOf(printed.jobs[0]).volume('credentials'), { secret: { items: [{ key: 'cloud' }, { key: 'ca.pem' }] } });
+  t.match(printed.configMap.data['plan.yaml'], /gcs:\n.*bucket: backups\n.*caFile: \/credentials\/ca.pem/);
+  t.match(printed.configMap.data['plan.yaml'], /credentialsFile: \/credentials\/cloud/);
+  t.strictSame(findApiFlaws(printed.objects), []);
+});
+
 test('pods ask for no privilege, and no uid unless it is root', async (t) => {
   const usual = podOf((await print(t, PLAN)).jobs[0]);
   t.strictSame(usual.spec.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });

@@ -1,0 +1,127 @@
+// What a final answer means: code, reason and what to change. By what Google documents of the XML API; not recorded from its service.
+import type { ErrorCode } from '../../errors.ts';
+import { clientCertificateHint, PROXY_HINT, PROXY_RULES_HINT } from '../remote/hints.ts';
+import { type ErrorAnswer, isOfGcs } from './answer.ts';
+import { CREDENTIALS, ENDPOINT, GCS_NAMES, ROLE_HINT } from './hints.ts';
+import type { Identity } from './identity.ts';
+
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly why: string;
+  readonly hint: string;
+}
+
+export interface RefusalContext {
+  /** Whose token the request had. */
+  readonly identity: Identity | undefined;
+}
+
+type Rule = (answer: ErrorAnswer, context: RefusalContext) => Refusal | undefined;
+
+/** The first rule that knows the answer decides. */
+export function refusalOf(answer: ErrorAnswer, context: RefusalContext): Refusal {
+  for (const rule of RULES) {
+    const refusal = rule(answer, context);
+    if (refusal !== undefined) return refusal;
+  }
+  return unreachable('the server refused the request', `check ${ENDPOINT} and the name of the bucket`);
+}
+
+const RULES: readonly Rule[] = [notGcs, redirect, encryption, payer, perimeter, account, token, rights];
+
+/** What a web server, a gateway or a proxy answers in its own name. */
+function notGcs(answer: ErrorAnswer): Refusal | undefined {
+  const { status, headers, text } = answer;
+  if (isOfGcs(answer) || status === 401) return undefined;
+  if (status === 407) return unreachable('the proxy requires a login', PROXY_HINT);
+  if (/No required SSL certificate was sent|The SSL certificate error/i.test(text)) {
+    return unreachable('the server requires a client certificate', clientCertificateHint(GCS_NAMES));
+  }
+  if (headers['x-squid-error'] !== undefined || /tinyproxy|squid/i.test(headers.server ?? '')) {
+    return unreachable('a proxy refused the request', PROXY_RULES_HINT);
+  }
+  if (status >= 300 && status < 400) return undefined;
+  return unreachable(
+    'a web server or proxy answered, not Google Cloud Storage',
+    `check ${ENDPOINT}, and HTTP_PROXY, HTTPS_PROXY and NO_PROXY`,
+  );
+}
+
+function redirect({ status, headers }: ErrorAnswer): Refusal | undefined {
+  if (status < 300 || status >= 400) return undefined;
+  const to = URL.parse(headers.location ?? '');
+  return unreachable(
+    `the server redirects ${to === null ? 'elsewhere' : `to ${to.origin}`}`,
+    `set ${ENDPOINT} to https://storage.googleapis.com, or remove it`,
+  );
+}
+
+function encryption({ code }: ErrorAnswer): Refusal | undefined {
+  if (/CustomerEncryption/.test(code)) {
+    return denied(
+      'the object is encrypted with a key that the client provided',
+      'copy the backup to a bucket without customer-supplied keys; kubevirt-datamover sends none',
+    );
+  }
+  if (!/^CloudKms/.test(code)) return undefined;
+  return denied(
+    'the Cloud KMS key of the object cannot be used',
+    'check that the key version exists and is enabled, and that the service agent of Cloud Storage may use it',
+  );
+}
+
+function payer({ code }: ErrorAnswer): Refusal | undefined {
+  if (!/^UserProject/.test(code)) return undefined;
+  return denied(
+    'the bucket charges its readers (requester pays)',
+    'disable requester pays on the bucket for the restore: gcloud storage buckets update gs://BUCKET --no-requester-pays',
+  );
+}
+
+function perimeter({ code, text }: ErrorAnswer): Refusal | undefined {
+  if (code !== 'SecurityPolicyViolated' && !/vpcServiceControls|organization's policy/i.test(text)) return undefined;
+  return denied(
+    'a service perimeter or policy of the organization does not allow requests from here',
+    'run the restore inside of the perimeter, or add an ingress rule for this identity',
+  );
+}
+
+function account({ code }: ErrorAnswer): Refusal | undefined {
+  if (!/^(AccountProblem|BillingNotEnabled|InvalidSecurity|AccountDisabled)$/.test(code)) return undefined;
+  return denied('the project of the bucket is disabled or unpaid', 'check the state and the billing of the project');
+}
+
+function token({ status, code }: ErrorAnswer, context: RefusalContext): Refusal | undefined {
+  if (status !== 401 && !/^(ExpiredToken|InvalidToken|AuthenticationRequired)$/.test(code)) return undefined;
+  if (context.identity === undefined) return noCredentials();
+  return denied(
+    `the token of ${context.identity.from} is not accepted`,
+    `check that the identity exists and is enabled, and the clock of this machine (\`date\`); select another with ${CREDENTIALS}`,
+  );
+}
+
+function rights({ status }: ErrorAnswer, { identity }: RefusalContext): Refusal | undefined {
+  if (status !== 403) return undefined;
+  if (identity === undefined) return noCredentials();
+  return denied(`${nameOf(identity)} may not read the bucket, or this object of it`, ROLE_HINT);
+}
+
+/** The e-mail address of a service account is what a role is granted to. */
+function nameOf({ from, credentials }: Identity): string {
+  return credentials.kind === 'service-account' ? `service account ${credentials.email}` : `the identity of ${from}`;
+}
+
+export function noCredentials(): Refusal {
+  return denied(
+    'no credentials found',
+    `name the JSON key of a service account with ${CREDENTIALS} or GOOGLE_APPLICATION_CREDENTIALS; docs/environment.md has all variables`,
+  );
+}
+
+function denied(why: string, hint: string): Refusal {
+  return { code: 'ACCESS_DENIED', why, hint };
+}
+
+function unreachable(why: string, hint: string): Refusal {
+  return { code: 'SOURCE_UNREACHABLE', why, hint };
+}
