@@ -1,9 +1,10 @@
 // scripts/campaign's command line.
 import { parseArgs } from 'node:util';
 import { STRATEGIES, type Strategy } from '../../../src/strategy.ts';
+import { STORES, type StoreName } from './stores.ts';
 
 export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] [--jobs N] [--strategy NAME]… [--each]
-                        [--output text|json]
+                        [--store s3|azure|gcs] [--output text|json]
 
 Restores small backups under faults drawn from a seed: a peer that spoils answers and answers as other stores do, kills,
 signals and stopped time at random moments and phases, scratch that fills up, targets that fail, output that cannot be
@@ -18,6 +19,7 @@ The exit status is 0 when every promise was kept.
   --jobs N         concurrent runs (default 2)
   --strategy NAME  run only this strategy; repeatable (default: all)
   --each           run every seed with every strategy, instead of one that the seed draws
+  --store NAME     s3 on Ceph RGW (default), azure on Azurite, or gcs on the emulation of Google Cloud Storage
   --output json    every run as a JSON document on stdout; progress goes to stderr in either case
 `;
 
@@ -26,6 +28,7 @@ export interface Call {
   readonly jobs: number;
   /** Each seed draws from one of these lists. */
   readonly strategies: readonly (readonly Strategy[])[];
+  readonly store: StoreName;
   readonly json: boolean;
   /** One run is shown with its log. */
   readonly verbose: boolean;
@@ -42,6 +45,7 @@ export function parseCall(args: readonly string[]): Call | undefined {
       jobs: { type: 'string', default: '2' },
       strategy: { type: 'string', multiple: true, default: [...STRATEGIES] },
       each: { type: 'boolean', default: false },
+      store: { type: 'string', default: 's3' },
       output: { type: 'string', default: 'text' },
       help: { type: 'boolean', default: false },
     },
@@ -54,6 +58,7 @@ export function parseCall(args: readonly string[]): Call | undefined {
     seeds: Array.from({ length: count }, (_, index) => first + index),
     jobs: parseCount('--jobs', values.jobs),
     strategies: values.each ? strategies.map((strategy) => [strategy]) : [strategies],
+    store: parseStore(values.store),
     json: parseOutput(values.output) === 'json',
     verbose: values.one !== undefined,
   };
@@ -68,6 +73,12 @@ function parseCount(name: string, text: string): number {
 function parseStrategy(name: string): Strategy {
   const found = STRATEGIES.find((strategy) => strategy === name);
   if (found === undefined) throw new Error(`--strategy: expected one of ${STRATEGIES.join(', ')}, got ${name}`);
+  return found;
+}
+
+function parseStore(name: string): StoreName {
+  const found = STORES.find((store) => store === name);
+  if (found === undefined) throw new Error(`--store: expected one of ${STORES.join(', ')}, got ${name}`);
   return found;
 }
 

@@ -1,15 +1,16 @@
 // The small backups that all runs of a campaign share, made once by a real QEMU and uploaded once.
 
 import { KiB, MiB } from '../../../src/units.ts';
-import { type BackupForTest, madeBackup, uploadBucket } from '../../../test/helpers/backup.ts';
-import { type Rgw, startRgw } from '../../../test/helpers/rgw.ts';
+import { type BackupForTest, madeBackup, type PlanDocument } from '../../../test/helpers/backup.ts';
 import type { Owner } from '../../../test/helpers/tmp.ts';
 import type { BackupShape } from '../make-backup/shape.ts';
+import { type CampaignStore, type StoreName, startStore } from './stores.ts';
 
 export interface SharedBackup {
   readonly made: BackupForTest;
-  readonly bucket: string;
-  readonly rgw: Rgw;
+  readonly store: CampaignStore;
+  /** A plan's source by the address that the store is read through. */
+  readonly sourceBy: (origin: string) => PlanDocument['source'];
   /** The newest backup's name. */
   readonly backup: string;
   /** Its disks and their sizes in bytes, in the index's order. */
@@ -43,18 +44,15 @@ const SHAPES: readonly BackupShape[] = [
 
 export const BACKUP_COUNT = SHAPES.length;
 
-export async function shareBackups(owner: Owner): Promise<readonly SharedBackup[]> {
-  const rgw = await startRgw(owner);
+export async function shareBackups(owner: Owner, name: StoreName = 's3'): Promise<readonly SharedBackup[]> {
+  const store = await startStore(owner, name);
   const shared: SharedBackup[] = [];
   for (const shape of SHAPES) {
     const made = await madeBackup(owner, shape);
     const newest = made.checkpoints.at(-1);
     if (newest === undefined) throw new Error('a backup without checkpoints');
     const disks = newest.layers.map(({ disk, virtualSize }) => ({ name: disk, size: virtualSize }));
-    const bucket = await uploadBucket(rgw, made);
-    // A dialect that changes requests breaks their signatures.
-    await rgw.openToAll(bucket);
-    shared.push({ made, bucket, rgw, backup: newest.backup, disks });
+    shared.push({ made, store, sourceBy: await store.share(made), backup: newest.backup, disks });
   }
   return shared;
 }

@@ -6,6 +6,7 @@ import { seededRandom } from '../../../test/helpers/random.ts';
 import { DIALECT_NAMES } from './dialect.ts';
 import { drawLimit, type Limit } from './limit.ts';
 import { drawPause, type Pause } from './pause.ts';
+import type { StoreName } from './stores.ts';
 
 /** What is between the program and the store, in the attempts before things are mended. */
 const SOURCE_FAULTS = [
@@ -78,10 +79,14 @@ export interface Drawn {
   readonly readTimeout: number | undefined;
 }
 
-export function drawRun(
-  seed: number,
-  { backups, strategies = STRATEGIES }: { readonly backups: number; readonly strategies?: readonly Strategy[] },
-): Drawn {
+interface DrawOptions {
+  readonly backups: number;
+  readonly strategies?: readonly Strategy[];
+  /** Only S3 is spoken in dialects. */
+  readonly store?: StoreName;
+}
+
+export function drawRun(seed: number, { backups, strategies = STRATEGIES, store = 's3' }: DrawOptions): Drawn {
   const random = seededRandom(`campaign ${seed}`);
   const strategy = pick(random, strategies);
   const blows = Array.from({ length: random() < 0.3 ? 0 : 1 + Math.floor(random() * 3) }, () =>
@@ -106,7 +111,7 @@ export function drawRun(
     blows,
     mendedAt: 1 + Math.floor(random() * 3),
     output: weighted(random, OUTPUTS, [12, 1, 1, 1, 1, 2]),
-    dialect: random() < 0.5 ? 'none' : pick(random, DIALECT_NAMES),
+    dialect: drawDialect(random, store),
     limit: random() < 0.2 ? drawLimit(random) : undefined,
     pause,
     // Below the longest pause: a stop must not count as silence.
@@ -115,6 +120,12 @@ export function drawRun(
   if (drawn.output !== 'terminal hung up') return drawn;
   const hangUp: Blow = { ...drawBlow(random, strategy), kind: 'hang-up' };
   return { ...drawn, blows: [hangUp, ...blows.slice(1)] };
+}
+
+/** The same number of draws for every store, so that a seed has the same faults on each. */
+function drawDialect(random: () => number, store: StoreName): string {
+  const name = random() < 0.5 ? 'none' : pick(random, DIALECT_NAMES);
+  return store === 's3' ? name : 'none';
 }
 
 const READ_TIMEOUT_SECONDS = 4;

@@ -23,15 +23,15 @@ try {
   process.exitCode = stop.signal.aborted ? 130 : 2;
 }
 
-async function campaign({ seeds, jobs, strategies, json, verbose }: Call): Promise<number> {
+async function campaign({ seeds, jobs, strategies, store, json, verbose }: Call): Promise<number> {
   const began = performance.now();
   const results: RunResult[] = [];
   // What was done until a signal is printed too.
   await withOwner(async (owner) => {
-    const backups = await shareBackups(owner);
+    const backups = await shareBackups(owner, store);
     const runs = seeds.flatMap((seed) => strategies.map((from) => ({ seed, from })));
     await mapBounded(runs, { limit: jobs, signal: stop.signal }, async ({ seed, from }) => {
-      const drawn = drawRun(seed, { backups: backups.length, strategies: from });
+      const drawn = drawRun(seed, { backups: backups.length, strategies: from, store });
       const result = await runOnce(drawn, backupOf(backups, drawn));
       process.stderr.write(describe(result));
       if (verbose && result.log !== undefined) process.stderr.write(result.log);
@@ -51,7 +51,9 @@ async function campaign({ seeds, jobs, strategies, json, verbose }: Call): Promi
   for (const { drawn } of broken) {
     const from = isDrawn ? strategies.flat() : [drawn.strategy];
     const flags = from.length === STRATEGIES.length ? '' : from.map((name) => ` --strategy ${name}`).join('');
-    process.stderr.write(`again: scripts/campaign --one ${drawn.seed}${flags}\n`);
+    process.stderr.write(
+      `again: scripts/campaign --one ${drawn.seed}${flags}${store === 's3' ? '' : ` --store ${store}`}\n`,
+    );
   }
   stop.signal.throwIfAborted();
   return broken.length === 0 ? 0 : 1;

@@ -36,7 +36,7 @@ const RESTARTS = 5;
 export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunResult> {
   const began = performance.now();
   return await withOwner(async (owner) => {
-    const { made, backup, rgw, bucket } = shared;
+    const { made, backup, store, sourceBy } = shared;
     const disks: RestoredDisk[] = [];
     for (const [index, { name, size }] of shared.disks.entries()) {
       const kind = index === 0 ? drawn : { ...drawn, target: 'blank device' as const };
@@ -45,16 +45,18 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
     }
     const scratch = await withPatience(() => makeScratch(owner, drawn, needOf(drawn, shared)));
     const peer = await startPeer(
-      { upstream: rgw.endpoint, seed: drawn.seed, dialect: dialectNamed(drawn.dialect) },
+      { upstream: store.origin, seed: drawn.seed, dialect: dialectNamed(drawn.dialect) },
       owner,
     );
     const runtime = tempFolder(owner);
     const paths = Object.fromEntries(disks.map(({ name, target }) => [name, target.path]));
     const plan = await planFor(made, backup, paths, {
-      s3: { rgw: { ...rgw, endpoint: peer.endpoint }, bucket },
       scratch: scratch.path,
       sha256: drawn.sha256,
       chains: drawn.chains,
+      edit: (document) => {
+        document.source = sourceBy(peer.endpoint);
+      },
     });
     const args = ['--part-size', '1Mi', '--strategy', drawn.strategy, '--verify', drawn.verify];
     if (disks.some(({ target }) => target.dirty)) args.push('--force');
@@ -71,7 +73,7 @@ export async function runOnce(drawn: Drawn, shared: SharedBackup): Promise<RunRe
       const end = await attempt(owner, {
         plan,
         args,
-        env: { ...rgw.env, ...timeout, XDG_RUNTIME_DIR: runtime },
+        env: { ...store.env, ...timeout, XDG_RUNTIME_DIR: runtime },
         blow: drawn.blows[index],
         output: drawn.output,
         limit,
