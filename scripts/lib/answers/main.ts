@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { writeAnswer } from '../../../test/helpers/answers.ts';
 import type { Owner } from '../../../test/helpers/tmp.ts';
 import type { Over } from './ask.ts';
+import { recordAzurite } from './azurite.ts';
 import { recordNginx } from './nginx.ts';
 import { recordNode } from './node.ts';
 import { recordOthers } from './others.ts';
@@ -21,6 +22,7 @@ export interface Recording {
 }
 
 const SOURCES: readonly (readonly [string, (t: Owner) => Promise<Recording[]>])[] = [
+  ['azurite', recordAzurite],
   ['nginx', recordNginx],
   ['node', recordNode],
   ['others', recordOthers],
@@ -41,6 +43,7 @@ const VERSIONS: Readonly<Record<string, readonly [string, string, ...string[]]>>
   squid: ['Squid', 'squid', '-v'],
   tinyproxy: ['tinyproxy', 'tinyproxy', '-v'],
   rgw: ['Ceph RGW', 'radosgw', '--version'],
+  azurite: ['Azurite', 'jq', '-r', '.version', 'node_modules/azurite/package.json'],
 };
 
 const folder = fileURLToPath(new URL('../../../fixtures/answers', import.meta.url));

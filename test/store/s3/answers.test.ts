@@ -1,4 +1,4 @@
-// What the program makes of the answers of real servers: every one in fixtures/answers, through every kind of request.
+// What the program makes of the answers of real servers: every one in fixtures/answers but Azurite's, through every kind of request.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -245,7 +245,7 @@ const AT_ONCE = 4;
 const ENV = { AWS_ACCESS_KEY_ID: 'EXAMPLE', AWS_SECRET_ACCESS_KEY: 'EXAMPLE', AWS_REGION: 'us-east-1' };
 
 test('every answer recorded has a meaning here', async (t) => {
-  const recorded = readdirSync(FOLDER).filter((name) => name.endsWith('.txt'));
+  const recorded = readdirSync(FOLDER).filter((name) => name.endsWith('.txt') && !name.startsWith('azurite-'));
   t.same(recorded.map((name) => name.replace('.txt', '')).sort(), Object.keys(MEANINGS).sort());
 });
 
