@@ -29,7 +29,8 @@ function s3Flags(source: S3Source): string[] {
 
 function azureFlags(source: AzureSource): string[] {
   const { account, container, prefix, endpoint, cloud, credentialsFile, sasTokenFile, caFile } = source;
-  const path = `${container}${under(prefix)}`;
+  const name = `${container}${under(prefix)}`;
+  const path = cloud === undefined ? name : name.split('/').map(encodeURIComponent).join('/');
   // Only a URL names a cloud, also beside an endpoint.
   const place = cloud === undefined ? `azure://${account}` : `https://${account}.blob.${AZURE_DOMAINS[cloud]}`;
   return [

@@ -33,6 +33,7 @@ const SOURCES: readonly PlanSource[] = [
     ...files,
   },
   { kind: 'azure', account: 'acct', container: 'c', prefix: 'p', cloud: 'AzureUSGovernmentCloud' },
+  { kind: 'azure', account: 'acct', container: 'c', prefix: 'a b/100%?#ü', cloud: 'AzureUSGovernmentCloud' },
   { kind: 'azure', account: 'acct', container: 'c', cloud: 'AzureChinaCloud', endpoint: 'https://private.example' },
   { kind: 'gcs', bucket: 'backups' },
   {
