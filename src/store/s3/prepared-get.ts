@@ -1,10 +1,8 @@
 // GETs without the SDK's middleware, which takes 1 ms of CPU a request: the SDK builds one request of the bucket, and for each object
 // and range only its signer runs.
-import { isDeepStrictEqual } from 'node:util';
 import type { GetObjectCommand, GetObjectCommandInput, GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import type { FinalizeRequestMiddleware, HttpRequest, RequestSigner } from '@smithy/types';
-import { encodePath, formatTarget } from '../http/message.ts';
-import { FastSigner, type SigningInput } from './fast-signer.ts';
+import { encodePath } from '../http/message.ts';
 
 /** Stands for every key: an object of that name need not exist. */
 export const SOME_KEY = 'key';
@@ -24,9 +22,6 @@ export class PreparedGet {
   readonly #request: HttpRequest;
   readonly #signer: RequestSigner;
   readonly #scope: SigningScope;
-  readonly #fastSigner = new FastSigner();
-  /** Undefined while it is not known that the fast signer signs as the SDK does. */
-  #fastScope: Pick<SigningInput, 'region' | 'service'> | undefined;
 
   private constructor(client: S3Client, request: HttpRequest, signer: RequestSigner, scope: SigningScope) {
     this.#client = client;
@@ -49,7 +44,6 @@ export class PreparedGet {
           const { signingRegion, signingName: signingService } = scheme;
           const scope = { ...(signingRegion && { signingRegion }), ...(signingService && { signingService }) };
           prepared = new PreparedGet(client, plain(request), await client.config.signer(scheme), scope);
-          await prepared.#compareSigners();
         }
         // In the place of an answer.
         return { response: undefined, output: { $metadata: {} } };
@@ -70,40 +64,9 @@ export class PreparedGet {
       ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
     };
     // The SDK keeps the difference to the server's clock there, and corrects it by the answers that it sees.
-    const date = new Date(Date.now() + this.#client.config.systemClockOffset);
-    const request = { ...this.#request, path, headers };
-    return await (this.#fastScope === undefined ? this.#signSlowly(request, date) : this.#signFast(request, date));
+    const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset);
+    return await this.#signer.sign({ ...this.#request, path, headers }, { ...this.#scope, signingDate });
   }
-
-  async #compareSigners(): Promise<void> {
-    const { signingRegion, signingService = 's3' } = this.#scope;
-    const region = signingRegion ?? (await this.#client.config.region());
-    const date = new Date();
-    const request = {
-      ...this.#request,
-      headers: { ...this.#request.headers, range: 'bytes=0-0', 'if-match': '"a  b"' },
-    };
-    const expected = await this.#signSlowly(request, date);
-    this.#fastScope = { region, service: signingService };
-    const { headers } = await this.#signFast(request, date);
-    if (!isDeepStrictEqual(lowerCase(headers), lowerCase(expected.headers))) this.#fastScope = undefined;
-  }
-
-  async #signSlowly(request: HttpRequest, signingDate: Date): Promise<HttpRequest> {
-    return await this.#signer.sign(request, { ...this.#scope, signingDate });
-  }
-
-  async #signFast(request: HttpRequest, date: Date): Promise<HttpRequest> {
-    const { region, service } = this.#fastScope ?? { region: '', service: '' };
-    const credentials = await this.#client.config.credentials();
-    const query = formatTarget('', request.query ?? {}).slice(1);
-    const headers = this.#fastSigner.sign({ ...request, query }, { credentials, region, service, date });
-    return { ...request, headers };
-  }
-}
-
-function lowerCase(headers: HttpRequest['headers']): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
 interface SigningScope {
