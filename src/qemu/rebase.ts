@@ -24,7 +24,8 @@ export async function rebaseUnsafe({ image, backing, signal }: RebaseOptions): P
   });
   if (exitCode === 0) return;
   const message = `cannot rebase ${image} onto ${name}${lastErrorLine(stderr)}`;
-  if (isOutOfSpace(stderr)) {
+  // What it says of a full file system, and of a header without space for the name.
+  if (isOutOfSpace(stderr) || stderr.includes('No space left in the file header')) {
     throw new DatamoverError('SCRATCH_FULL', message, {
       hint: 'free space in scratch; if there is enough, the header of the layer has no space for a backing file name',
     });

@@ -141,13 +141,13 @@ async function postProcess({ onLayerComplete, signal }: DownloadOptions, layers:
 
 async function fetchPart(
   store: ObjectStore,
-  { checked: { info }, handle, readsZero }: OpenLayer,
+  { checked: { header, info }, handle, readsZero }: OpenLayer,
   range: ByteRange,
   buffers: BatchBuffers,
   signal: AbortSignal,
   onBytes: (count: number) => void,
 ): Promise<number> {
-  const sink = new FileSink({ handle, offset: range.offset, buffers, readsZero, onBytes });
+  const sink = new FileSink({ handle, offset: range.offset, buffers, readsZero, solid: header.clusterSize, onBytes });
   try {
     await store.read(info.key, { ...range, etag: info.etag, size: info.size, signal }, sink);
   } catch (error) {

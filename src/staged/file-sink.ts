@@ -24,6 +24,8 @@ export interface FileSinkOptions {
   readonly buffers: BatchBuffers;
   /** Whether the file reads as zeros where the bytes go: then blocks of zeros are left as holes. */
   readonly readsZero: boolean;
+  /** Bytes of the file's beginning that get no holes: what rewrites them later must not need space for it. */
+  readonly solid: number;
   readonly onBytes: (count: number) => void;
 }
 
@@ -31,6 +33,7 @@ export interface FileSinkOptions {
 export class FileSink implements Sink {
   readonly #handle: FileHandle;
   readonly #readsZero: boolean;
+  readonly #solid: number;
   readonly #onBytes: (count: number) => void;
   #offset: number;
   #active: Uint8Array;
@@ -40,9 +43,10 @@ export class FileSink implements Sink {
   #pending: Promise<void> | undefined;
   #busy = false;
 
-  constructor({ handle, offset, buffers, readsZero, onBytes }: FileSinkOptions) {
+  constructor({ handle, offset, buffers, readsZero, solid, onBytes }: FileSinkOptions) {
     this.#handle = handle;
     this.#readsZero = readsZero;
+    this.#solid = solid;
     this.#offset = offset;
     this.#active = buffers.first;
     this.#idle = buffers.second;
@@ -77,8 +81,11 @@ export class FileSink implements Sink {
     const position = this.#offset;
     const write = async (): Promise<void> => {
       await before;
-      const runs = this.#readsZero ? dataRuns(bytes) : [[0, bytes.length] as const];
-      for (const [start, end] of runs) await writeAll(this.#handle, bytes.subarray(start, end), position + start);
+      const whole = this.#readsZero ? Math.min(Math.max(0, this.#solid - position), bytes.length) : bytes.length;
+      if (whole > 0) await writeAll(this.#handle, bytes.subarray(0, whole), position);
+      for (const [start, end] of dataRuns(bytes.subarray(whole))) {
+        await writeAll(this.#handle, bytes.subarray(whole + start, whole + end), position + whole + start);
+      }
     };
     this.#pending = write();
     // Awaited by the next flush or by `finish`; until then a failure must not count as unhandled.

@@ -115,7 +115,14 @@ test('bodies that are cut while the file they go into is slow', async (t) => {
   for (const after of [2_097_152, 3_145_728]) {
     peer.plan = ({ method, range }) => (method === 'GET' && range?.first === 0 ? { kind: 'cut', after } : undefined);
     const handle = slowly(await openFile(path, 'w'));
-    const sink = new FileSink({ handle, offset: 0, buffers: makeBatchBuffers(), readsZero: false, onBytes: () => {} });
+    const sink = new FileSink({
+      handle,
+      offset: 0,
+      buffers: makeBatchBuffers(),
+      readsZero: false,
+      solid: 0,
+      onBytes: () => {},
+    });
     await store.read('object', { offset: 0, length: size, etag, size, signal }, sink);
     t.equal(await sink.finish(), crc32(OBJECT), `after ${after}: what passed through`);
     await handle.close();
