@@ -24,6 +24,8 @@ export async function bundle(shape: Shape): Promise<BuildResult<{ write: false; 
     mainFields: ['module', 'main'],
     // Names and lines stay: a stack trace of --log-level debug must say where it came from.
     minifySyntax: true,
+    // LICENSES.txt has them.
+    legalComments: 'none',
     plugins: [bakeVersion(), englishOnly(), withoutGetters()],
     logLevel: 'warning',
     ...shape,
