@@ -1,60 +1,27 @@
-// What an answer of Azure or a failed connection means: a DatamoverError, which is final, or a TransientError, which may pass.
-// Messages are made of status, code and key only: the server's own text may quote the request.
-import { DatamoverError, systemCode } from '../../errors.ts';
-import { fromConnection } from '../remote/connection-errors.ts';
+// How Azure names what is wrong. By its documentation and what Azurite answers (fixtures/answers).
+import type { DatamoverError } from '../../errors.ts';
+import { answerFailure, type ServiceErrors } from '../remote/answer-failure.ts';
+import type { ErrorAnswer } from '../remote/error-answer.ts';
 import type { ConnectionContext } from '../remote/failure-context.ts';
-import { GATEWAY_HINT } from '../remote/hints.ts';
-import { changedObject, missingObject } from '../remote/object-errors.ts';
-import { retryAfterMs } from '../remote/retry-after.ts';
-import { TransientError } from '../retry/policy.ts';
-import { type ErrorAnswer, isOfAzure } from './answer.ts';
-import { NO_AZURE_HINT } from './hints.ts';
-import { type Refusal, type RefusalContext, refusalOf } from './refusals.ts';
+import type { TransientError } from '../retry/policy.ts';
+import { AZURE_REQUEST_ID, NO_AZURE_HINT } from './hints.ts';
+import { type RefusalContext, refusalOf } from './refusals.ts';
 
 export interface FailureContext extends ConnectionContext, RefusalContext {
   /** `container "x" of account y at https://…`. */
   readonly container: string;
 }
 
-/** Sorts whatever a connection threw. What is none of its errors is given back as it is. */
-export function connectionFailure(error: unknown, context: ConnectionContext): unknown {
-  if (error instanceof DatamoverError || error instanceof TransientError || !(error instanceof Error)) return error;
-  const code = systemCode(error);
-  // A call that cannot be made is a bug.
-  if (code === undefined || error instanceof TypeError || error instanceof RangeError) return error;
-  return fromConnection(code, error, context);
-}
+const AZURE: ServiceErrors = {
+  anError: 'an Azure error',
+  requestId: AZURE_REQUEST_ID,
+  missingBucket: /^Container(NotFound|BeingDeleted|Disabled)$/,
+  missingBucketHint: 'check the name of the container, the account and the endpoint',
+  transient: /^(ServerBusy|InternalError|OperationTimedOut)$/,
+  wrongServerHint: NO_AZURE_HINT,
+};
 
-export function answerFailure(answer: ErrorAnswer, context: FailureContext): DatamoverError | TransientError {
-  const { status, code, headers } = answer;
-  const cause = new Error(
-    `the server answered ${status} ${code}, request id ${headers['x-ms-request-id'] ?? 'unknown'}`,
-  );
-  const shown = code === '' ? `${status}` : `${status} ${code}`;
-  const final = ({ code: kind, why, hint }: Refusal): DatamoverError =>
-    new DatamoverError(kind, `${context.where}: ${why} (${shown})`, { hint, cause });
-  if (/^Container(NotFound|BeingDeleted|Disabled)$/.test(code)) return missingContainer(context, cause);
-  if (status === 404 && code !== '') return missingObject(context, cause);
-  // A 404 in a gateway's own name, say, while what is behind it restarts.
-  if (status === 404) {
-    return new TransientError('the server answered 404 without an Azure error', { hint: NO_AZURE_HINT, cause });
-  }
-  if (status === 412 || status === 416) return changedObject(context.where, cause);
-  if (isTransient(status, code)) {
-    const hint = isOfAzure(answer) || answer.text === '' ? undefined : GATEWAY_HINT;
-    return new TransientError(`the server answered ${shown}`, { retryAfterMs: retryAfterMs(headers), hint, cause });
-  }
-  return final(refusalOf(answer, context));
-}
-
-function isTransient(status: number, code: string): boolean {
-  if (/^(ServerBusy|InternalError|OperationTimedOut)$/.test(code)) return true;
-  return status === 408 || status === 429 || (status >= 500 && status !== 501 && status !== 505);
-}
-
-function missingContainer({ container }: FailureContext, cause: Error): DatamoverError {
-  return new DatamoverError('OBJECT_MISSING', `the ${container} does not exist`, {
-    hint: 'check the name of the container, the account and the endpoint',
-    cause,
-  });
+export function azureFailure(answer: ErrorAnswer, context: FailureContext): DatamoverError | TransientError {
+  const { where, container: bucket } = context;
+  return answerFailure(answer, AZURE, { where, bucket, refusal: () => refusalOf(answer, context) });
 }

@@ -1,5 +1,5 @@
 // Why a shared access signature was refused, as far as the token itself shows it; it is never quoted. Pure.
-import type { ErrorAnswer } from './answer.ts';
+import type { ErrorAnswer } from '../remote/error-answer.ts';
 import { SAS } from './hints.ts';
 
 const NEW_TOKEN = `put a new one into the file of ${SAS}: az storage container generate-sas --permissions rl --expiry …`;

@@ -11,3 +11,6 @@ export const NO_AZURE_HINT = `check ${ENDPOINT}: a web server or a proxy answers
 
 export const ROLE_HINT =
   'assign the role "Storage Blob Data Reader" on the account or container to this identity; a new assignment takes some minutes';
+
+/** The header with the request's id, which every answer of the service has. */
+export const AZURE_REQUEST_ID = 'x-ms-request-id';

@@ -1,16 +1,10 @@
 // What a final answer means: code, reason and what to change. By what Azure documents and what Azurite answers (fixtures/answers).
-import type { ErrorCode } from '../../errors.ts';
-import { clientCertificateHint, PROXY_HINT, PROXY_RULES_HINT } from '../remote/hints.ts';
-import { CLIENT_CERTIFICATE, type ErrorAnswer, isOfAzure } from './answer.ts';
+import { isOfService } from '../remote/answer-failure.ts';
+import type { ErrorAnswer } from '../remote/error-answer.ts';
+import { clientCertificate, denied, proxyLogin, proxyRules, type Refusal, unreachable } from '../remote/refusal.ts';
 import { explainSas } from './explain-sas.ts';
-import { AZURE_NAMES, CREDENTIALS, ENDPOINT, ROLE_HINT, SAS } from './hints.ts';
+import { AZURE_NAMES, AZURE_REQUEST_ID, CREDENTIALS, ENDPOINT, ROLE_HINT, SAS } from './hints.ts';
 import type { Identity } from './identity.ts';
-
-export interface Refusal {
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly hint: string;
-}
 
 export interface RefusalContext {
   readonly account: string;
@@ -33,15 +27,10 @@ const RULES: readonly Rule[] = [notAzure, archived, encryption, account, clock, 
 
 /** What a web server, a gateway or a proxy answers in its own name. */
 function notAzure(answer: ErrorAnswer): Refusal | undefined {
-  const { status, headers, text } = answer;
-  if (isOfAzure(answer)) return undefined;
-  if (status === 407) return unreachable('the proxy requires a login', PROXY_HINT);
-  if (CLIENT_CERTIFICATE.test(text)) {
-    return unreachable('the server requires a client certificate', clientCertificateHint(AZURE_NAMES));
-  }
-  if (headers['x-squid-error'] !== undefined || /tinyproxy|squid/i.test(headers.server ?? '')) {
-    return unreachable('a proxy refused the request', PROXY_RULES_HINT);
-  }
+  const { status, headers } = answer;
+  if (isOfService(answer, AZURE_REQUEST_ID)) return undefined;
+  const onTheWay = proxyLogin(answer) ?? clientCertificate(answer, AZURE_NAMES) ?? proxyRules(answer);
+  if (onTheWay !== undefined) return onTheWay;
   if (status >= 300 && status < 400) {
     const to = URL.parse(headers.location ?? '');
     return unreachable(
@@ -157,12 +146,4 @@ export function noCredentials(): Refusal {
     'no credentials found',
     `name a file with ${CREDENTIALS} or ${SAS}, or set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; docs/environment.md has all variables`,
   );
-}
-
-function denied(why: string, hint: string): Refusal {
-  return { code: 'ACCESS_DENIED', why, hint };
-}
-
-function unreachable(why: string, hint: string): Refusal {
-  return { code: 'SOURCE_UNREACHABLE', why, hint };
 }

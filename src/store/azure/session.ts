@@ -5,16 +5,18 @@ import { DatamoverError } from '../../errors.ts';
 import type { Answer, Receiver } from '../http/exchange.ts';
 import { encodePath, formatTarget } from '../http/message.ts';
 import type { HttpClient } from '../remote/client.ts';
+import { connectionFailure } from '../remote/connection-errors.ts';
+import { type ErrorAnswer, errorAnswerOf } from '../remote/error-answer.ts';
 import { ConditionRefused, IfMatch, refusesFeature } from '../remote/if-match.ts';
 import { PAGE_ENTRIES } from '../remote/list-pages.ts';
 import type { ObjectReader } from '../remote/reader.ts';
 import { GuardedReceiver } from '../remote/receiver.ts';
+import { refuseWebPage } from '../remote/web-page.ts';
 import { type SourceState, TransientError } from '../retry/policy.ts';
 import { normalPrefix } from './account.ts';
-import { type ErrorAnswer, errorAnswerOf } from './answer.ts';
 import type { Authorizer } from './authorizer.ts';
-import { answerFailure, connectionFailure, type FailureContext } from './errors.ts';
-import { AZURE_NAMES, NO_AZURE_HINT } from './hints.ts';
+import { azureFailure, type FailureContext } from './errors.ts';
+import { AZURE_NAMES, AZURE_REQUEST_ID, NO_AZURE_HINT } from './hints.ts';
 import type { SignedRequest } from './shared-key.ts';
 import { tokenFailure } from './token-errors.ts';
 
@@ -104,13 +106,13 @@ export class AzureSession implements ObjectReader {
     } catch (error) {
       throw guarded.refusal === undefined ? connectionFailure(error, this.context(key)) : guarded.refusal.error;
     }
-    if (answer.status >= 300) throw await this.#refused(errorAnswerOf(answer), version, options);
+    if (answer.status >= 300) throw await this.#refused(errorAnswerOf(answer, 'x-ms-error-code'), version, options);
   }
 
   /** What an answer means; credentials that may be outdated are corrected before. */
   async #refused(answer: ErrorAnswer, version: number, options: SendOptions): Promise<unknown> {
     const { authorizer } = this.#parts;
-    const failure = answerFailure(answer, this.context(options.key));
+    const failure = azureFailure(answer, this.context(options.key));
     if (!(failure instanceof DatamoverError)) return failure;
     const { status, code, headers } = answer;
     if (options.conditional && (status === 412 || refusesFeature(status, nameOf(code)))) {
@@ -143,10 +145,7 @@ export class AzureSession implements ObjectReader {
     return {
       onHead: (head) => {
         this.#parts.source.answered = true;
-        const isPage = head.status < 300 && /^text\/html\b/i.test(head.headers['content-type'] ?? '');
-        if (isPage && head.headers['x-ms-request-id'] === undefined) {
-          throw new TransientError('the server sent a web page', { fewRetries: true, hint: NO_AZURE_HINT });
-        }
+        refuseWebPage(head, { ownHeader: AZURE_REQUEST_ID, hint: NO_AZURE_HINT });
         return receiver.onHead(head);
       },
     };

@@ -10,3 +10,6 @@ export const NO_GCS_HINT = `check ${ENDPOINT}: a web server or a proxy answers t
 
 export const ROLE_HINT =
   'grant this identity roles/storage.objectViewer on the bucket (storage.objects.get and storage.objects.list); a new grant takes some minutes';
+
+/** The header with the request's id, which every answer of the service has. */
+export const GCS_REQUEST_ID = 'x-guploader-uploadid';

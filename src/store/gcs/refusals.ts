@@ -1,15 +1,9 @@
 // What a final answer means: code, reason and what to change. By what Google documents of the XML API; not recorded from its service.
-import type { ErrorCode } from '../../errors.ts';
-import { clientCertificateHint, PROXY_HINT, PROXY_RULES_HINT } from '../remote/hints.ts';
-import { type ErrorAnswer, isOfGcs } from './answer.ts';
-import { CREDENTIALS, ENDPOINT, GCS_NAMES, ROLE_HINT } from './hints.ts';
+import { isOfService } from '../remote/answer-failure.ts';
+import type { ErrorAnswer } from '../remote/error-answer.ts';
+import { clientCertificate, denied, proxyLogin, proxyRules, type Refusal, unreachable } from '../remote/refusal.ts';
+import { CREDENTIALS, ENDPOINT, GCS_NAMES, GCS_REQUEST_ID, ROLE_HINT } from './hints.ts';
 import type { Identity } from './identity.ts';
-
-export interface Refusal {
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly hint: string;
-}
 
 export interface RefusalContext {
   /** Whose token the request had. */
@@ -31,15 +25,10 @@ const RULES: readonly Rule[] = [notGcs, redirect, encryption, payer, perimeter, 
 
 /** What a web server, a gateway or a proxy answers in its own name. */
 function notGcs(answer: ErrorAnswer): Refusal | undefined {
-  const { status, headers, text } = answer;
-  if (isOfGcs(answer) || status === 401) return undefined;
-  if (status === 407) return unreachable('the proxy requires a login', PROXY_HINT);
-  if (/No required SSL certificate was sent|The SSL certificate error/i.test(text)) {
-    return unreachable('the server requires a client certificate', clientCertificateHint(GCS_NAMES));
-  }
-  if (headers['x-squid-error'] !== undefined || /tinyproxy|squid/i.test(headers.server ?? '')) {
-    return unreachable('a proxy refused the request', PROXY_RULES_HINT);
-  }
+  const { status } = answer;
+  if (isOfService(answer, GCS_REQUEST_ID) || status === 401) return undefined;
+  const onTheWay = proxyLogin(answer) ?? clientCertificate(answer, GCS_NAMES) ?? proxyRules(answer);
+  if (onTheWay !== undefined) return onTheWay;
   if (status >= 300 && status < 400) return undefined;
   return unreachable(
     'a web server or proxy answered, not Google Cloud Storage',
@@ -116,12 +105,4 @@ export function noCredentials(): Refusal {
     'no credentials found',
     `name the JSON key of a service account with ${CREDENTIALS} or GOOGLE_APPLICATION_CREDENTIALS; docs/environment.md has all variables`,
   );
-}
-
-function denied(why: string, hint: string): Refusal {
-  return { code: 'ACCESS_DENIED', why, hint };
-}
-
-function unreachable(why: string, hint: string): Refusal {
-  return { code: 'SOURCE_UNREACHABLE', why, hint };
 }

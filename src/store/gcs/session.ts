@@ -5,13 +5,15 @@ import type { GcsOptions } from '../../gcs-options.ts';
 import type { Answer, Receiver } from '../http/exchange.ts';
 import { encodePath, formatTarget } from '../http/message.ts';
 import type { ClientRequest, HttpClient } from '../remote/client.ts';
+import { connectionFailure } from '../remote/connection-errors.ts';
+import { type ErrorAnswer, errorAnswerOf } from '../remote/error-answer.ts';
 import { ConditionRefused, IfMatch, refusesFeature } from '../remote/if-match.ts';
 import { PAGE_ENTRIES } from '../remote/list-pages.ts';
 import type { ObjectReader } from '../remote/reader.ts';
 import { GuardedReceiver } from '../remote/receiver.ts';
+import { refuseWebPage } from '../remote/web-page.ts';
 import { type SourceState, TransientError } from '../retry/policy.ts';
-import { type ErrorAnswer, errorAnswerOf } from './answer.ts';
-import { answerFailure, connectionFailure, type FailureContext } from './errors.ts';
+import { type FailureContext, gcsFailure } from './errors.ts';
 import { refuseTranscoding } from './headers.ts';
 import { GCS_NAMES, NO_GCS_HINT } from './hints.ts';
 import { normalPrefix } from './options.ts';
@@ -126,7 +128,7 @@ export class GcsSession implements ObjectReader {
 
   /** What an answer means; a token that may be outdated is replaced before. */
   async #refused(answer: ErrorAnswer, version: number, options: SendOptions): Promise<unknown> {
-    const failure = answerFailure(answer, this.context(options.key));
+    const failure = gcsFailure(answer, this.context(options.key));
     if (!(failure instanceof DatamoverError)) return failure;
     const { status, code } = answer;
     if (options.conditional && (status === 412 || refusesFeature(status, code === '' ? 'Unknown' : code))) {
@@ -156,10 +158,7 @@ export class GcsSession implements ObjectReader {
     return {
       onHead: (head) => {
         this.#parts.source.answered = true;
-        const isPage = head.status < 300 && /^text\/html\b/i.test(head.headers['content-type'] ?? '');
-        if (isPage && head.headers['x-goog-generation'] === undefined) {
-          throw new TransientError('the server sent a web page', { fewRetries: true, hint: NO_GCS_HINT });
-        }
+        refuseWebPage(head, { ownHeader: 'x-goog-generation', hint: NO_GCS_HINT });
         return receiver.onHead(head);
       },
     };

@@ -1,5 +1,5 @@
 // What an error of a connection means: DNS, TCP, TLS, the proxy's tunnel. By what Node really throws (test/store/s3/tls-faults.test.ts).
-import { DatamoverError } from '../../errors.ts';
+import { DatamoverError, systemCode } from '../../errors.ts';
 import { exhaustion } from '../../process-limits.ts';
 import { TransientError } from '../retry/policy.ts';
 import type { ConnectionContext } from './failure-context.ts';
@@ -8,6 +8,15 @@ import { type TlsFailure, tlsFailure, tlsReason } from './tls-reasons.ts';
 
 const CERTIFICATE =
   /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH|PATH_LENGTH_|ERROR_IN_|CRL_|UNSPECIFIED$)/;
+
+/** Sorts whatever a connection threw. What is none of its errors is given back as it is. */
+export function connectionFailure(error: unknown, context: ConnectionContext): unknown {
+  if (error instanceof DatamoverError || error instanceof TransientError || !(error instanceof Error)) return error;
+  const code = systemCode(error);
+  // A call that cannot be made is a bug.
+  if (code === undefined || error instanceof TypeError || error instanceof RangeError) return error;
+  return fromConnection(code, error, context);
+}
 
 /** What has a code and came from a connection may pass, some of it not likely; mistakes in the configuration cannot. */
 export function fromConnection(

@@ -1,16 +1,18 @@
 // What an S3 answer or a failed connection means: a DatamoverError, which is final, or a TransientError, which may pass.
 // Messages are made of status, name and key only: the server's own text and the SDK's error may quote the request.
 import { DatamoverError, systemCode } from '../../errors.ts';
+import { isTransientStatus } from '../remote/answer-failure.ts';
 import { fromConnection } from '../remote/connection-errors.ts';
 import { GATEWAY_HINT } from '../remote/hints.ts';
 import { ConditionRefused, refusesFeature } from '../remote/if-match.ts';
 import { changedObject, missingObject } from '../remote/object-errors.ts';
+import type { Refusal } from '../remote/refusal.ts';
 import { retryAfterMs } from '../remote/retry-after.ts';
 import { TransientError } from '../retry/policy.ts';
 import { type ErrorAnswer, errorAnswerOf, isOfS3 } from './answer.ts';
 import type { FailureContext } from './failure-context.ts';
 import { NO_S3_HINT, PATH_STYLE } from './hints.ts';
-import { type Refusal, refusalOf } from './refusals.ts';
+import { refusalOf } from './refusals.ts';
 
 /** Sorts whatever the SDK or a connection of ours threw. What is none of theirs is given back as it is. */
 export function classifyError(error: unknown, context: FailureContext): unknown {
@@ -96,7 +98,7 @@ const CLOCK: Refusal = {
 function isTransient(status: number, name: string): boolean {
   if (/^(SlowDown|RequestTimeout|Throttling|ThrottlingException|TooManyRequests|InternalError)$/.test(name))
     return true;
-  return status === 408 || status === 429 || (status >= 500 && status !== 501 && status !== 505);
+  return isTransientStatus(status);
 }
 
 /** `answer`: the server's, which may name the bucket that it looked for. */

@@ -1,6 +1,6 @@
 // What to change when an S3 server refuses: each hint names the flag and the key of the plan.
 import type { SourceNames } from '../remote/failure-context.ts';
-import { clientCertificateHint, otherScheme as otherSchemeOf } from '../remote/hints.ts';
+import { otherScheme as otherSchemeOf } from '../remote/hints.ts';
 
 export const ENDPOINT = '--endpoint (source.s3.endpoint)';
 export const REGION = '--region (source.s3.region)';
@@ -15,8 +15,6 @@ export const S3_NAMES: SourceNames = {
 };
 
 export const DEFAULT_ACCESS_HINT = `check that these keys may read (s3:GetObject) and list (s3:ListBucket) the bucket; select others with ${KEYS}`;
-
-export const CLIENT_CERTIFICATE_HINT = clientCertificateHint(S3_NAMES);
 
 export const NO_S3_HINT = `check ${ENDPOINT}: a web server, a web console or a proxy answers there, not an S3 server`;
 

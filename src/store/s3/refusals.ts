@@ -1,23 +1,8 @@
 // What a final HTTP answer means: code, reason and what to change. By what real servers answer (fixtures/answers).
-import type { ErrorCode } from '../../errors.ts';
-import { PROXY_HINT, PROXY_RULES_HINT } from '../remote/hints.ts';
+import { clientCertificate, proxyLogin, proxyRules, type Refusal, unreachable } from '../remote/refusal.ts';
 import { type ErrorAnswer, elementOf, isOfS3, isWebPage, regionOf } from './answer.ts';
 import type { FailureContext } from './failure-context.ts';
-import {
-  ACCESS_HINTS,
-  CLIENT_CERTIFICATE_HINT,
-  DEFAULT_ACCESS_HINT,
-  ENDPOINT,
-  otherScheme,
-  REGION,
-  SSE_KEY,
-} from './hints.ts';
-
-export interface Refusal {
-  readonly code: ErrorCode;
-  readonly why: string;
-  readonly hint: string;
-}
+import { ACCESS_HINTS, DEFAULT_ACCESS_HINT, ENDPOINT, otherScheme, REGION, SSE_KEY } from './hints.ts';
 
 type Rule = (answer: ErrorAnswer, context: FailureContext) => Refusal | undefined;
 
@@ -32,7 +17,7 @@ export function refusalOf(answer: ErrorAnswer, context: FailureContext): Refusal
 
 const RULES: readonly Rule[] = [
   wrongPort,
-  ({ status }) => (status === 407 ? unreachable('the proxy requires a login', PROXY_HINT) : undefined),
+  proxyLogin,
   otherRegion,
   redirect,
   encryption,
@@ -43,7 +28,7 @@ const RULES: readonly Rule[] = [
 ];
 
 /** nginx, Apache httpd and Go have words of their own for what is not spoken there; MinIO for its console's port. */
-function wrongPort({ text }: ErrorAnswer, { endpoint }: FailureContext): Refusal | undefined {
+function wrongPort({ text }: ErrorAnswer, { endpoint, names }: FailureContext): Refusal | undefined {
   if (
     /plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL-enabled|HTTP request to an HTTPS server/i.test(
       text,
@@ -51,9 +36,8 @@ function wrongPort({ text }: ErrorAnswer, { endpoint }: FailureContext): Refusal
   ) {
     return unreachable('the server speaks TLS on this port, not plain http', otherScheme(endpoint));
   }
-  if (/No required SSL certificate was sent|The SSL certificate error/i.test(text)) {
-    return unreachable('the server requires a client certificate', CLIENT_CERTIFICATE_HINT);
-  }
+  const certificate = clientCertificate({ text }, names);
+  if (certificate !== undefined) return certificate;
   if (/S3 (?:API )?Requests? (?:must|should|made)\b.{0,60}\bport/i.test(text)) {
     const hint = `set ${ENDPOINT} to the port of the S3 API (MinIO: 9000 unless configured otherwise)`;
     return unreachable('this is the port of the web console, not of the S3 API', hint);
@@ -123,9 +107,8 @@ function elementText(text: string): string {
 function noS3(answer: ErrorAnswer): Refusal | undefined {
   const { status, headers, text } = answer;
   if (isOfS3(answer)) return undefined;
-  if (headers['x-squid-error'] !== undefined || /tinyproxy|squid/i.test(headers.server ?? '')) {
-    return unreachable('a proxy refused the request', PROXY_RULES_HINT);
-  }
+  const byProxy = proxyRules(answer);
+  if (byProxy !== undefined) return byProxy;
   if (status === 401 && headers['www-authenticate'] !== undefined) {
     return unreachable(
       'the server requires a login other than S3 credentials',
@@ -161,8 +144,4 @@ function unsupported({ status }: ErrorAnswer): Refusal | undefined {
   if (status !== 405 && status !== 501 && status !== 505) return undefined;
   const hint = `check ${ENDPOINT}: the server must support GetObject with Range, and ListObjectsV2 or ListObjects`;
   return unreachable('the server does not support the request', hint);
-}
-
-function unreachable(why: string, hint: string): Refusal {
-  return { code: 'SOURCE_UNREACHABLE', why, hint };
 }

@@ -12,7 +12,7 @@ import { formatRequestHead, formatTarget } from '../http/message.ts';
 import { ConnectionPool } from '../http/pool.ts';
 import { fillFromStream } from '../remote/fill.ts';
 import { bypassesProxy, type Destination, destinationOf, type ProxyEnvironment } from '../remote/proxy.ts';
-import { TransientError } from '../retry/policy.ts';
+import { refuseWebPage } from '../remote/web-page.ts';
 import { keepText } from './answer.ts';
 import { NO_S3_HINT } from './hints.ts';
 import { headersForSdk } from './sdk-headers.ts';
@@ -124,7 +124,7 @@ export class S3Transport {
     if (response.statusCode >= 300) await collectBody(response);
     else if (watch !== undefined) {
       response.body = watched(response.body, watch);
-      refusePage(response);
+      refuseWebPage({ status: response.statusCode, headers: response.headers }, S3_PAGES);
     }
     return answer;
   }
@@ -133,7 +133,7 @@ export class S3Transport {
     return {
       onHead: (head) => {
         this.#options.onAnswer();
-        refusePage({ statusCode: head.status, headers: head.headers });
+        refuseWebPage(head, S3_PAGES);
         return receiver.onHead(head);
       },
     };
@@ -188,12 +188,7 @@ function isCut(error: unknown): boolean {
   return /^(ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/.test(systemCode(error) ?? '');
 }
 
-/** A web page instead of an object or a listing: nothing that S3 stores of a backup is one. */
-function refusePage({ statusCode, headers }: Pick<SdkResponse['response'], 'statusCode' | 'headers'>): void {
-  const isPage = statusCode < 300 && /^text\/html\b/i.test(headers['content-type'] ?? '');
-  if (!isPage || headers['x-amz-request-id'] !== undefined) return;
-  throw new TransientError('the server sent a web page', { fewRetries: true, hint: NO_S3_HINT });
-}
+const S3_PAGES = { ownHeader: 'x-amz-request-id', hint: NO_S3_HINT };
 
 /** The same body, each of whose pieces is told. */
 function watched(body: unknown, watch: AnswerWatch): Readable {
@@ -215,7 +210,7 @@ async function receiveStream(answer: SdkResponse, receiver: Receiver, signal: Ab
   const body: unknown = response.body;
   if (!(body instanceof Readable)) throw new TypeError('the SDK gave no stream');
   try {
-    refusePage(response);
+    refuseWebPage({ status: response.statusCode, headers: response.headers }, S3_PAGES);
     const sink = receiver.onHead({ status: response.statusCode, headers: response.headers });
     if (sink === undefined) return answer;
     await fillFromStream(body, sink, signal);

@@ -1,10 +1,10 @@
 // What Azure's refusals mean, by the codes and texts that Microsoft documents and Azurite answers.
 import { test } from 'tap';
 import { DatamoverError } from '../../../src/errors.ts';
-import { errorAnswerOf } from '../../../src/store/azure/answer.ts';
-import { answerFailure } from '../../../src/store/azure/errors.ts';
+import { azureFailure } from '../../../src/store/azure/errors.ts';
 import { AZURE_NAMES } from '../../../src/store/azure/hints.ts';
 import type { Identity } from '../../../src/store/azure/identity.ts';
+import { errorAnswerOf } from '../../../src/store/remote/error-answer.ts';
 import { TransientError } from '../../../src/store/retry/policy.ts';
 
 const KEY: Identity = { kind: 'key', from: '/credentials/cloud', key: Buffer.from('secret') };
@@ -16,7 +16,7 @@ function failureOf(status: number, code: string, identity: Identity | undefined,
   const text = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>${detail} SECRET</Message></Error>`;
   const answer = errorAnswerOf({ status, headers: { 'x-ms-request-id': 'r1' }, body: Buffer.from(text) });
   const where = 'azure://acct/backups/key';
-  return answerFailure(answer, {
+  return azureFailure(answer, {
     where,
     container: 'container "backups" of account acct',
     account: 'acct',

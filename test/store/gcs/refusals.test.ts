@@ -1,10 +1,10 @@
 // What refusals of Google Cloud Storage mean, by the codes and texts that Google documents.
 import { test } from 'tap';
 import { DatamoverError } from '../../../src/errors.ts';
-import { errorAnswerOf } from '../../../src/store/gcs/answer.ts';
-import { answerFailure } from '../../../src/store/gcs/errors.ts';
+import { gcsFailure } from '../../../src/store/gcs/errors.ts';
 import { GCS_NAMES } from '../../../src/store/gcs/hints.ts';
 import type { Identity } from '../../../src/store/gcs/identity.ts';
+import { errorAnswerOf } from '../../../src/store/remote/error-answer.ts';
 import { TransientError } from '../../../src/store/retry/policy.ts';
 
 const MACHINE: Identity = { from: 'the metadata service', credentials: { kind: 'metadata', host: 'x' } };
@@ -23,7 +23,7 @@ function failureOf(status: number, code: string, given: Given = {}): unknown {
     page ??
     `<?xml version='1.0' encoding='UTF-8'?><Error><Code>${code}</Code><Message>${detail} SECRET</Message></Error>`;
   const answer = errorAnswerOf({ status, headers, body: Buffer.from(text) });
-  return answerFailure(answer, { where: 'gs://backups/key', bucket: 'bucket "backups"', identity, names: GCS_NAMES });
+  return gcsFailure(answer, { where: 'gs://backups/key', bucket: 'bucket "backups"', identity, names: GCS_NAMES });
 }
 
 const CASES: readonly [number, string, Given, string, RegExp, RegExp][] = [
