@@ -1,5 +1,4 @@
 // `qemu-img rebase -u` of many layers, started by one small process as the checks of `check-many.ts` are.
-import { once } from 'node:events';
 import { parentName, REBASE, REBASE_TIMEOUT_MS, type RebaseOptions } from './rebase.ts';
 import { startMany } from './run.ts';
 
@@ -16,15 +15,9 @@ export async function rebaseMany(
 ): Promise<void> {
   const child = startMany('qemu-img', REBASE, { each: 2, limit, signal, timeoutMs: REBASE_TIMEOUT_MS });
   child.stdout.resume();
-  const ended = child.ended.catch(() => undefined);
   // One that ended takes no more names.
   child.stdin?.on('error', () => {});
-  for (const layer of layers) {
-    if (child.stdin?.write(`${parentName(layer)}\0${layer.image}\0`) === false) {
-      await Promise.race([once(child.stdin, 'drain').catch(() => undefined), ended]);
-    }
-  }
-  child.stdin?.end();
-  await ended;
+  child.stdin?.end(layers.map((layer) => `${parentName(layer)}\0${layer.image}\0`).join(''));
+  await child.ended.catch(() => undefined);
   signal.throwIfAborted();
 }
