@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { parseJson } from '../parse-json.ts';
 import { type BlockGraph, fileNode, loneLayer, toFilename } from './graph.ts';
-import { isUnwritten, lastErrorLine, runTool } from './run.ts';
+import { runTool } from './run.ts';
+import { isUnwritten, lastErrorLine } from './said.ts';
 
 export interface CheckImageOptions {
   /** The layer: a path, or the node that its bytes come from. It is opened alone, whatever parent its header names. */

@@ -5,7 +5,8 @@ import { delimiter, join } from 'node:path';
 import { DatamoverError, type Problem } from '../errors.ts';
 import { programMissing } from '../launchers.ts';
 import { collect } from '../problems.ts';
-import { lastErrorLine, type QemuTool, runTool } from './run.ts';
+import { type QemuTool, runTool } from './run.ts';
+import { lastErrorLine } from './said.ts';
 
 /** 5.2 (2020) brought extended L2 entries and `map --start-offset`; zstd clusters came with 5.1. */
 const MIN_VERSION: readonly [number, number] = [5, 2];

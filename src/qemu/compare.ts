@@ -3,7 +3,8 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
-import { lastErrorLine, runTool } from './run.ts';
+import { runTool } from './run.ts';
+import { lastErrorLine } from './said.ts';
 
 export interface CompareOptions {
   /** What should be there. */

@@ -3,7 +3,8 @@ import type { CacheMode } from '../direct-io.ts';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename, toUnflushedFilename } from './graph.ts';
 import { progressReader } from './progress.ts';
-import { isOutOfSpace, isUnwritten, lastErrorLine, runTool } from './run.ts';
+import { runTool } from './run.ts';
+import { isOutOfSpace, isUnwritten, lastErrorLine } from './said.ts';
 
 export interface ConvertOptions {
   /** A chain, or a window of it; nothing in it names a path that is not ours. Its files say themselves how they are opened (`cached`). */

@@ -1,6 +1,7 @@
 // `qemu-img create`: an empty qcow2 image in an existing file.
 import { DatamoverError } from '../errors.ts';
-import { isOutOfSpace, lastErrorLine, runTool } from './run.ts';
+import { runTool } from './run.ts';
+import { isOutOfSpace, lastErrorLine } from './said.ts';
 
 export interface CreateOptions {
   /** An existing file of ours, which keeps its inode and mode; absolute. */

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
 import { mapImage } from './map.ts';
-import { lastErrorLine, runTool } from './run.ts';
+import { runTool } from './run.ts';
+import { lastErrorLine } from './said.ts';
 
 const infoSchema = z.object({ 'virtual-size': z.number().int().nonnegative() });
 

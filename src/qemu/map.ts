@@ -1,7 +1,8 @@
 // `qemu-img map`: where a graph's bytes come from, run by run, streamed (109 bytes of JSON a run; never held whole).
 import { DatamoverError } from '../errors.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
-import { lastErrorLine, startTool } from './run.ts';
+import { startTool } from './run.ts';
+import { lastErrorLine } from './said.ts';
 
 export interface MapOptions {
   readonly source: BlockGraph;

@@ -5,7 +5,8 @@ import { dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
 import { alignDown, alignUp, KiB } from '../units.ts';
 import { type BlockGraph, cached, fileNode, type Qcow2Node, toFilename } from './graph.ts';
-import { isOutOfSpace, isUnwritten, lastErrorLine, type RunResult, runTool } from './run.ts';
+import { type RunResult, runTool } from './run.ts';
+import { isOutOfSpace, isUnwritten, lastErrorLine } from './said.ts';
 
 export interface MaskOptions {
   /** Where the overlay is made: a path of ours that does not exist yet. */

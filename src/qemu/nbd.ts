@@ -9,7 +9,8 @@ import { sleep } from '../concurrency.ts';
 import { DatamoverError, messageOf, systemCode } from '../errors.ts';
 import { fitsSocketPath, MAX_SOCKET_PATH } from '../socket-path.ts';
 import { type BlockGraph, toFilename } from './graph.ts';
-import { lastErrorLine, startTool } from './run.ts';
+import { startTool } from './run.ts';
+import { lastErrorLine } from './said.ts';
 
 /** Where it listens: a Unix socket that does not exist yet, or a port of the loopback address. */
 export type Listen = { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly port: number };

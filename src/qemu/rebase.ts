@@ -1,7 +1,8 @@
 // `qemu-img rebase -u`: writes a parent's name into a layer's header, and nothing else.
 import { basename, dirname } from 'node:path';
 import { DatamoverError } from '../errors.ts';
-import { isOutOfSpace, lastErrorLine, runTool } from './run.ts';
+import { runTool } from './run.ts';
+import { isOutOfSpace, lastErrorLine } from './said.ts';
 
 export interface RebaseOptions {
   /** Absolute path of the layer, a file of ours. */

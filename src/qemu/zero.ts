@@ -5,7 +5,7 @@ import { DatamoverError } from '../errors.ts';
 import { type ByteRange, GiB, MiB } from '../units.ts';
 import { deviceNode, fileNode, rawNode, toUnflushedFilename } from './graph.ts';
 import { QemuIo } from './qemu-io.ts';
-import { isOutOfSpace, lastErrorLine } from './run.ts';
+import { isOutOfSpace, lastErrorLine } from './said.ts';
 
 export interface ZeroOptions {
   readonly path: string;
