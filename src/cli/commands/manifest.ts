@@ -5,7 +5,6 @@ import type { ManifestOptions, ScratchChoice } from '../../kubernetes/options.ts
 import { omitUndefined } from '../../omit-undefined.ts';
 import { collect, throwProblems, withKnown } from '../../problems.ts';
 import type { Strategy } from '../../strategy.ts';
-import { GiB, KiB } from '../../units.ts';
 import {
   acceptUnprovenOption,
   compressOption,
@@ -18,7 +17,7 @@ import {
 } from '../flags/flags.ts';
 import { addHelp, STRATEGIES_SECTION } from '../flags/help.ts';
 import { loadPlan } from '../flags/load-plan.ts';
-import { refuse, usageProblem } from '../flags/usage.ts';
+import { refuse } from '../flags/usage.ts';
 import type { Outcome } from '../session/outcome.ts';
 import type { Run, Session } from '../session/session.ts';
 import { explain } from './manifest-comment.ts';
@@ -30,8 +29,9 @@ import {
   schedulingOf,
   schedulingOptions,
 } from './manifest-scheduling.ts';
+import { type ScrubFlags, scrubOptions, scrubProblems } from './manifest-scrub.ts';
 
-interface Flags extends SchedulingFlags, PvcFlags {
+interface Flags extends SchedulingFlags, PvcFlags, ScrubFlags {
   readonly image: string;
   readonly namespace?: string;
   readonly serviceAccount?: string;
@@ -48,8 +48,6 @@ interface Flags extends SchedulingFlags, PvcFlags {
   readonly hash?: boolean;
   readonly runAsRoot?: boolean;
   readonly fsGroup?: number;
-  readonly scrub?: string;
-  readonly maxRate?: number;
 }
 
 export function manifestCommand(run: Run): Command {
@@ -125,12 +123,7 @@ function manifestOptions(): Option[] {
     new Option('--target-pvc <name=pvc>', 'PVC in the cluster for a PVC of the plan; repeatable').argParser(
       parseTargetPvc,
     ),
-    new Option('--scrub <cron>', 'print a CronJob that verifies the source of the plan instead').argParser(
-      parseSchedule,
-    ),
-    new Option('--max-rate <size>', 'with --scrub: bytes per second to read at most').argParser(
-      parseSize({ min: 4 * KiB, max: 1024 * GiB }),
-    ),
+    ...scrubOptions(),
     ...pvcOptions(),
     ...schedulingOptions(),
     new Option('--force', 'overwrite targets that are not blank'),
@@ -147,7 +140,16 @@ async function manifest(argument: string | undefined, flags: Flags, session: Ses
   const problems: Problem[] = [];
   const scratch = await collect(problems, () => chooseScratch(flags));
   const createPvcs = await collect(problems, () => chooseCreatePvcs(flags));
-  problems.push(...scrubProblems(flags));
+  const ofJobs = {
+    '--create-pvcs': flags.createPvcs,
+    '--queue': flags.queue,
+    '--target-pvc': flags.targetPvc,
+    '--force': flags.force,
+    '--verify': flags.verify === 'compare',
+    '--compress': flags.compress,
+    '--hash': flags.hash,
+  };
+  problems.push(...scrubProblems(flags, ofJobs));
   const { plan, problems: ofPlan } = await withKnown(problems, () => loadPlan(argument, session));
   problems.push(...ofPlan);
   if (plan.order === 'unproven' && flags.acceptUnproven !== true) {
@@ -209,34 +211,6 @@ function chooseScratch({ strategy, scratchPvc, scratchClass, scratchSize }: Flag
     );
   }
   return { kind: 'claim', claim: scratchPvc };
-}
-
-/** USAGE for flags of Jobs beside a schedule, and a rate without one. */
-function scrubProblems(flags: Flags): Problem[] {
-  const { scrub, maxRate, createPvcs, queue, targetPvc, force, verify, compress, hash } = flags;
-  if (scrub === undefined && maxRate === undefined) return [];
-  if (scrub === undefined) return [usageProblem('--max-rate requires --scrub', 'add --scrub, or remove --max-rate')];
-  const others = {
-    '--create-pvcs': createPvcs,
-    '--queue': queue,
-    '--target-pvc': targetPvc,
-    '--force': force,
-    '--verify': verify === 'compare',
-    '--compress': compress,
-    '--hash': hash,
-  };
-  return Object.entries(others)
-    .filter(([, value]) => value)
-    .map(([flag]) => usageProblem(`--scrub cannot be combined with ${flag}`, `remove ${flag}: a scrub has no target`));
-}
-
-/** As the controller reads it: five fields, or a macro. */
-function parseSchedule(value: string): string {
-  const field = /^[\d*/,A-Za-z?-]+$/;
-  const fields = parseText(value).trim().split(/\s+/);
-  const isMacro = /^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$/.test(value);
-  if (isMacro || (fields.length === 5 && fields.every((one) => field.test(one)))) return fields.join(' ');
-  throw new InvalidArgumentError("It must be a schedule of cron, as in '0 3 * * 0' or @weekly.");
 }
 
 function parseImage(value: string): string {
