@@ -5,6 +5,7 @@ import { findChain } from '../chain/find-chain.ts';
 import { layersOf, originOf } from '../chain/look-up.ts';
 import { isUnproven, unprovenProblems } from '../chain/unproven.ts';
 import { DatamoverError, type Problem } from '../errors.ts';
+import { exitStatus } from '../exit-status.ts';
 import type { VmBackup } from '../inventory/vm-backup.ts';
 import { isResourceName } from '../kubernetes-names.ts';
 import { omitUndefined } from '../omit-undefined.ts';
@@ -124,7 +125,7 @@ export function throwUnlessSkipped(
   { skipBroken, left }: Pick<DraftCommon, 'skipBroken'> & { readonly left: number },
 ): void {
   if (problems.length === 0) return;
-  const skippable = left > 0 && problems.every(({ code }) => SKIPPED.has(code));
+  const skippable = left > 0 && problems.every(isOfBackup);
   if (skippable && skipBroken === true) return;
   const [first, ...rest] = problems;
   if (!skippable || skipBroken === undefined || first === undefined) throw DatamoverError.fromProblems(problems);
@@ -132,19 +133,10 @@ export function throwUnlessSkipped(
   throw DatamoverError.fromProblems([{ ...first, hint: [first.hint, way].filter(Boolean).join('; ') }, ...rest]);
 }
 
-/** What a backup cannot be restored for. The command line, and a source that does not answer, concern all disks. */
-const SKIPPED: ReadonlySet<string> = new Set([
-  'OBJECT_MISSING',
-  'BACKUP_NOT_FOUND',
-  'ACCESS_DENIED',
-  'OBJECT_CHANGED',
-  'METADATA_INVALID',
-  'CHAIN_BROKEN',
-  'IMAGE_CORRUPT',
-  'IMAGE_UNSAFE',
-  'CHECKSUM_MISMATCH',
-  'SIZE_MISMATCH',
-]);
+/** What keeps one backup from being restored. The command line, and a source that does not answer, concern all disks. */
+function isOfBackup({ code }: Problem): boolean {
+  return [3, 4].includes(exitStatus(code)) && code !== 'SOURCE_UNREACHABLE';
+}
 
 /** What a plan says before it names VMs and PVCs. */
 export function planHead(
