@@ -1,7 +1,15 @@
 // What a final answer means: code, reason and what to change. By what Azure documents and what Azurite answers (fixtures/answers).
 import { isOfService } from '../remote/answer-failure.ts';
 import type { ErrorAnswer } from '../remote/error-answer.ts';
-import { clientCertificate, denied, proxyLogin, proxyRules, type Refusal, unreachable } from '../remote/refusal.ts';
+import {
+  clientCertificate,
+  denied,
+  firstRefusal,
+  proxyLogin,
+  proxyRules,
+  type Refusal,
+  unreachable,
+} from '../remote/refusal.ts';
 import { explainSas } from './explain-sas.ts';
 import { AZURE_NAMES, AZURE_REQUEST_ID, CREDENTIALS, ENDPOINT, ROLE_HINT, SAS } from './hints.ts';
 import type { Identity } from './identity.ts';
@@ -14,13 +22,11 @@ export interface RefusalContext {
 
 type Rule = (answer: ErrorAnswer, context: RefusalContext) => Refusal | undefined;
 
-/** The first rule that knows the answer decides. */
 export function refusalOf(answer: ErrorAnswer, context: RefusalContext): Refusal {
-  for (const rule of RULES) {
-    const refusal = rule(answer, context);
-    if (refusal !== undefined) return refusal;
-  }
-  return unreachable('the server refused the request', `check ${ENDPOINT}, the account and the container`);
+  return (
+    firstRefusal(RULES, answer, context) ??
+    unreachable('the server refused the request', `check ${ENDPOINT}, the account and the container`)
+  );
 }
 
 const RULES: readonly Rule[] = [notAzure, archived, encryption, account, clock, tenant, sas, rights, keys, version];

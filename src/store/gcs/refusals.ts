@@ -1,7 +1,15 @@
 // What a final answer means: code, reason and what to change. By what Google documents of the XML API; not recorded from its service.
 import { isOfService } from '../remote/answer-failure.ts';
 import type { ErrorAnswer } from '../remote/error-answer.ts';
-import { clientCertificate, denied, proxyLogin, proxyRules, type Refusal, unreachable } from '../remote/refusal.ts';
+import {
+  clientCertificate,
+  denied,
+  firstRefusal,
+  proxyLogin,
+  proxyRules,
+  type Refusal,
+  unreachable,
+} from '../remote/refusal.ts';
 import { CREDENTIALS, ENDPOINT, GCS_NAMES, GCS_REQUEST_ID, ROLE_HINT } from './hints.ts';
 import type { Identity } from './identity.ts';
 
@@ -12,13 +20,11 @@ export interface RefusalContext {
 
 type Rule = (answer: ErrorAnswer, context: RefusalContext) => Refusal | undefined;
 
-/** The first rule that knows the answer decides. */
 export function refusalOf(answer: ErrorAnswer, context: RefusalContext): Refusal {
-  for (const rule of RULES) {
-    const refusal = rule(answer, context);
-    if (refusal !== undefined) return refusal;
-  }
-  return unreachable('the server refused the request', `check ${ENDPOINT} and the name of the bucket`);
+  return (
+    firstRefusal(RULES, answer, context) ??
+    unreachable('the server refused the request', `check ${ENDPOINT} and the name of the bucket`)
+  );
 }
 
 const RULES: readonly Rule[] = [notGcs, redirect, encryption, payer, perimeter, account, token, rights];

@@ -9,6 +9,19 @@ export interface Refusal {
   readonly hint: string;
 }
 
+/** What the first rule that knows the answer says; undefined where none does. */
+export function firstRefusal<A, C>(
+  rules: readonly ((answer: A, context: C) => Refusal | undefined)[],
+  answer: A,
+  context: C,
+): Refusal | undefined {
+  for (const rule of rules) {
+    const refusal = rule(answer, context);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
 export function denied(why: string, hint: string): Refusal {
   return { code: 'ACCESS_DENIED', why, hint };
 }

@@ -1,18 +1,23 @@
 // What a final HTTP answer means: code, reason and what to change. By what real servers answer (fixtures/answers).
-import { clientCertificate, proxyLogin, proxyRules, type Refusal, unreachable } from '../remote/refusal.ts';
+import {
+  clientCertificate,
+  firstRefusal,
+  proxyLogin,
+  proxyRules,
+  type Refusal,
+  unreachable,
+} from '../remote/refusal.ts';
 import { type ErrorAnswer, elementOf, isOfS3, isWebPage, regionOf } from './answer.ts';
 import type { FailureContext } from './failure-context.ts';
 import { ACCESS_HINTS, DEFAULT_ACCESS_HINT, ENDPOINT, otherScheme, REGION, SSE_KEY } from './hints.ts';
 
 type Rule = (answer: ErrorAnswer, context: FailureContext) => Refusal | undefined;
 
-/** The first rule that knows the answer decides. */
 export function refusalOf(answer: ErrorAnswer, context: FailureContext): Refusal {
-  for (const rule of RULES) {
-    const refusal = rule(answer, context);
-    if (refusal !== undefined) return refusal;
-  }
-  return unreachable('the server refused the request', `check ${ENDPOINT}, ${REGION} and the name of the bucket`);
+  return (
+    firstRefusal(RULES, answer, context) ??
+    unreachable('the server refused the request', `check ${ENDPOINT}, ${REGION} and the name of the bucket`)
+  );
 }
 
 const RULES: readonly Rule[] = [
