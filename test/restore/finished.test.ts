@@ -10,6 +10,7 @@ import { openTarget } from '../../src/target/open.ts';
 import { partialPathOf } from '../../src/target/partial-file.ts';
 import type { Target, TargetSession } from '../../src/target/target.ts';
 import { KiB, MiB } from '../../src/units.ts';
+import { injecting, nodeOn } from '../helpers/injected.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -36,19 +37,8 @@ test('a file that cannot be read back is the target’s failure, not scratch’s
     }
     await session.abandon();
     await journal.close();`;
-  const inject = ['-P', partialPathOf(path, 'plan'), '-e', 'trace=pread64', '-e', 'inject=pread64:error=EIO'];
-  const args = [
-    '-f',
-    '--seccomp-bpf',
-    '-qq',
-    '-o',
-    '/dev/null',
-    ...inject,
-    process.execPath,
-    '--input-type=module',
-    '-e',
-    script,
-  ];
+  const fault = { calls: 'pread64', fault: 'error=EIO', path: partialPathOf(path, 'plan') };
+  const args = injecting(fault, nodeOn(script));
   const { stdout, stderr } = spawnSync('strace', args, { encoding: 'utf8' });
   t.not(stdout, '', stderr);
   t.match(JSON.parse(stdout), {

@@ -11,6 +11,7 @@ import { openTarget } from '../../src/target/open.ts';
 import type { Target } from '../../src/target/target.ts';
 import { MiB } from '../../src/units.ts';
 import { isFilled } from '../helpers/filled.ts';
+import { injecting, nodeOn } from '../helpers/injected.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -133,19 +134,8 @@ test('a claim that cannot be wiped is told', async (t) => {
       ({ code, message }) => console.log(code, message),
     );`;
   // The claim is written, and nothing after it.
-  const inject = ['-P', device.path, '-e', 'trace=pwrite64', '-e', 'inject=pwrite64:error=EIO:when=2+'];
-  const command = [
-    '-f',
-    '--seccomp-bpf',
-    '-qq',
-    '-o',
-    '/dev/null',
-    ...inject,
-    process.execPath,
-    '--input-type=module',
-    '-e',
-    script,
-  ];
+  const fault = { calls: 'pwrite64', fault: 'error=EIO:when=2+', path: device.path };
+  const command = injecting(fault, nodeOn(script));
   // strace counts by thread.
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
   const { stdout, stderr } = spawnSync('strace', command, { encoding: 'utf8', env });
@@ -269,19 +259,7 @@ test('a device that does not tell its medium can be a target', async (t) => {
     console.log(target.identity.medium);
     await target.close();`;
   for (const errno of ['EIO', 'EPERM']) {
-    const inject = ['-P', attribute, '-e', 'trace=open,openat', '-e', `inject=open,openat:error=${errno}`];
-    const strace = [
-      '-f',
-      '--seccomp-bpf',
-      '-qq',
-      '-o',
-      '/dev/null',
-      ...inject,
-      process.execPath,
-      '--input-type=module',
-      '-e',
-      script,
-    ];
+    const strace = injecting({ calls: 'open,openat', fault: `error=${errno}`, path: attribute }, nodeOn(script));
     const { stdout, stderr } = spawnSync('strace', strace, { encoding: 'utf8' });
     t.equal(stdout.trim(), 'null', stderr);
   }

@@ -18,6 +18,7 @@ import { type Test, test } from 'tap';
 import { openTarget } from '../../src/target/open.ts';
 import type { Target } from '../../src/target/target.ts';
 import { MiB } from '../../src/units.ts';
+import { injecting, nodeOn } from '../helpers/injected.ts';
 import { requires } from '../helpers/requires.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -95,9 +96,8 @@ test('on a file system without hard links a file gets its name, and takes nobody
       console.log(await session.finish([]).then(() => 'named', (error) => error.code));
       await session.abandon();`;
     // What FAT answers to link(2).
-    const inject = ['-e', 'trace=link,linkat', '-e', 'inject=link,linkat:error=EPERM'];
-    const strace = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...inject, process.execPath];
-    const { stdout } = spawnSync('strace', [...strace, '--input-type=module', '-e', script], { encoding: 'utf8' });
+    const strace = injecting({ calls: 'link,linkat', fault: 'error=EPERM' }, nodeOn(script));
+    const { stdout } = spawnSync('strace', strace, { encoding: 'utf8' });
     t.equal(stdout.trim(), taken ? 'TARGET_NOT_BLANK' : 'named');
     t.equal(statSync(path).size, taken ? 'theirs'.length : SIZE);
     t.notOk(existsSync(`${path}.plan.partial`));
@@ -157,9 +157,8 @@ test('a folder that cannot be flushed by itself is no failure, one whose flush f
       const target = await openTarget({ path: ${JSON.stringify(join(folder, 'disk.raw'))}, partialTag: 'plan', signal });
       const session = await target.begin({ ...${JSON.stringify({ claim: CLAIM, diskSize: SIZE, replace: false })}, signal });
       console.log(await session.finish([]).then(() => 'named', (error) => error.code));`;
-    const inject = ['-P', folder, '-e', 'trace=fsync', '-e', `inject=fsync:error=${error}`];
-    const strace = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...inject];
-    const { stdout, stderr } = spawnSync('strace', [...strace, ...nodeRunning(script)], { encoding: 'utf8' });
+    const strace = injecting({ calls: 'fsync', fault: `error=${error}`, path: folder }, nodeRunning(script));
+    const { stdout, stderr } = spawnSync('strace', strace, { encoding: 'utf8' });
     t.equal(stdout.trim(), end, stderr);
   }
 });
@@ -196,7 +195,7 @@ function nodeRunning(script: string): string[] {
   const head = `
     const { openTarget } = await import(${JSON.stringify(module)});
     const signal = new AbortController().signal;`;
-  return [process.execPath, '--input-type=module', '-e', `${head}${script}`];
+  return nodeOn(`${head}${script}`);
 }
 
 test('a file that is replaced keeps owner, group and permissions; a new one is its owner’s alone', async (t) => {
@@ -281,8 +280,8 @@ test('a beginning that comes to nothing leaves nothing', async (t) => {
       ({ name, code }) => console.log(name, code),
     );`;
   // The first opening makes it, the second asks whether it takes O_DIRECT.
-  const inject = ['-P', `${path}.plan.partial`, '-e', 'trace=openat', '-e', 'inject=openat:error=EMFILE:when=2'];
-  const command = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...inject, ...nodeRunning(script)];
+  const fault = { calls: 'openat', fault: 'error=EMFILE:when=2', path: `${path}.plan.partial` };
+  const command = injecting(fault, nodeRunning(script));
   // strace counts by thread.
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
   const { stdout, stderr } = spawnSync('strace', command, { encoding: 'utf8', env });
