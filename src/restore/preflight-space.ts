@@ -78,19 +78,16 @@ export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
   };
   let known = disks;
   if (!hasSpace(evaluate(disks))) known = await byData(options, disks);
-  let needs = evaluate(known);
-  // What is kept of one PVC must never be what keeps another from being restored: no later run would get further.
-  const inTheWay = [...options.left.keys()].filter((pvc) => pvc !== known[0]?.name);
-  const without = known.map((disk) => (inTheWay.includes(disk.name) ? { ...disk, leftBytes: 0 } : disk));
-  const freedBytes = inTheWay.reduce((sum, pvc) => sum + (options.left.get(pvc) ?? 0), 0);
-  const roomier = evaluate(without, strategy, freedBytes);
-  const discards = fitBetter(roomier, needs);
-  if (discards) needs = roomier;
+  const kept = evaluate(known);
+  const way = makeWay(options, known);
+  const roomier = evaluate(way.disks, strategy, way.bytes);
+  const discards = fitBetter(roomier, kept);
+  const needs = discards ? roomier : kept;
   const words = {
     headroomPercent,
     alternatives: [
       ...options.leftOfOthers
-        .filter(({ bytes }) => hasSpace(evaluate(without, strategy, freedBytes + bytes)))
+        .filter(({ bytes }) => hasSpace(evaluate(way.disks, strategy, way.bytes + bytes)))
         .map(({ pvc, path }) => `remove ${path}, which an interrupted run left of PVC ${pvc}`),
       ...cheaper(options)
         .filter((other) => hasSpace(evaluate(known, other)))
@@ -105,7 +102,24 @@ export async function checkSpace(options: SpaceOptions): Promise<SpaceCheck> {
     needs,
     problems: worst.flatMap((need) => spaceProblem(need, words) ?? []),
     notes: worst.flatMap((need) => noteOf(need, words) ?? []),
-    discarded: discards ? inTheWay : [],
+    discarded: discards ? way.pvcs : [],
+  };
+}
+
+/**
+ * The disks as they are when all that is left of PVCs other than the first is removed: what is kept of one must never be what keeps another
+ * from being restored, since no later run would get further.
+ */
+function makeWay(
+  { left }: SpaceOptions,
+  disks: readonly DiskSpace[],
+): { readonly pvcs: readonly string[]; readonly bytes: number; readonly disks: readonly DiskSpace[] } {
+  const others = [...left].filter(([pvc]) => pvc !== disks[0]?.name);
+  const pvcs = others.map(([pvc]) => pvc);
+  return {
+    pvcs,
+    bytes: others.reduce((sum, [, bytes]) => sum + bytes, 0),
+    disks: disks.map((disk) => (pvcs.includes(disk.name) ? { ...disk, leftBytes: 0 } : disk)),
   };
 }
 
