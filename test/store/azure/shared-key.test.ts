@@ -41,6 +41,9 @@ function signedByUs({ url, headers }: Sent): string {
   );
 }
 
+/** In ASCII: TAP ends a line at U+2028 and U+2029 too, and what follows is lost. */
+const named = (...texts: string[]) => texts.map(encodeURIComponent).join(' ');
+
 const name = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
   .filter((text) => !/^[./\\]|[./\\]$|[/\\.]{2}|[\p{Cc}\\]/u.test(text) && text.isWellFormed() && text.trim() !== '');
@@ -53,14 +56,14 @@ for (const endpoint of ['https://account.blob.core.windows.net', 'http://127.0.0
           (container) => container.getBlobClient(blob).download(offset, 10, { conditions: { ifMatch: '"0x8D"' } }),
           endpoint,
         );
-        t.equal(signedByUs(read), read.headers.authorization, JSON.stringify(blob));
+        t.equal(signedByUs(read), read.headers.authorization, named(blob));
         const pages = (container: ContainerClient) =>
           container
             .listBlobsByHierarchy('/', { prefix: blob })
             .byPage({ continuationToken: marker, maxPageSize: 7 })
             .next();
         const list = await sentBy(pages, endpoint);
-        t.equal(signedByUs(list), list.headers.authorization, JSON.stringify([blob, marker]));
+        t.equal(signedByUs(list), list.headers.authorization, named(blob, marker));
       }),
       { numRuns: 60 },
     );
