@@ -7,7 +7,7 @@ import type { SecureContext } from 'node:tls';
 import { connect as connectTls } from 'node:tls';
 import { AwakeTimer } from '../../awake.ts';
 import { TransientError } from '../retry/policy.ts';
-import { type Answer, BUFFER_SIZE, Exchange, type Receiver } from './exchange.ts';
+import { type Answer, BUFFER_SIZE, Exchange, HEAD_SIZE, type Receiver } from './exchange.ts';
 
 export interface Origin {
   readonly protocol: 'http:' | 'https:';
@@ -29,6 +29,7 @@ export class StaleConnection extends Error {
 export class Connection {
   readonly #socket: Socket;
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_SIZE);
+  readonly #headBuffer = this.#buffer.subarray(0, HEAD_SIZE);
   readonly #connecting: AwakeTimer;
   #direct: Uint8Array | undefined;
   #exchange: Exchange | undefined;
@@ -105,8 +106,9 @@ export class Connection {
 
   /** Asked by the socket after each callback, for the bytes to come. */
   readonly #room = (): Uint8Array => {
-    this.#direct = this.#exchange?.directRoom();
-    return this.#direct ?? this.#buffer;
+    const exchange = this.#exchange;
+    this.#direct = exchange?.directRoom();
+    return this.#direct ?? (exchange?.untouched === true ? this.#headBuffer : this.#buffer);
   };
 
   /** Always true: after a false the next bytes would land in memory that is the sink's no more. */

@@ -8,8 +8,11 @@ import { type Framing, MAX_HEAD, parseResponseHead, type ResponseHead } from './
 /** Bytes read at once when they do not go straight into a sink: heads, chunked bodies, tails, what comes during a pause. */
 export const BUFFER_SIZE = 64 * 1024;
 
-/** The end of a body is read with a little room behind it: what comes after it would go unseen otherwise. */
-const TAIL = BUFFER_SIZE - 1;
+/** Bytes read at once for a head: what comes with it has to be copied. */
+export const HEAD_SIZE = 8 * 1024;
+
+/** The end of a body is read with a little room behind it: what comes after it would go unseen otherwise. It has to be copied. */
+const TAIL = 4 * 1024;
 
 /** The server closed a connection that nothing had been answered on. */
 export class ClosedEarly extends TransientError {}

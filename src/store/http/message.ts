@@ -30,15 +30,15 @@ export interface ResponseHead {
  * HTTP/1.1 head, and for one whose body's end would be ambiguous.
  */
 export function parseResponseHead(bytes: Uint8Array): ResponseHead | undefined {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, MAX_HEAD)).toString('latin1');
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, MAX_HEAD));
   // A server that speaks something else must not be waited for.
-  if (!'HTTP/1.'.startsWith(text.slice(0, 7))) throw invalidResponse();
-  const end = text.indexOf('\r\n\r\n');
+  if (!'HTTP/1.'.startsWith(view.toString('latin1', 0, 7))) throw invalidResponse();
+  const end = view.indexOf('\r\n\r\n');
   if (end === -1) {
     if (bytes.length >= MAX_HEAD) throw invalidResponse(`a head of more than ${MAX_HEAD} bytes`);
     return undefined;
   }
-  const [statusLine = '', ...lines] = text.slice(0, end).split('\r\n');
+  const [statusLine = '', ...lines] = view.toString('latin1', 0, end).split('\r\n');
   const match = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(statusLine);
   if (match === null) throw invalidResponse();
   const status = Number(match[2]);

@@ -26,7 +26,7 @@ export async function readObject(
     // The attempt before failed after its last byte.
     if (sink.left === 0) return;
     const first = sink.position;
-    const held = new HoldbackSink(sink);
+    let held: HoldbackSink | undefined;
     await reader.ifMatch.send(pin, async (ifMatch) => {
       const receiver: Receiver = {
         onHead: ({ status, headers }) => {
@@ -35,12 +35,14 @@ export async function readObject(
           if (ifMatch !== undefined) reader.ifMatch.taken();
           checkRangeAnswer({ status, headers }, { first, last, size: range.size, pin, where });
           // A length that is said has been checked; one that is not is known only at the end.
-          return headers['content-length'] === undefined ? held : sink;
+          if (headers['content-length'] !== undefined) return sink;
+          held = new HoldbackSink(sink);
+          return held;
         },
       };
       await reader.get(key, { range: `bytes=${first}-${last}`, ifMatch }, receiver, attempt.signal);
     });
-    await held.release();
+    await held?.release();
     if (sink.left > 0)
       throw new TransientError(`the body ended ${sink.left} bytes early`, { fewRetries: sink.position === first });
   };
