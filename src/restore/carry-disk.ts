@@ -78,7 +78,13 @@ class TargetDestination implements Destination {
     this.readsZero = options.readsZero;
   }
 
-  async write(bytes: Uint8Array, offset: number): Promise<void> {
+  write(bytes: Uint8Array, offset: number): Promise<void> {
+    const { body, io } = this.#options.session;
+    const isBody = offset >= body.offset && offset + bytes.length <= body.offset + body.length;
+    return isBody ? io.write(bytes, offset) : this.#writeEdges(bytes, offset);
+  }
+
+  async #writeEdges(bytes: Uint8Array, offset: number): Promise<void> {
     const { session, edges } = this.#options;
     const part = ({ offset: start, length }: ByteRange): { at: number; bytes: Uint8Array } => {
       const from = Math.max(start, offset);

@@ -1,5 +1,5 @@
 // Reads and writes of a target, several at a time, from memory of the caller: past the page cache where that is possible.
-import { constants } from 'node:fs';
+import { constants, read, write } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { systemCode } from '../errors.ts';
 import { endsEarly } from './device-io.ts';
@@ -35,24 +35,12 @@ export class HeldIo implements DiskIo {
     this.unit = options.unit;
   }
 
-  async write(bytes: Uint8Array, offset: number): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
-      const count = await this.#call('write', offset + done, async (handle) => {
-        return (await handle.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
-      });
-      if (count === 0) throw endsEarly(this.#options.path, offset + done, 'written');
-      done += count;
-    }
+  write(bytes: Uint8Array, offset: number): Promise<void> {
+    return this.#transfer('write', bytes, offset);
   }
 
-  async read(room: Uint8Array, offset: number): Promise<void> {
-    for (let done = 0; done < room.length; ) {
-      const count = await this.#call('read', offset + done, async (handle) => {
-        return (await handle.read(room, done, room.length - done, offset + done)).bytesRead;
-      });
-      if (count === 0) throw endsEarly(this.#options.path, offset + done, 'read');
-      done += count;
-    }
+  read(room: Uint8Array, offset: number): Promise<void> {
+    return this.#transfer('read', room, offset);
   }
 
   /** Closes what this opened itself. Nothing may be under way. Idempotent. */
@@ -62,23 +50,59 @@ export class HeldIo implements DiskIo {
     await buffered?.close();
   }
 
-  async #call(verb: 'read' | 'write', offset: number, call: (handle: FileHandle) => Promise<number>): Promise<number> {
-    const { handle, direct, path } = this.#options;
-    try {
-      if (!direct || this.#buffered !== undefined) return await call((await this.#buffered) ?? handle);
-      try {
-        return await call(handle);
-      } catch (error) {
-        // Some drivers take O_DIRECT when they are opened, and refuse it at the request.
-        if (systemCode(error) !== 'EINVAL') throw error;
-        this.#buffered ??= reopen(handle, verb === 'read' ? constants.O_RDONLY : constants.O_RDWR);
-        return await call(await this.#buffered);
-      }
-    } catch (error) {
-      throw targetFailure(`cannot ${verb} ${path} at offset ${offset}`, error);
-    }
+  /** By callbacks: of the thousands of writes of a disk, each would pass through six promises otherwise. */
+  #transfer(verb: keyof typeof CALLS, bytes: Uint8Array, offset: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (done: number, error: unknown): void => {
+        reject(targetFailure(`cannot ${verb} ${this.#options.path} at offset ${offset + done}`, error));
+      };
+      const step = (fd: number, done: number): void => {
+        CALLS[verb](fd, bytes, done, bytes.length - done, offset + done, (error, count) => {
+          if (error !== null) {
+            this.#instead(fd, verb, error).then(
+              (other) => step(other, done),
+              (final: unknown) => failed(done, final),
+            );
+          } else if (count === 0) {
+            failed(done, endsEarly(this.#options.path, offset + done, ENDED[verb]));
+          } else if (done + count < bytes.length) {
+            step(fd, done + count);
+          } else {
+            resolve();
+          }
+        });
+      };
+      if (bytes.length === 0) resolve();
+      else if (this.#buffered === undefined) step(this.#options.handle.fd, 0);
+      else
+        this.#buffered.then(
+          ({ fd }) => step(fd, 0),
+          (error: unknown) => failed(0, error),
+        );
+    });
+  }
+
+  /** The descriptor that takes what `fd` refused. Rejects with `error` where none does. */
+  async #instead(fd: number, verb: keyof typeof CALLS, error: Error): Promise<number> {
+    const { handle, direct } = this.#options;
+    // Some drivers take O_DIRECT when they are opened, and refuse it at the request.
+    if (!direct || fd !== handle.fd || systemCode(error) !== 'EINVAL') throw error;
+    this.#buffered ??= reopen(handle, verb === 'read' ? constants.O_RDONLY : constants.O_RDWR);
+    return (await this.#buffered).fd;
   }
 }
+
+type Call = (
+  fd: number,
+  memory: Uint8Array,
+  from: number,
+  length: number,
+  position: number,
+  done: (error: Error | null, count: number) => void,
+) => void;
+
+const CALLS: Readonly<Record<'read' | 'write', Call>> = { read, write };
+const ENDED = { read: 'read', write: 'written' } as const;
 
 /** Another descriptor of the very file or device, whatever its name means by now. Rejects with the system's error. */
 export async function reopen(handle: FileHandle, flags: number): Promise<FileHandle> {

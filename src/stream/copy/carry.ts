@@ -21,6 +21,7 @@ import { Buffers } from './buffers.ts';
 import { type DataExtent, readExtents } from './extents.ts';
 import { type Piece, planPieces } from './pieces.ts';
 import { Tasks } from './tasks.ts';
+import { type Write, Writes } from './writes.ts';
 
 export interface CarryPlan extends CarryOptions {
   /** The disk, as qemu sees it. */
@@ -53,7 +54,8 @@ export async function carry(plan: CarryPlan): Promise<void> {
     const buffers = new Buffers(memory.bytes, pieceSize);
     await Tasks.run(plan.signal, async (tasks, signal) => {
       const fail = (error: unknown): void => tasks.fail(error);
-      const mover = { ...plan, signal, fail, gate: new Gate(plan.writes) };
+      const writes = new Writes({ destination, limit: plan.writes, fail, signal });
+      const mover = { ...plan, signal, disk: writes };
       const zeroing = new Gate(1);
       const zero = async ({ offset, length }: ByteRange): Promise<void> => {
         for (let done = 0; done < length; done += ZERO_STEP) {
@@ -100,19 +102,12 @@ export function pieceSizeOf({ window, concurrency }: Pick<CarryPlan, 'window' | 
 /** A cancelled run waits for the writes under way: eight of them take a second at 8 MB/s. */
 const MAX_WRITE = MiB;
 
-function chunks(from: number, to: number): number[] {
-  return Array.from({ length: Math.ceil((to - from) / MAX_WRITE) }, (_, index) => from + index * MAX_WRITE);
-}
-
 interface Mover extends CarryPlan {
-  /** Bounds the writes. */
-  readonly gate: Gate;
-  /** Stops all else, before the next write is let in. */
-  readonly fail: (error: unknown) => void;
+  readonly disk: Writes;
 }
 
 async function movePiece(piece: Piece, buffer: Uint8Array, mover: Mover): Promise<void> {
-  const { slots, signal } = mover;
+  const { slots, signal, disk, onDone } = mover;
   const { layer, start, end, extents } = piece;
   const length = end - start;
   let filled = 0;
@@ -121,32 +116,27 @@ async function movePiece(piece: Piece, buffer: Uint8Array, mover: Mover): Promis
     filled += count;
   };
   await slots.run(() => layer.fetch(start, length, { room, filled: take }, signal));
-  const writes = extents.map((extent) => placeExtent(extent, buffer.subarray(extent.host - start), mover));
-  const outcomes = await Promise.allSettled(writes);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  const writes: Write[] = [];
+  for (const extent of extents) addWrites(writes, extent, buffer.subarray(extent.host - start), mover);
+  await disk.all(writes);
+  onDone?.(extents.reduce((sum, extent) => sum + extent.length, 0));
 }
 
-/** `memory` starts with the extent's bytes. Settles when no write reads them any more. */
-async function placeExtent({ offset, length, stored }: DataExtent, memory: Uint8Array, mover: Mover): Promise<void> {
-  const { destination, witness, onDone, gate, fail, signal } = mover;
+/** Adds the writes of an extent. `memory` starts with its bytes. */
+function addWrites(
+  writes: Write[],
+  { offset, length, stored }: DataExtent,
+  memory: Uint8Array,
+  { destination, witness }: Mover,
+): void {
   const bytes = memory.subarray(0, length);
   // An older piece left its bytes there.
-  bytes.fill(0, stored);
+  if (stored < length) bytes.fill(0, stored);
   witness?.sawBytes(bytes, offset);
   const runs = destination.readsZero ? dataRuns(bytes) : [[0, length] as const];
-  const writes = runs.flatMap(([from, to]) =>
-    chunks(from, to).map((at) =>
-      gate.run(async () => {
-        signal.throwIfAborted();
-        const write = destination.write(bytes.subarray(at, Math.min(at + MAX_WRITE, to)), offset + at);
-        await write.catch((error: unknown) => {
-          fail(error);
-          throw error;
-        });
-      }),
-    ),
-  );
-  const outcomes = await Promise.allSettled(writes);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  onDone?.(length);
+  for (const [from, to] of runs) {
+    for (let at = from; at < to; at += MAX_WRITE) {
+      writes.push({ bytes: bytes.subarray(at, Math.min(at + MAX_WRITE, to)), offset: offset + at });
+    }
+  }
 }
