@@ -12,6 +12,7 @@ import { checkBucket, checkEndpoint, choosePathStyle, chooseRegion } from './opt
 import { PortCheck } from './port-check.ts';
 import { FENCED_S3, fencedConfig } from './sdk-config.ts';
 import { S3Session } from './session.ts';
+import { Sha256 } from './sha256.ts';
 import { readSseKey } from './sse-key.ts';
 import { S3Transport } from './transport.ts';
 
@@ -65,6 +66,7 @@ export async function openSession(
   const client = new sdk.S3Client({
     ...fencedConfig(settings),
     ...FENCED_S3,
+    sha256: Sha256,
     region,
     credentials,
     requestHandler: transport,

@@ -1,8 +1,9 @@
 // GETs without the SDK's middleware, which takes 1 ms of CPU a request: the SDK builds one request of the bucket, and for each object
-// and range only its signer runs.
+// only its signer runs, and that once.
 import type { GetObjectCommand, GetObjectCommandInput, GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
-import type { FinalizeRequestMiddleware, HttpRequest, RequestSigner } from '@smithy/types';
+import type { AwsCredentialIdentity, FinalizeRequestMiddleware, HttpRequest, RequestSigner } from '@smithy/types';
 import { encodePath } from '../http/message.ts';
+import { RangeSigner } from './range-signer.ts';
 
 /** Stands for every key: an object of that name need not exist. */
 export const SOME_KEY = 'key';
@@ -18,6 +19,8 @@ export interface DirectGet {
 
 /** A GET that lacks only its key, range, condition, time and signature. */
 export class PreparedGet {
+  /** By key, the one kept last at the end. */
+  readonly #known = new Map<string, KnownObject>();
   readonly #client: S3Client;
   readonly #request: HttpRequest;
   readonly #signer: RequestSigner;
@@ -57,17 +60,44 @@ export class PreparedGet {
 
   /** The signed request. The client renews its credentials before they expire. Rejects as whatever provides them. */
   async sign({ key, range, ifMatch }: DirectGet): Promise<HttpRequest> {
+    // The SDK keeps the difference to the server's clock there, and corrects it by the answers that it sees.
+    const time = Date.now() + this.#client.config.systemClockOffset;
+    const credentials = await this.#client.config.credentials();
+    const known = this.#known.get(key);
+    if (range !== undefined && known?.ifMatch === ifMatch && known?.credentials === credentials) {
+      const signed = known.signer.sign(range, time);
+      if (signed !== undefined) return signed;
+    }
     const path = `${this.#request.path.slice(0, -SOME_KEY.length)}${encodePath(key)}`;
     const headers = {
       ...this.#request.headers,
       ...(range === undefined ? {} : { range }),
       ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
     };
-    // The SDK keeps the difference to the server's clock there, and corrects it by the answers that it sees.
-    const signingDate = new Date(Date.now() + this.#client.config.systemClockOffset);
-    return await this.#signer.sign({ ...this.#request, path, headers }, { ...this.#scope, signingDate });
+    const signingDate = new Date(time);
+    const signed = await this.#signer.sign({ ...this.#request, path, headers }, { ...this.#scope, signingDate });
+    const signer = range === undefined ? undefined : RangeSigner.from(signed, credentials);
+    if (signer !== undefined) this.#keep(key, { signer, ifMatch, credentials });
+    return signed;
+  }
+
+  #keep(key: string, known: KnownObject): void {
+    this.#known.delete(key);
+    this.#known.set(key, known);
+    const oldest = this.#known.size > MOST_KNOWN ? this.#known.keys().next().value : undefined;
+    if (oldest !== undefined) this.#known.delete(oldest);
   }
 }
+
+/** What the signature of an object's reads depends on. */
+interface KnownObject {
+  readonly signer: RangeSigner;
+  readonly ifMatch: string | undefined;
+  readonly credentials: AwsCredentialIdentity;
+}
+
+/** The layers that are read at the same time. */
+const MOST_KNOWN = 256;
 
 interface SigningScope {
   readonly signingRegion?: string;
