@@ -39,6 +39,8 @@ export function parseResponseHead(bytes: Uint8Array): ResponseHead | undefined {
     return undefined;
   }
   const [statusLine = '', ...lines] = view.toString('latin1', 0, end).split('\r\n');
+  // A line break of another kind may end the line for whoever sent it (RFC 9112, 2.2).
+  if (/[\r\n]/.test(lines.join(''))) throw invalidResponse('a malformed header');
   const match = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(statusLine);
   if (match === null) throw invalidResponse();
   const status = Number(match[2]);
@@ -60,10 +62,8 @@ export interface RequestHead {
 /** The bytes of a request without a body. A header that could end its line early is refused. */
 export function formatRequestHead({ method, target, headers }: RequestHead): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  for (const line of [target, ...lines]) {
-    if (/[\r\n\0]/.test(line)) {
-      throw Object.assign(new TypeError('a line break in a request header'), { code: 'ERR_INVALID_CHAR' });
-    }
+  if (/[\r\n\0]/.test(target + lines.join(''))) {
+    throw Object.assign(new TypeError('a line break in a request header'), { code: 'ERR_INVALID_CHAR' });
   }
   return [`${method} ${target} HTTP/1.1`, ...lines, '', ''].join('\r\n');
 }
@@ -89,15 +89,39 @@ function encode(text: string): string {
 function parseFields(lines: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = Object.create(null);
   for (const line of lines) {
-    // No space before the colon, no folded lines: RFC 9112, 5.1 and 5.2.
-    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
-    if (match === null) throw invalidResponse('a malformed header');
-    const name = (match[1] ?? '').toLowerCase();
-    const value = match[2] ?? '';
+    const colon = line.indexOf(':');
+    const name = fieldName(line.slice(0, Math.max(0, colon)));
+    const value = withoutBlanks(line, colon + 1);
     const before = headers[name];
     headers[name] = before === undefined ? value : `${before}, ${value}`;
   }
   return headers;
+}
+
+/** Names that servers have sent, in lower case. */
+const NAMES = new Map<string, string>();
+const MOST_NAMES = 256;
+
+/** In lower case. Throws for what is no name: no space before the colon, no folded lines (RFC 9112, 5.1 and 5.2). */
+function fieldName(text: string): string {
+  const known = NAMES.get(text);
+  if (known !== undefined) return known;
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text)) throw invalidResponse('a malformed header');
+  const name = text.toLowerCase();
+  if (NAMES.size < MOST_NAMES) NAMES.set(text, name);
+  return name;
+}
+
+/** The rest of a line from `start` on, without spaces and tabs around it. */
+function withoutBlanks(line: string, start: number): string {
+  let [from, to] = [start, line.length];
+  while (from < to && isBlank(line.charCodeAt(from))) from += 1;
+  while (to > from && isBlank(line.charCodeAt(to - 1))) to -= 1;
+  return line.slice(from, to);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 function framingOf(status: number, headers: Readonly<Record<string, string>>): Framing {

@@ -49,6 +49,10 @@ test('what is refused', async (t) => {
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n',
     'HTTP/1.1 200 OK\r\nA : b\r\n\r\n',
     'HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nA: b\rC: d\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nA\r\n\r\n',
+    'HTTP/1.1 200 OK\r\n: b\r\n\r\n',
     `HTTP/1.1 200 OK\r\nA: ${'b'.repeat(MAX_HEAD)}`,
   ];
   for (const text of texts) t.throws(() => parseResponseHead(bytes(text)), TransientError, text.slice(0, 70));
