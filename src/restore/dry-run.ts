@@ -22,7 +22,7 @@ import { DEFAULT_WINDOW, STREAM_CONCURRENCY } from '../stream/stream.ts';
 import type { Target } from '../target/target.ts';
 import { describeDiscarded } from './discard-left.ts';
 import { describeKept, needsLayers } from './kept.ts';
-import type { RestoreOptions } from './options.ts';
+import { askedOf, type RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { scratchToCheck } from './plan-space.ts';
 import { type Checked, type CheckedDisk, checkAll } from './preflight.ts';
@@ -51,7 +51,7 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   const onRequest = (): void => {
     requests += 1;
   };
-  return await withSourceAnswer({ ...options, onRequest, targetsUsed: true }, async (answer) => {
+  return await withSourceAnswer({ ...options, ...askedOf(options), onRequest, targetsUsed: true }, async (answer) => {
     outcomes.resolved(answer.disks);
     const folder = root === undefined ? undefined : await collect(problems, () => lookAtFolder(options, root));
     const targets: Target[] = [];

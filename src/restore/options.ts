@@ -1,4 +1,5 @@
 // What the engine is asked to do: the command line's flags and the plan, already merged and typed.
+import type { AskOptions } from '../chain/ask-source.ts';
 import type { Problem } from '../errors.ts';
 import type { Paths } from '../paths/paths.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -63,4 +64,9 @@ export interface Run {
   readonly runId: string;
   readonly folder: WorkFolder;
   readonly signal: AbortSignal;
+}
+
+/** What the preflight asks of the source. `stream` reads no complete object, which the checksums of the store are of. */
+export function askedOf({ strategy }: Pick<RestoreOptions, 'strategy'>): Pick<AskOptions, 'storeChecksums'> {
+  return { storeChecksums: strategy !== 'stream' };
 }

@@ -17,7 +17,7 @@ import { openWorkFolder, type WorkFolder } from '../scratch/work-folder.ts';
 import { keepYoungGenerationSmall } from '../stream/young-generation.ts';
 import type { Target } from '../target/target.ts';
 import { discardLeft } from './discard-left.ts';
-import type { RestoreOptions, Run } from './options.ts';
+import { askedOf, type RestoreOptions, type Run } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { scratchToCheck } from './plan-space.ts';
 import { type Checked, checkAll } from './preflight.ts';
@@ -54,7 +54,7 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   progress.report({ type: 'info', message: `run ${runId}` });
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const checkBegan = performance.now();
-  await withSourceAnswer({ ...options, targetsUsed: true }, async (answer) => {
+  await withSourceAnswer({ ...options, ...askedOf(options), targetsUsed: true }, async (answer) => {
     outcomes.resolved(answer.disks);
     const { store } = answer;
     // Before the work directory, too: opening it may empty it, and it must not be made inside the source.

@@ -70,7 +70,8 @@ export async function serve(options: ServeOptions): Promise<Served | undefined> 
   };
   try {
     const { pvcs, problems } = choosePvc(options);
-    return await withSourceAnswer({ ...options, pvcs }, async (answer) => {
+    // It reads no complete object, which the checksums of the store are of.
+    return await withSourceAnswer({ ...options, pvcs, storeChecksums: false }, async (answer) => {
       const checked = await checkServable(answer, { ...options, problems, startedAt });
       return await serveFrom(checked, { ...options, onReady: noteReady });
     });
