@@ -29,6 +29,8 @@ export class HeldIo implements DiskIo {
   readonly unit: number;
   readonly #options: HeldIoOptions;
   #buffered: Promise<FileHandle> | undefined;
+  #running = 0;
+  #onIdle: (() => void)[] = [];
 
   constructor(options: HeldIoOptions) {
     this.#options = options;
@@ -43,8 +45,12 @@ export class HeldIo implements DiskIo {
     return this.#transfer('read', room, offset);
   }
 
-  /** Closes what this opened itself. Nothing may be under way. Idempotent. */
+  /**
+   * Waits for what is under way, which would reach another file if the descriptor were closed and its number used again, and closes
+   * what this opened itself. Idempotent.
+   */
   async close(): Promise<void> {
+    if (this.#running > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
     const buffered = await this.#buffered?.catch(() => undefined);
     this.#buffered = undefined;
     await buffered?.close();
@@ -53,37 +59,52 @@ export class HeldIo implements DiskIo {
   /** By callbacks: of the thousands of writes of a disk, each would pass through six promises otherwise. */
   #transfer(verb: keyof typeof CALLS, bytes: Uint8Array, offset: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const failed = (done: number, error: unknown): void => {
+      this.#running += 1;
+      const end = (): void => {
+        this.#running -= 1;
+        if (this.#running === 0) for (const onIdle of this.#onIdle.splice(0)) onIdle();
+      };
+      const fail = (done: number, error: unknown): void => {
+        end();
         reject(targetFailure(`cannot ${verb} ${this.#options.path} at offset ${offset + done}`, error));
       };
-      const step = (fd: number, done: number): void => {
-        CALLS[verb](fd, bytes, done, bytes.length - done, offset + done, (error, count) => {
-          if (error !== null) {
-            this.#instead(fd, verb, error).then(
-              (other) => step(other, done),
-              (final: unknown) => failed(done, final),
-            );
-          } else if (count === 0) {
-            failed(done, endsEarly(this.#options.path, offset + done, ENDED[verb]));
-          } else if (done + count < bytes.length) {
-            step(fd, done + count);
-          } else {
-            resolve();
-          }
-        });
+      const take = (fd: number, done: number, error: Error | null, count: number): void => {
+        if (error !== null)
+          this.#otherThan(fd, verb, error)
+            .then((other) => step(other, done))
+            .catch((final: unknown) => fail(done, final));
+        else if (count === 0) fail(done, endsEarly(this.#options.path, offset + done, ENDED[verb]));
+        else step(fd, done + count);
       };
-      if (bytes.length === 0) resolve();
-      else if (this.#buffered === undefined) step(this.#options.handle.fd, 0);
-      else
-        this.#buffered.then(
-          ({ fd }) => step(fd, 0),
-          (error: unknown) => failed(0, error),
-        );
+      const step = (fd: number, done: number): void => {
+        if (done < bytes.length) {
+          CALLS[verb](fd, bytes, done, bytes.length - done, offset + done, (error, count) =>
+            take(fd, done, error, count),
+          );
+        } else {
+          end();
+          resolve();
+        }
+      };
+      this.#descriptor(step, fail);
     });
   }
 
+  /** Calls `start` with the descriptor to begin with. */
+  #descriptor(start: (fd: number, done: number) => void, fail: (done: number, error: unknown) => void): void {
+    if (this.#buffered !== undefined) {
+      this.#buffered.then(({ fd }) => start(fd, 0)).catch((error: unknown) => fail(0, error));
+      return;
+    }
+    try {
+      start(this.#options.handle.fd, 0);
+    } catch (error) {
+      fail(0, error);
+    }
+  }
+
   /** The descriptor that takes what `fd` refused. Rejects with `error` where none does. */
-  async #instead(fd: number, verb: keyof typeof CALLS, error: Error): Promise<number> {
+  async #otherThan(fd: number, verb: keyof typeof CALLS, error: Error): Promise<number> {
     const { handle, direct } = this.#options;
     // Some drivers take O_DIRECT when they are opened, and refuse it at the request.
     if (!direct || fd !== handle.fd || systemCode(error) !== 'EINVAL') throw error;

@@ -49,6 +49,26 @@ test('many writes at a time, each in its place', async (t) => {
   });
 });
 
+test('closing waits for what is under way', async (t) => {
+  const path = join(tempFolder(t), 'disk.raw');
+  await (await open(path, 'w')).close();
+  await truncate(path, 16 * MiB);
+  const handle = await open(path, constants.O_RDWR | constants.O_DIRECT);
+  const io = new HeldIo({ handle, direct: true, path, unit: UNIT });
+  const memory = aligned(16 * MiB).fill(1);
+  let written = 0;
+  const writes = [0, 4, 8, 12].map(async (at) => {
+    await io.write(memory.subarray(at * MiB, (at + 4) * MiB), at * MiB);
+    written += 1;
+  });
+  await io.close();
+  t.equal(written, 4);
+  await handle.close();
+  await Promise.all(writes);
+  await t.rejects(io.write(memory.subarray(0, UNIT), 0), { code: /EBADF|ERR_OUT_OF_RANGE|TARGET_WRITE_FAILED/ });
+  await io.close();
+});
+
 test('what O_DIRECT refuses goes through the page cache, to the same device', async (t) => {
   if (!requires(t, 'root', 'losetup')) return;
   const device = loopDevice(t, { size: MiB });
