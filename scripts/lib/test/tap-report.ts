@@ -10,6 +10,13 @@ export interface TapReportOptions {
   readonly print: (line: string) => void;
 }
 
+export interface Totals {
+  readonly passed: number;
+  readonly failed: number;
+  /** Milliseconds of CPU of all files. */
+  readonly cpuMs: number;
+}
+
 export class TapReport {
   readonly #options: TapReportOptions;
   /** Lines of the file under way that belong to no passed assertion, failed ones with their diagnosis. */
@@ -47,13 +54,12 @@ export class TapReport {
   }
 
   /** Totals of the run; `status` is the exit status of tap, and one that no failure explains counts as a failure. */
-  end(status: number): { readonly passed: number; readonly failed: number } {
+  end(status: number): Totals {
     const count = (key: string): number => this.#totals?.get(key) ?? 0;
     const passed = count('pass');
     let failed = count('fail');
     if (this.#options.skipsFail) failed += count('skip') + count('todo');
     else failed += this.#emptyFiles;
-    if (this.#cpuOfAll > 0) this.#options.print(`CPU of all files: ${secondsOf(this.#cpuOfAll)}`);
     const skipped = count('skip') + count('todo');
     if (skipped > 0)
       this.#options.print(`${skipped} skipped or to do${this.#options.skipsFail ? ': failed in CI' : ''}`);
@@ -61,7 +67,7 @@ export class TapReport {
       this.#options.print(`FAILED tap ended with ${status}${this.#totals === undefined ? ' and no totals' : ''}`);
       failed += 1;
     }
-    return { passed, failed };
+    return { passed, failed, cpuMs: this.#cpuOfAll };
   }
 
   /** A YAML block belongs to the result before it; those of passed assertions are dropped. */
@@ -136,6 +142,6 @@ function durationOf(time: string): string {
   return time === '' ? '' : secondsOf(Number.parseFloat(time));
 }
 
-function secondsOf(milliseconds: number): string {
+export function secondsOf(milliseconds: number): string {
   return formatDuration(milliseconds / 1_000);
 }
