@@ -1,5 +1,5 @@
 // The request for one page of a listing, in the version that the server knows.
-import type * as Sdk from '@aws-sdk/client-s3';
+import { ListObjectsCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import { abortable } from '../../concurrency.ts';
 import { refusesFeature } from '../remote/if-match.ts';
 import type { Attempt } from '../retry/attempt.ts';
@@ -8,23 +8,20 @@ import { type ListPage, type ListPosition, toPage } from './list-page.ts';
 import type { SendOptions } from './transport.ts';
 
 export interface ListRequestOptions {
-  readonly sdk: typeof Sdk;
-  readonly client: Sdk.S3Client;
+  readonly client: S3Client;
   readonly bucket: string;
   /** The source's prefix, '' or ending in '/'. */
   readonly prefix: string;
 }
 
 export class ListRequest {
-  readonly #sdk: typeof Sdk;
-  readonly #client: Sdk.S3Client;
+  readonly #client: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
   /** Undefined until a server has answered either version. */
   #listsV2: boolean | undefined;
 
-  constructor({ sdk, client, bucket, prefix }: ListRequestOptions) {
-    this.#sdk = sdk;
+  constructor({ client, bucket, prefix }: ListRequestOptions) {
     this.#client = client;
     this.#bucket = bucket;
     this.#prefix = prefix;
@@ -39,7 +36,6 @@ export class ListRequest {
     { from = {}, limit }: { readonly from?: ListPosition; readonly limit?: number },
     { attempt, onBytes }: { readonly attempt: Attempt; readonly onBytes: (count: number) => void },
   ): Promise<ListPage> {
-    const { ListObjectsCommand, ListObjectsV2Command } = this.#sdk;
     const input = {
       Bucket: this.#bucket,
       Prefix: `${this.#prefix}${prefix}`,

@@ -1,4 +1,5 @@
 // From a plan's source and the environment to a client. Every problem of either is reported in one list; nothing is sent.
+import { S3Client } from '@aws-sdk/client-s3';
 import { DatamoverError, type Problem } from '../../errors.ts';
 import { collect } from '../../problems.ts';
 import type { S3Options } from '../../s3-options.ts';
@@ -62,8 +63,7 @@ export async function openSession(
     },
   });
   const credentials = await chooseCredentials(options, env, { ...settings, region, transport });
-  const sdk = await import('@aws-sdk/client-s3');
-  const client = new sdk.S3Client({
+  const client = new S3Client({
     ...fencedConfig(settings),
     ...FENCED_S3,
     sha256: Sha256,
@@ -78,5 +78,5 @@ export async function openSession(
   client.middlewareStack.remove('recursionDetectionMiddleware');
   const port = new PortCheck(url !== undefined && bypassesProxy(proxies, destinationOf(url)) ? url : undefined);
   const named = { ...options, ...(endpoint === undefined ? {} : { endpoint }) };
-  return new S3Session(named, { sdk, client, transport, sseKey, source, port, pathStyle, region });
+  return new S3Session(named, { client, transport, sseKey, source, port, pathStyle, region });
 }

@@ -1,6 +1,6 @@
 // The one place where the AWS SDK is called: it signs, finds endpoint and keys, and reads XML. Its retries are off, since
 // they end where bodies begin; failures come out sorted.
-import type * as Sdk from '@aws-sdk/client-s3';
+import { GetObjectCommand, HeadObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import { abortable } from '../../concurrency.ts';
 import { DatamoverError } from '../../errors.ts';
 import type { S3Options } from '../../s3-options.ts';
@@ -22,8 +22,7 @@ import { type Signing, SigningCorrection } from './signing.ts';
 import type { S3Transport, SendOptions } from './transport.ts';
 
 export interface SessionParts {
-  readonly sdk: typeof Sdk;
-  readonly client: Sdk.S3Client;
+  readonly client: S3Client;
   /** The client's. */
   readonly transport: S3Transport;
   readonly sseKey: Uint8Array | undefined;
@@ -50,8 +49,7 @@ export class S3Session implements ObjectReader {
   readonly ifMatch = new IfMatch();
   readonly listing: ListRequest;
   readonly wrongServerHint = NO_S3_HINT;
-  readonly #sdk: typeof Sdk;
-  readonly #client: Sdk.S3Client;
+  readonly #client: S3Client;
   readonly #options: S3Options;
   readonly #sse: SseHeaders;
   readonly #signing: Signing = { version: 0 };
@@ -63,8 +61,7 @@ export class S3Session implements ObjectReader {
   readonly #direct: DirectGets;
 
   constructor(options: S3Options, parts: SessionParts) {
-    const { sdk, client, transport, sseKey } = parts;
-    this.#sdk = sdk;
+    const { client, transport, sseKey } = parts;
     this.#client = client;
     this.#renewal = new KeyRenewal(client, this.#signing);
     this.#correction = new SigningCorrection(client, parts.region, this.#signing);
@@ -77,10 +74,9 @@ export class S3Session implements ObjectReader {
         ? {}
         : { SSECustomerAlgorithm: 'AES256', SSECustomerKey: Buffer.from(sseKey).toString('base64') };
     this.prefix = normalPrefix(options);
-    this.listing = new ListRequest({ sdk, client, bucket: options.bucket, prefix: this.prefix });
+    this.listing = new ListRequest({ client, bucket: options.bucket, prefix: this.prefix });
     const { bucket } = options;
-    const command = (key: string): Sdk.GetObjectCommand =>
-      new sdk.GetObjectCommand({ Bucket: bucket, Key: key, ...this.#sse });
+    const command = (key: string): GetObjectCommand => new GetObjectCommand({ Bucket: bucket, Key: key, ...this.#sse });
     this.#direct = new DirectGets({ client, transport, signing: this.#signing, command });
     this.description = `s3://${options.bucket}/${this.prefix}`.replace(/\/$/, '');
   }
@@ -94,8 +90,8 @@ export class S3Session implements ObjectReader {
     return `s3://${this.#options.bucket}/${this.prefix}${key}`;
   }
 
-  async head(key: string, attempt: Attempt): Promise<Sdk.HeadObjectCommandOutput> {
-    const command = new this.#sdk.HeadObjectCommand({ ...this.#object(key), ChecksumMode: 'ENABLED' });
+  async head(key: string, attempt: Attempt): Promise<HeadObjectCommandOutput> {
+    const command = new HeadObjectCommand({ ...this.#object(key), ChecksumMode: 'ENABLED' });
     const watch = { answered: () => attempt.answered(), onBytes: () => {} };
     const options: SendOptions = { abortSignal: attempt.signal, watch };
     return await abortable(this.#client.send(command, options), attempt.signal);
@@ -126,7 +122,7 @@ export class S3Session implements ObjectReader {
   ): Promise<void> {
     const answer = await this.#direct.send({ key: `${this.prefix}${key}`, range, ifMatch }, receiver, abortSignal);
     if (answer !== undefined && answer.status < 300) return;
-    const command = new this.#sdk.GetObjectCommand({
+    const command = new GetObjectCommand({
       ...this.#object(key),
       ...(range === undefined ? {} : { Range: range }),
       ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
