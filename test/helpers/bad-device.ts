@@ -3,9 +3,10 @@
 // too, where the kernel has device-mapper.)
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { truncateSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { attachLoop, type LoopDevice } from './loop-device.ts';
+import { makeFile } from './filled.ts';
+import { attachLoop, type LoopDevice, setWritable } from './loop-device.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 /** What `requires` must find before `badDevice`. */
@@ -38,8 +39,7 @@ export async function badDevice(
 ): Promise<BadDevice> {
   const folder = tempFolder(t);
   const [file, served] = [join(folder, 'device'), join(folder, 'served')];
-  writeFileSync(file, fill === undefined ? '' : Buffer.alloc(size, fill));
-  truncateSync(file, size);
+  makeFile(file, size, fill);
   writeFileSync(served, '');
   const nodes = ['--blockdev', `driver=file,node-name=file,filename=${file},cache.direct=off`];
   if (writesPerSecond + readsPerSecond > 0) {
@@ -65,7 +65,7 @@ export async function badDevice(
     await ended;
   };
   const path = await attachOrEnd(served, die);
-  execFileSync('blockdev', ['--setrw', path]);
+  setWritable(path);
   t.teardown(async () => {
     execFileSync('losetup', ['--detach', path]);
     // Asked to end in order it may wait for ever, once a request of its export has failed.

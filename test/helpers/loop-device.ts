@@ -1,7 +1,8 @@
 // A real block device of a test's own: a loop device over a temporary file, detached with the test.
 import { execFileSync } from 'node:child_process';
-import { truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { makeFile } from './filled.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 export interface LoopDevice {
@@ -29,8 +30,7 @@ export function loopDevice(
   { size, fill, sectorSize = 512, partitions = false, readOnly = false }: LoopShape,
 ): LoopDevice {
   const file = join(tempFolder(t), 'device');
-  writeFileSync(file, fill === undefined ? '' : Buffer.alloc(size, fill));
-  truncateSync(file, size);
+  makeFile(file, size, fill);
   const flags = [
     '--sector-size',
     String(sectorSize),
@@ -39,9 +39,14 @@ export function loopDevice(
   ];
   const path = attachLoop(file, flags);
   t.teardown(() => execFileSync('losetup', ['--detach', path]));
-  // `blockdev --setro` stays with a loop device's number when it is detached: an earlier test's must not be ours.
-  if (!readOnly) execFileSync('blockdev', ['--setrw', path]);
+  if (!readOnly) setWritable(path);
   return { path, file };
+}
+
+/** `blockdev --setro` stays with a loop device's number when it is detached: an earlier test's must not be ours. */
+export function setWritable(path: string): void {
+  const isReadOnly = readFileSync(`/sys/class/block/${basename(path)}/ro`, 'utf8').trim() !== '0';
+  if (isReadOnly) execFileSync('blockdev', ['--setrw', path]);
 }
 
 /** The loop device that losetup found for the file. Another process may take the same one first: then once more. */

@@ -1,12 +1,12 @@
 // Runs the real program on a real backup and lets independent tools judge what it made.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { z } from 'zod';
 import { alignUp } from '../../src/units.ts';
 import { type BackupForTest, difference, type PlanForOptions, planFor, truthOf } from './backup.ts';
-import { isFilled } from './filled.ts';
+import { bytesAt, isFilled } from './filled.ts';
 import { type LoopDevice, loopDevice } from './loop-device.ts';
 import type { ResidentCli } from './resident-cli.ts';
 import { runCli } from './run-cli.ts';
@@ -117,7 +117,8 @@ export async function holdsDisk(
 ): Promise<void> {
   execFileSync('blockdev', ['--flushbufs', path]);
   t.equal(await difference(file, truth), undefined, `${disk} is identical to the true disk`);
-  const beyond = readFileSync(file).subarray(statSync(truth).size);
+  const { size } = statSync(truth);
+  const beyond = bytesAt(file, size, statSync(file).size - size);
   t.ok(isFilled(beyond), `${disk}: the device beyond the disk is zeros`);
 }
 

@@ -9,7 +9,7 @@ import type { Strategy } from '../../src/strategy.ts';
 import { MiB } from '../../src/units.ts';
 import { type BackupForTest, difference, planFor, truthOf } from './backup.ts';
 import { type BadDeviceOptions, badDevice } from './bad-device.ts';
-import { isFilled } from './filled.ts';
+import { bytesAt, isFilled } from './filled.ts';
 import { type Gate, gateBefore } from './gate.ts';
 import { type LoopDevice, loopDevice } from './loop-device.ts';
 import { type Peer, type PeerPlan, startPeer } from './peer.ts';
@@ -143,7 +143,7 @@ export function probe(device: LoopDevice): string {
 
 /** What stands at the device's beginning: nothing, a claim of ours, or something else. */
 export function headOf(device: Pick<LoopDevice, 'file'>): 'blank' | 'claim' | 'data' {
-  const head = readFileSync(device.file).subarray(0, 4096);
+  const head = bytesAt(device.file, 0, 4096);
   if (isFilled(head)) return 'blank';
   return head.toString('latin1').startsWith('kubevirt-datamover claim\n') ? 'claim' : 'data';
 }

@@ -13,9 +13,9 @@ import { makeFleet } from '../helpers/fleet.ts';
 import { findApiFlaws, findQueueFlaws } from '../helpers/k8s-schema.ts';
 import { attachLoop } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
-import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
+import { type ResidentCli, residentCli } from '../helpers/resident-cli.ts';
+import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
 import { type CliResult, runCli } from '../helpers/run-cli.ts';
-import { runHere } from '../helpers/run-here.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const STEPS = [{ disks: { root: 'AB', data: 'C' } }, { disks: { root: 'X-', data: 'Z' } }];
@@ -23,9 +23,10 @@ const VMS = 40;
 
 interface Cluster {
   readonly folder: string;
-  readonly rgw: Rgw;
   /** ConfigMaps by namespace and name. */
   readonly plans: ReadonlyMap<string, string>;
+  /** What the containers run; container.test.ts starts the program in real ones. */
+  readonly run: ResidentCli;
 }
 
 /** The file behind the volume of a PVC. */
@@ -33,15 +34,18 @@ function volumeOf({ folder }: Cluster, namespace: string, claim: string): string
   return join(folder, `${namespace}-${claim}.volume`);
 }
 
-type RunProgram = (args: readonly string[]) => Promise<CliResult>;
-
-/** Runs the command of a Job's pod; the paths of its mounts are replaced by those of this machine, nothing else. */
-async function runPod(job: Json, cluster: Cluster, run: RunProgram = runCli): Promise<CliResult> {
+/** Puts the volume of a Job's pod where its command finds it; the paths of its mounts are replaced by those of this machine, nothing else. */
+async function withPod<T>(
+  job: Json,
+  cluster: Cluster,
+  work: (run: () => Promise<CliResult>, volume: string) => Promise<T>,
+): Promise<T> {
   const { namespace, name } = job.metadata;
   const { containers, volumes } = job.spec.template.spec;
   const [container] = containers;
   const volume = (wanted: string): Json => volumes.find((one: Json) => one.name === wanted);
-  const device = attachLoop(volumeOf(cluster, namespace, volume('target').persistentVolumeClaim.claimName));
+  const backing = volumeOf(cluster, namespace, volume('target').persistentVolumeClaim.claimName);
+  const device = attachLoop(backing);
   try {
     const [{ devicePath }] = container.volumeDevices;
     const plan = cluster.plans.get(`${namespace}/${volume('plan').configMap.name}`) ?? '';
@@ -51,7 +55,7 @@ async function runPod(job: Json, cluster: Cluster, run: RunProgram = runCli): Pr
     if (!plan.includes(line)) throw new Error(`no ${line} in the plan of ${name}`);
     writeFileSync(file, plan.replace(line, `target: ${device}\n`).replace('/credentials/cloud', keys));
     const args = container.args.map((arg: string) => (arg === '/plan/plan.yaml' ? file : arg));
-    return await run([...args, '--output=json']);
+    return await work(() => cluster.run([...args, '--output=json']), backing);
   } finally {
     execFileSync('losetup', ['--detach', device]);
   }
@@ -89,13 +93,11 @@ test('every disk of every VM, in a new cluster', { timeout: 900_000 }, async (t)
   const ofKind = (kind: string): Json[] => objects.filter((each) => each.kind === kind);
   const jobs = ofKind('Job');
   t.strictSame([ofKind('ConfigMap').length, ofKind('PersistentVolumeClaim').length, jobs.length], [VMS, 80, 80]);
-  t.strictSame(findApiFlaws(objects), []);
-  t.strictSame(findQueueFlaws(jobs), []);
 
   const plans = new Map(
     ofKind('ConfigMap').map(({ metadata, data }) => [`${metadata.namespace}/${metadata.name}`, data['plan.yaml']]),
   );
-  const cluster: Cluster = { folder, rgw, plans };
+  const cluster: Cluster = { folder, plans, run: residentCli(t) };
   mkdirSync(folder, { recursive: true });
   const keys = `[default]\naws_access_key_id = ${rgw.accessKey}\naws_secret_access_key = ${rgw.secretKey}\n`;
   writeFileSync(join(folder, 'cloud'), keys);
@@ -107,31 +109,31 @@ test('every disk of every VM, in a new cluster', { timeout: 900_000 }, async (t)
   }
 
   const bounded = { limit: 4, signal: new AbortController().signal };
-  const ended = await mapBounded(jobs, bounded, async (job) => ({ job, ...(await runPod(job, cluster)) }));
   const claimOf = (job: Json): string =>
     job.spec.template.spec.volumes.find(({ name }: Json) => name === 'target').persistentVolumeClaim.claimName;
+  const ended = await mapBounded(jobs, bounded, async (job) => {
+    const name = claimOf(job);
+    return await withPod(job, cluster, async (run, file) => {
+      const first = await run();
+      if (first.exitCode !== 0) return { name, ...first };
+      const written = statSync(file, { bigint: true }).mtimeNs;
+      const second = await run();
+      if (JSON.parse(second.stdout).error.code !== 'TARGET_NOT_BLANK') t.fail(`${name}: ${second.stderr}`);
+      if (statSync(file, { bigint: true }).mtimeNs !== written) t.fail(`${name}: a second run wrote to it`);
+      const disk = job.metadata.annotations['kubevirt-datamover/disk'];
+      const differs = await difference(file, fleet.template.truth(2, disk));
+      if (differs !== undefined) t.fail(`${name}: ${differs}`);
+      if (JSON.parse(first.stdout).pvcs[0].state !== 'restored') t.fail(`${name}: ${first.stdout}`);
+      return { name, ...first };
+    });
+  });
   const failed = ended.filter(({ exitCode }) => exitCode !== 0);
-  t.strictSame(failed.map(({ job }) => claimOf(job)).sort(), broken.toSorted(), 'two, and just these');
+  t.strictSame(failed.map(({ name }) => name).sort(), broken.toSorted(), 'two, and just these');
   for (const { exitCode, stdout } of failed) {
     t.equal(exitCode, 4);
     t.match(JSON.parse(stdout).error, { code: 'IMAGE_CORRUPT', message: /team-\d\/vm-\d+\// });
   }
-  const done = ended.filter(({ exitCode }) => exitCode === 0);
-  t.equal(done.length, 78);
-  await mapBounded(done, bounded, async ({ job, stdout }) => {
-    const name = claimOf(job);
-    const file = volumeOf(cluster, job.metadata.namespace, name);
-    const written = statSync(file, { bigint: true }).mtimeNs;
-    const second = await runPod(job, cluster, runHere);
-    if (JSON.parse(second.stdout).error.code !== 'TARGET_NOT_BLANK') t.fail(`${name}: ${second.stderr}`);
-    if (statSync(file, { bigint: true }).mtimeNs !== written) t.fail(`${name}: a second run wrote to it`);
-    const differs = await difference(
-      file,
-      fleet.template.truth(2, job.metadata.annotations['kubevirt-datamover/disk']),
-    );
-    if (differs !== undefined) t.fail(`${name}: ${differs}`);
-    if (JSON.parse(stdout).pvcs[0].state !== 'restored') t.fail(`${name}: ${stdout}`);
-  });
+  t.equal(ended.length - failed.length, 78);
 
   const scrub = await runCli(['manifest', '-', '--image=i', '--secret=creds', '--scrub=@weekly'], {
     stdin: planned.stdout,
@@ -148,4 +150,7 @@ test('every disk of every VM, in a new cluster', { timeout: 900_000 }, async (t)
     pvcs.filter(({ verdict }: Json) => verdict === 'broken').map(({ name }: Json) => name),
     [`${upper.namespace}/${upper.name}/root`, `${lower.namespace}/${lower.name}/data`],
   );
+  // The compiler that judges them is large, and a process starts the slower the larger its parent is.
+  t.strictSame(findApiFlaws(objects), []);
+  t.strictSame(findQueueFlaws(jobs), []);
 });

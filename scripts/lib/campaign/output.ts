@@ -68,7 +68,7 @@ export function startWith(owner: Owner, { plan, args, env, output, hangsUp, limi
   return { run, endOf, hangUp: async () => {} };
 }
 
-const PRELOAD = new URL('../../../test/helpers/longest-block.ts', import.meta.url).href;
+const PRELOAD = new URL('../../../test/helpers/longest-block.mjs', import.meta.url).href;
 
 /** A pipe that is full, and that the shell's own descriptor keeps open without reading. */
 const UNREAD = 'mkfifo "$PIPE"; exec 9<>"$PIPE"; head -c 65536 /dev/zero >"$PIPE"; exec "$@" 2>"$PIPE"';

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { MiB } from '../../../src/units.ts';
 import { difference } from '../../../test/helpers/backup.ts';
 import { type BadDevice, badDevice } from '../../../test/helpers/bad-device.ts';
-import { isFilled } from '../../../test/helpers/filled.ts';
+import { bytesAt, isFilled } from '../../../test/helpers/filled.ts';
 import { loopDevice } from '../../../test/helpers/loop-device.ts';
 import { type Owner, tempFolder } from '../../../test/helpers/tmp.ts';
 import type { Drawn } from './draw.ts';
@@ -26,6 +26,7 @@ export interface CampaignTarget {
 export type TargetState = 'restored' | 'blank' | 'claim' | 'untouched' | 'wrong';
 
 const FILL = 0xff;
+const PRECIOUS = 'precious';
 
 /** The drawn kind for the first disk, a blank device for the others. */
 export async function makeTarget(
@@ -45,7 +46,7 @@ export async function makeTarget(
       return onFile(join(tempFolder(owner), 'disk.raw'));
     case 'existing file': {
       const path = join(tempFolder(owner), 'disk.raw');
-      writeFileSync(path, 'precious');
+      writeFileSync(path, PRECIOUS);
       return onFile(path, { dirty: true });
     }
     case 'bad sector':
@@ -73,7 +74,7 @@ function onDevice(
   { sound = true, dirty = false }: Kind = {},
 ): CampaignTarget {
   const state = async (truth: string): Promise<TargetState> => {
-    const head = readFileSync(device.file).subarray(0, 4096);
+    const head = bytesAt(device.file, 0, 4096);
     if (isFilled(head)) return 'blank';
     if (head.toString('latin1').startsWith('kubevirt-datamover claim\n')) return 'claim';
     if (dirty && isFilled(head, FILL)) return 'untouched';
@@ -85,13 +86,13 @@ function onDevice(
 
 /** Beyond the disk a device is zeroed. */
 function isZeroFrom(path: string, offset: number): boolean {
-  return isFilled(readFileSync(path).subarray(offset));
+  return isFilled(bytesAt(path, offset, statSync(path).size - offset));
 }
 
 function onFile(path: string, { dirty = false }: Kind = {}): CampaignTarget {
   const state = async (truth: string): Promise<TargetState> => {
     if (!existsSync(path)) return 'blank';
-    if (dirty && readFileSync(path).equals(Buffer.from('precious'))) return 'untouched';
+    if (dirty && statSync(path).size === PRECIOUS.length && readFileSync(path, 'utf8') === PRECIOUS) return 'untouched';
     return (await difference(path, truth)) === undefined ? 'restored' : 'wrong';
   };
   return { path, isDevice: false, sound: true, dirty, state };
