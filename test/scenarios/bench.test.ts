@@ -40,7 +40,7 @@ test('a small run measures every case, and every contender restores the true dis
   const work = join(tempFolder(t), 'work');
   mkdirSync(work);
   const program = `${process.execPath} ${programPath()}`;
-  const args = ['--small', '--rounds', '1', '--size', '48Mi', '--work', work, '--program', program, '--output', 'json'];
+  const args = ['--small', '--rounds', '1', '--size', '24Mi', '--work', work, '--program', program, '--output', 'json'];
   // Under tap `spawn` puts tap's loader into NODE_OPTIONS of every child; env(1) takes it out.
   const bench = ['-u', 'NODE_OPTIONS', process.execPath, BENCH, ...args];
   const { status, stdout, stderr } = await command('env', bench, { env: cleanEnvironment() });
