@@ -1,6 +1,6 @@
 // The state of a disk that holds an ext4 file system, checkpoint by checkpoint: files are added, changed and removed with
 // debugfs, so nothing is mounted, and every time and id is fixed, so the same states come out again.
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -104,10 +104,17 @@ function visits(count: number): string {
   return Array.from({ length: count }, (_, n) => `${n + 1} GET /index.html 200\n`).join('');
 }
 
+/** Made once for a key: a picture is on the disk at four checkpoints, and each looks at the one before it. */
 function randomBytes(key: string, length: number): Buffer {
-  const blocks = Array.from({ length: length / 32 }, (_, n) => createHash('sha256').update(`${key} ${n}`).digest());
-  return Buffer.concat(blocks);
+  const made = pictures.get(key);
+  if (made?.length === length) return made;
+  const blocks = Array.from({ length: length / 32 }, (_, n) => hash('sha256', `${key} ${n}`, 'buffer'));
+  const bytes = Buffer.concat(blocks);
+  pictures.set(key, bytes);
+  return bytes;
 }
+
+const pictures = new Map<string, Buffer>();
 
 function uuidOf(key: string): string {
   const hex = createHash('sha256').update(key).digest('hex');

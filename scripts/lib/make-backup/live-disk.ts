@@ -77,9 +77,9 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
       const format = formatAt(shape, checkpoint);
       const recorded = writer.backingOf(shape, format, type);
       const cluster = format.clusterSize ?? writer.clusterSize;
-      await createLayer({ path, format, clusterSize: cluster, backing: recorded, size, signal });
+      const file = await createLayer(daemon, { node, path, format, clusterSize: cluster, backing: recorded, size });
       const backing = writer.overlay && type === 'incremental' ? node : null;
-      await runBackup(daemon, { node, path, type, compress: format.compressed ?? false, bitmap, backing });
+      await runBackup(daemon, { node, file, type, compress: format.compressed ?? false, bitmap, backing });
       const { overlay } = writer;
       bitmap = await renewBitmap(daemon, { node, next: `changes-${checkpoint}`, last: bitmap, overlay });
     },
