@@ -50,8 +50,8 @@ export function makeDeb({ folder, executable }: DebOptions): void {
     // A mask of the shell may have left the folders to their owner alone.
     execFileSync('chmod', ['-R', 'u=rwX,go=rX', tree]);
     const deb = join(folder, `${NAME}_${version}_amd64.deb`);
-    // gzip: every dpkg reads it, and xz takes ten times as long for a fifth less.
-    execFileSync('dpkg-deb', ['--root-owner-group', '-Zgzip', '--build', tree, deb], { stdio: 'pipe' });
+    // gzip: every dpkg reads it, and xz takes ten times as long for a fifth less; level 9 takes four times as long for a fiftieth less.
+    execFileSync('dpkg-deb', ['--root-owner-group', '-Zgzip', '-z5', '--build', tree, deb], { stdio: 'pipe' });
   } finally {
     rmSync(tree, { recursive: true, force: true });
   }
