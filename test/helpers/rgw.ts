@@ -17,6 +17,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { z } from 'zod';
+import { MiB } from '../../src/units.ts';
 import type { Owner } from './tmp.ts';
 
 /** What `requires` must find before `startRgw`. */
@@ -131,7 +132,7 @@ async function putFolder(
     const path = join(folder, name);
     const info = await stat(path);
     if (!info.isFile()) continue;
-    const body = createReadStream(path);
+    const body = createReadStream(path, { highWaterMark: MiB });
     const input = { Bucket: bucket, Key: `${prefix}${name}`, Body: body, ContentLength: info.size };
     await client.send(new PutObjectCommand(input));
   }

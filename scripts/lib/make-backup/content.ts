@@ -5,6 +5,8 @@ import type { NbdWrite } from './nbd-client.ts';
 import type { Writes } from './shape.ts';
 
 const UNIT = { scattered: 64 * KiB, runs: MiB } as const;
+/** As long as the longest write. */
+const ZEROES = Buffer.alloc(MiB);
 
 export interface Step {
   /** Different for each step of each disk. */
@@ -41,7 +43,7 @@ function bytesAt({ key, compressible }: Step, offset: number, length: number): U
   const counter = Buffer.alloc(16);
   counter.writeBigUInt64BE(BigInt(offset / 16), 8);
   const cipher = createCipheriv('aes-128-ctr', createHash('sha256').update(key).digest().subarray(0, 16), counter);
-  const bytes = cipher.update(Buffer.alloc(length));
+  const bytes = cipher.update(ZEROES.subarray(0, length));
   if (compressible) for (let at = 2 * KiB; at < length; at += 4 * KiB) bytes.fill(0x5a, at, at + 2 * KiB);
   return bytes;
 }
