@@ -1,22 +1,19 @@
 // A few runs of the fault campaign on each store other than S3, those whose source fails in some way: scripts/campaign --store has more.
 import { test } from 'tap';
-import { BACKUP_COUNT, shareBackups } from '../../scripts/lib/campaign/backups.ts';
-import { describeRun } from '../../scripts/lib/campaign/describe.ts';
+import { BACKUP_COUNT } from '../../scripts/lib/campaign/backups.ts';
 import { type Drawn, drawRun } from '../../scripts/lib/campaign/draw.ts';
-import { runOnce } from '../../scripts/lib/campaign/run.ts';
-import { mapBounded } from '../../src/concurrency.ts';
 import { AZURITE_TOOLS } from '../helpers/azurite.ts';
 import { BACKUP_TOOLS } from '../helpers/backup.ts';
 import { BAD_DEVICE_TOOLS } from '../helpers/bad-device.ts';
+import { CAMPAIGN_TOOLS, keepPromises } from '../helpers/campaign.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
 import { SMALL_DISK_TOOLS } from '../helpers/small-disk.ts';
 import { TERMINAL_TOOLS } from '../helpers/terminal.ts';
 
-const TOOLS = [...BACKUP_TOOLS, ...BAD_DEVICE_TOOLS, ...SMALL_DISK_TOOLS, ...TERMINAL_TOOLS];
+const TOOLS = [...CAMPAIGN_TOOLS, ...BACKUP_TOOLS, ...BAD_DEVICE_TOOLS, ...SMALL_DISK_TOOLS, ...TERMINAL_TOOLS];
 /** A run for each, with the first seed that has it. */
 const FAULTS: readonly Drawn['source'][] = ['lossy', 'confused', 'swapped'];
-const JOBS = 3;
 
 for (const [store, tools] of [
   ['azure', AZURITE_TOOLS],
@@ -24,7 +21,6 @@ for (const [store, tools] of [
 ] as const) {
   test(`runs of the fault campaign on ${store}`, { timeout: 600_000 }, async (t) => {
     if (!requires(t, ...TOOLS, ...tools)) return;
-    const backups = await shareBackups(t, store);
     const all = Array.from({ length: 200 }, (_, index) => drawRun(index + 1, { backups: BACKUP_COUNT, store }));
     const simple = all.filter(
       ({ pause, limit, scratch, blows }) =>
@@ -32,13 +28,6 @@ for (const [store, tools] of [
     );
     const runs = FAULTS.flatMap((fault) => simple.find(({ source }) => source === fault) ?? []);
     t.equal(runs.length, FAULTS.length);
-    await mapBounded(runs, { limit: JOBS, signal: new AbortController().signal }, async (drawn) => {
-      const shared = backups[drawn.backup];
-      if (shared === undefined) throw new RangeError(`no backup ${drawn.backup}`);
-      const result = await runOnce(drawn, shared);
-      t.strictSame(result.broken, [], describeRun(result));
-      if (result.broken.length > 0)
-        t.comment(`again: scripts/campaign --store ${store} --one ${drawn.seed}\n${result.log ?? ''}`);
-    });
+    await keepPromises(t, runs, store);
   });
 }

@@ -1,28 +1,31 @@
 // A fixed part of the fault campaign that docs/reliability.md describes: few runs, in which each fault is met with each strategy.
-// A seed that breaks a promise is printed with the command that replays it alone.
 import { test } from 'tap';
-import { BACKUP_COUNT, type SharedBackup, shareBackups } from '../../scripts/lib/campaign/backups.ts';
+import { BACKUP_COUNT, shareBackups } from '../../scripts/lib/campaign/backups.ts';
 import { coveringRuns, faultsOf } from '../../scripts/lib/campaign/cover.ts';
-import { describeRun } from '../../scripts/lib/campaign/describe.ts';
 import { DIALECT_NAMES } from '../../scripts/lib/campaign/dialect.ts';
 import { type Drawn, drawRun, FAULTS } from '../../scripts/lib/campaign/draw.ts';
 import { runOnce } from '../../scripts/lib/campaign/run.ts';
-import { mapBounded } from '../../src/concurrency.ts';
 import { STRATEGIES } from '../../src/strategy.ts';
 import { BACKUP_TOOLS, truthOf } from '../helpers/backup.ts';
 import { BAD_DEVICE_TOOLS } from '../helpers/bad-device.ts';
+import { CAMPAIGN_TOOLS, keepPromises } from '../helpers/campaign.ts';
 import { overwrittenDisk } from '../helpers/overwrite.ts';
 import { requires } from '../helpers/requires.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
 import { SMALL_DISK_TOOLS } from '../helpers/small-disk.ts';
 import { TERMINAL_TOOLS } from '../helpers/terminal.ts';
 
-const TOOLS = [...BACKUP_TOOLS, ...RGW_TOOLS, ...BAD_DEVICE_TOOLS, ...SMALL_DISK_TOOLS, ...TERMINAL_TOOLS];
+const TOOLS = [
+  ...CAMPAIGN_TOOLS,
+  ...BACKUP_TOOLS,
+  ...RGW_TOOLS,
+  ...BAD_DEVICE_TOOLS,
+  ...SMALL_DISK_TOOLS,
+  ...TERMINAL_TOOLS,
+];
 
 /** Enough seeds for the rarest fault to be drawn with each strategy. */
 const SEEDS = 1000;
-/** Most of a run is waiting: for processes to start, for back-off, for a slow peer. */
-const JOBS = 3;
 
 // One that stalls takes 30 s, and has tests of its own.
 const RUNS = coveringRuns(
@@ -53,17 +56,10 @@ test('every fault is among the runs, with every strategy that it is for', async 
 
 test('runs of the fault campaign', { timeout: 1_800_000 }, async (t) => {
   if (!requires(t, ...TOOLS)) return;
-  const backups = await shareBackups(t);
-  await t.test('keep every promise', async (t) => {
-    const { signal } = new AbortController();
-    await mapBounded(RUNS, { limit: JOBS, signal }, async (drawn) => {
-      const result = await runOnce(drawn, backupOf(backups, drawn));
-      t.strictSame(result.broken, [], describeRun(result));
-      if (result.broken.length > 0) t.comment(`again: scripts/campaign --one ${drawn.seed}\n${result.log ?? ''}`);
-    });
-  });
+  await t.test('keep every promise', (t) => keepPromises(t, RUNS));
   await t.test('break one by a wrong byte on a target', async (t) => {
-    const shared = backupOf(backups, PLAIN);
+    const [shared] = await shareBackups(t, 's3', 1);
+    if (shared === undefined) throw new RangeError('no backup');
     const { made, backup } = shared;
     const truth = overwrittenDisk(truthOf(made, backup, 'rootdisk'), made.folder);
     const checkpoints = made.checkpoints.map((checkpoint) => ({
@@ -74,12 +70,6 @@ test('runs of the fault campaign', { timeout: 1_800_000 }, async (t) => {
     t.strictSame(broken, ['rootdisk: its target has other content', 'rootdisk: reported restored, is wrong']);
   });
 });
-
-function backupOf(backups: readonly SharedBackup[], { backup }: Drawn): SharedBackup {
-  const shared = backups[backup];
-  if (shared === undefined) throw new RangeError(`no backup ${backup}`);
-  return shared;
-}
 
 /** Nothing goes wrong in it. */
 const PLAIN: Drawn = {

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { STRATEGIES, type Strategy } from '../../../src/strategy.ts';
 import { STORES, type StoreName } from './stores.ts';
 
-export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED] [--jobs N] [--strategy NAME]… [--each]
+export const HELP = `Usage: scripts/campaign [--runs N] [--seed S] [--one SEED]… [--jobs N] [--strategy NAME]… [--each]
                         [--store s3|azure|gcs] [--output text|json]
 
 Restores small backups under faults drawn from a seed: a peer that spoils answers and answers as other stores do, kills,
@@ -15,7 +15,7 @@ The exit status is 0 when every promise was kept.
 
   --runs N         number of runs (default 300)
   --seed S         seed of the first run; later runs count up from it (default 1)
-  --one SEED       run only this seed, with its log
+  --one SEED       run only this seed, with its log; repeatable
   --jobs N         concurrent runs (default 2)
   --strategy NAME  run only this strategy; repeatable (default: all)
   --each           run every seed with every strategy, instead of one that the seed draws
@@ -30,7 +30,7 @@ export interface Call {
   readonly strategies: readonly (readonly Strategy[])[];
   readonly store: StoreName;
   readonly json: boolean;
-  /** One run is shown with its log. */
+  /** Runs that were named are shown with their logs. */
   readonly verbose: boolean;
 }
 
@@ -41,7 +41,7 @@ export function parseCall(args: readonly string[]): Call | undefined {
     options: {
       runs: { type: 'string', default: '300' },
       seed: { type: 'string', default: '1' },
-      one: { type: 'string' },
+      one: { type: 'string', multiple: true },
       jobs: { type: 'string', default: '2' },
       strategy: { type: 'string', multiple: true, default: [...STRATEGIES] },
       each: { type: 'boolean', default: false },
@@ -52,10 +52,10 @@ export function parseCall(args: readonly string[]): Call | undefined {
   });
   if (values.help) return undefined;
   const strategies = values.strategy.map(parseStrategy);
-  const first = parseCount('--seed', values.one ?? values.seed);
-  const count = values.one === undefined ? parseCount('--runs', values.runs) : 1;
+  const first = parseCount('--seed', values.seed);
+  const counted = Array.from({ length: parseCount('--runs', values.runs) }, (_, index) => first + index);
   return {
-    seeds: Array.from({ length: count }, (_, index) => first + index),
+    seeds: values.one?.map((seed) => parseCount('--one', seed)) ?? counted,
     jobs: parseCount('--jobs', values.jobs),
     strategies: values.each ? strategies.map((strategy) => [strategy]) : [strategies],
     store: parseStore(values.store),
