@@ -13,14 +13,14 @@ import { tempFolder } from '../helpers/tmp.ts';
 
 const STRATEGIES = ['staged', 'staged-raw', 'stream'];
 
-const disk = (shape: Partial<DiskShape> = {}): DiskShape => ({ name: 'rootdisk', size: 16 * MiB, ...shape });
+const disk = (shape: Partial<DiskShape> = {}): DiskShape => ({ name: 'rootdisk', size: 8 * MiB, ...shape });
 
 const SHAPES: Record<string, BackupShape> = {
   'one layer': { disks: [disk()], checkpoints: 1 },
   'two layers': { disks: [disk()], checkpoints: 2 },
   'five layers, an empty one among them': { disks: [disk({ at: { 3: 'nothing' } })], checkpoints: 5 },
   'an empty tip': { disks: [disk({ at: { 3: 'nothing' } })], checkpoints: 3 },
-  'a disk that grew twice': { disks: [disk({ resize: { 2: 24 * MiB, 4: 40 * MiB } })], checkpoints: 4 },
+  'a disk that grew twice': { disks: [disk({ resize: { 2: 16 * MiB, 4: 40 * MiB } })], checkpoints: 4 },
   'discards and zeros': {
     disks: [disk({ changes: { bytes: MiB, zero: MiB, discard: MiB } })],
     checkpoints: 4,
@@ -31,7 +31,7 @@ const SHAPES: Record<string, BackupShape> = {
     checkpoints: 4,
   },
   'runs of 1 MiB that hide half of the full': {
-    disks: [disk({ initial: { bytes: 8 * MiB, pattern: 'runs' }, changes: { bytes: 4 * MiB, pattern: 'runs' } })],
+    disks: [disk({ initial: { bytes: 4 * MiB, pattern: 'runs' }, changes: { bytes: 2 * MiB, pattern: 'runs' } })],
     checkpoints: 3,
   },
   'a disk of one sector more than a MiB': { disks: [disk({ size: MiB + 512 })], checkpoints: 2 },
@@ -41,7 +41,7 @@ const SHAPES: Record<string, BackupShape> = {
   ...byAnotherWriter({
     'two layers': { disks: [disk()], checkpoints: 2 },
     'an empty tip': { disks: [disk({ at: { 3: 'nothing' } })], checkpoints: 3 },
-    'a disk that grew twice': { disks: [disk({ resize: { 2: 24 * MiB, 4: 40 * MiB } })], checkpoints: 4 },
+    'a disk that grew twice': { disks: [disk({ resize: { 2: 16 * MiB, 4: 40 * MiB } })], checkpoints: 4 },
     'discards and zeros': { disks: [disk({ changes: { bytes: MiB, zero: MiB, discard: MiB } })], checkpoints: 4 },
     'clusters of 4 KiB': { disks: [disk({ clusterSize: 4 * KiB })], checkpoints: 3 },
     'clusters of 512 bytes': { disks: [disk({ clusterSize: 512, size: 4 * MiB })], checkpoints: 3 },
