@@ -80,15 +80,17 @@ async function makeBase(folder: string): Promise<string> {
   const root = join(folder, 'base');
   mkdirSync(root);
   const script = fileURLToPath(new URL('../../scripts/debian-root', import.meta.url));
-  await mustRun('tar', ['-C', root, '-xf', (await mustRun(script, [])).trim()]);
   await mustRun('install', ['-D', '-m755', process.execPath, join(root, 'usr/local/bin/node')]);
   const modules = join(root, 'usr/local/lib/node_modules');
   mkdirSync(modules, { recursive: true });
   const npm = (await mustRun('sh', ['-c', 'readlink -f "$(command -v npm)"'])).trim();
   await mustRun('cp', ['-a', dirname(dirname(npm)), modules]);
   await mustRun('ln', ['-s', '../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm')]);
+  // The root is a tar already: what comes to it is appended, without the folders that it has, which no tar of a layer may name twice.
   const tar = join(folder, 'base.tar');
-  await mustRun('tar', ['-C', root, '-cf', tar, '.']);
+  await mustRun('cp', ['--', (await mustRun(script, [])).trim(), tar]);
+  const added = ['bin/node', 'bin/npm', 'lib/node_modules'].map((path) => `usr/local/${path}`);
+  await mustRun('tar', ['-C', root, '-rf', tar, ...added]);
   return tar;
 }
 
