@@ -15,6 +15,7 @@ import { ERROR_CODES } from '../../src/errors.ts';
 import { exitStatus } from '../../src/exit-status.ts';
 import { MiB } from '../../src/units.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -54,7 +55,7 @@ const MISUSES: readonly { readonly args: readonly string[]; readonly message: Re
 
 test('every misuse: exit 2, one line with USAGE and one with a hint, nothing on stdout', async (t) => {
   for (const { args, message, hint } of MISUSES) {
-    const { exitCode, stdout, stderr } = await runCli(args);
+    const { exitCode, stdout, stderr } = await sharedCli(args);
     const [, said = '', hinted = ''] = /(?:^|\n)error USAGE: (.*)\nhint: (.*)\n$/.exec(stderr) ?? [];
     t.equal(exitCode, 2, args.join(' '));
     t.equal(stdout, '', args.join(' '));
@@ -64,7 +65,7 @@ test('every misuse: exit 2, one line with USAGE and one with a hint, nothing on 
 });
 
 test('a flag of another strategy and a missing plan are reported together', async (t) => {
-  const { exitCode, stdout, stderr } = await runCli(['restore', 'p', '--window', '64Mi']);
+  const { exitCode, stdout, stderr } = await sharedCli(['restore', 'p', '--window', '64Mi']);
   t.equal(exitCode, 2);
   t.equal(stdout, '');
   t.match(stderr, /^2 problems:\nerror USAGE: --window requires --strategy stream.*\nhint: .*--strategy stream\n/);
@@ -73,7 +74,7 @@ test('a flag of another strategy and a missing plan are reported together', asyn
 
 test('every misuse with --output json: the same in one document on stdout', async (t) => {
   for (const { args, message, hint } of MISUSES) {
-    const { exitCode, stdout } = await runCli(['--output', 'json', ...args]);
+    const { exitCode, stdout } = await sharedCli(['--output', 'json', ...args]);
     t.equal(exitCode, 2, args.join(' '));
     const document = JSON.parse(stdout);
     const problem = { code: 'USAGE', message, hint };
@@ -89,27 +90,27 @@ test('--output json is heard wherever it stands', async (t) => {
     ['restore', '--bogus', '--output', 'json'],
     ['--output=json', 'restore', '--output', 'text', '--output=json'],
   ]) {
-    const { stdout, exitCode } = await runCli(args);
+    const { stdout, exitCode } = await sharedCli(args);
     t.equal(JSON.parse(stdout).error.code, 'USAGE');
     t.equal(exitCode, 2);
   }
-  t.equal((await runCli(['--output', 'json', 'restore', '--output', 'text', '--bogus'])).stdout, '');
+  t.equal((await sharedCli(['--output', 'json', 'restore', '--output', 'text', '--bogus'])).stdout, '');
 });
 
 test('a plan that is not there, and one that is wrong: exit 2, PLAN_INVALID, all problems', async (t) => {
   const folder = tempFolder(t);
   writeFileSync(join(folder, 'wrong.yaml'), 'version: 2\nsource: {}\npvcs: []\n');
-  const missing = await runCli(['restore', 'nope.yaml', '--output', 'json'], { cwd: folder });
+  const missing = await sharedCli(['restore', 'nope.yaml', '--output', 'json'], { cwd: folder });
   t.equal(missing.exitCode, 2);
   t.match(JSON.parse(missing.stdout), { pvcs: [], error: { code: 'PLAN_INVALID', message: /nope\.yaml/ } });
-  const wrong = await runCli(['restore', 'wrong.yaml', '--output', 'json'], { cwd: folder });
+  const wrong = await sharedCli(['restore', 'wrong.yaml', '--output', 'json'], { cwd: folder });
   const { error, problems } = JSON.parse(wrong.stdout);
   t.equal(wrong.exitCode, 2);
   t.ok(problems.length > 1);
   t.match(problems[0], error);
   t.match(wrong.stderr, new RegExp(`^${problems.length} problems:\n`));
   for (const { message } of problems) t.ok(wrong.stderr.includes(message));
-  const piped = await runCli(['verify', '-'], { stdin: 'pvcs: [', cwd: folder });
+  const piped = await sharedCli(['verify', '-'], { stdin: 'pvcs: [', cwd: folder });
   t.equal(piped.exitCode, 2);
   t.match(piped.stderr, /^error PLAN_INVALID: /m);
   const image = await runCli(['verify', '-'], { stdin: '#'.repeat(32 * MiB), cwd: folder });
@@ -121,7 +122,7 @@ test('--report: the document, also of a failure; whole, with nothing left beside
   const folder = tempFolder(t);
   writeFileSync(join(folder, 'real.json'), 'old');
   symlinkSync('real.json', join(folder, 'link.json'));
-  const { stdout, exitCode } = await runCli(['restore', 'no.yaml', '--report', 'link.json', '--output', 'json'], {
+  const { stdout, exitCode } = await sharedCli(['restore', 'no.yaml', '--report', 'link.json', '--output', 'json'], {
     cwd: folder,
   });
   t.equal(exitCode, 2);
@@ -140,7 +141,7 @@ test('--report keeps owner and mode of the file that it replaces', async (t) => 
   writeFileSync(report, 'old');
   chmodSync(report, 0o640);
   chownSync(report, 107, 108);
-  await runCli(['restore', 'no.yaml', '--report', report], { cwd: folder });
+  await sharedCli(['restore', 'no.yaml', '--report', report], { cwd: folder });
   t.match(readFileSync(report, 'utf8'), /PLAN_INVALID/);
   const { uid, gid, mode } = statSync(report);
   t.strictSame([uid, gid, mode & 0o777], [107, 108, 0o640]);
@@ -150,7 +151,7 @@ test('--report that cannot be written is refused with all other problems, and no
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'is-a-folder'));
   for (const report of ['no/such/folder/r.json', 'is-a-folder', '/dev/null', '/proc/r.json']) {
-    const { stderr, exitCode } = await runCli(['restore', 'no.yaml', '--report', report], { cwd: folder });
+    const { stderr, exitCode } = await sharedCli(['restore', 'no.yaml', '--report', report], { cwd: folder });
     t.equal(exitCode, 2, report);
     t.match(
       stderr,
@@ -161,7 +162,7 @@ test('--report that cannot be written is refused with all other problems, and no
 });
 
 test('download without its environment: every variable that is missing, in one list', async (t) => {
-  const { exitCode, stdout } = await runCli(['download', '--output', 'json'], { env: { KUBEVIRT_DM_VM_NAME: '' } });
+  const { exitCode, stdout } = await sharedCli(['download', '--output', 'json'], { env: { KUBEVIRT_DM_VM_NAME: '' } });
   t.equal(exitCode, 2);
   const { pvcs, problems } = JSON.parse(stdout);
   t.strictSame(pvcs, []);
@@ -174,10 +175,10 @@ test('download without its environment: every variable that is missing, in one l
       name,
     );
   }
-  const azure = await runCli(['download'], { env: { KUBEVIRT_DM_BSL_PROVIDER: 'azure' } });
+  const azure = await sharedCli(['download'], { env: { KUBEVIRT_DM_BSL_PROVIDER: 'azure' } });
   t.equal(azure.exitCode, 2);
   t.match(azure.stderr, /error USAGE: KUBEVIRT_DM_BSL_STORAGE_ACCOUNT is not set/);
-  const gcp = await runCli(['download'], { env: { KUBEVIRT_DM_BSL_PROVIDER: 'gcp' } });
+  const gcp = await sharedCli(['download'], { env: { KUBEVIRT_DM_BSL_PROVIDER: 'gcp' } });
   t.equal(gcp.exitCode, 2);
   t.match(gcp.stderr, /error USAGE: KUBEVIRT_DM_BSL_BUCKET is not set/);
 });
@@ -190,7 +191,7 @@ test('logs as JSON lines: asked for, or in a pod', async (t) => {
     { args: [], env: {}, json: false },
   ];
   for (const { args, env, json } of cases) {
-    const { stderr } = await runCli(['restore', 'no.yaml', ...args], { env, cwd: tempFolder(t) });
+    const { stderr } = await sharedCli(['restore', 'no.yaml', ...args], { env, cwd: tempFolder(t) });
     if (json)
       t.match(JSON.parse(stderr), { level: 'error', event: 'error', code: 'PLAN_INVALID', time: /^\d{4}-.*Z$/ });
     else t.match(stderr, /^error PLAN_INVALID/);
@@ -202,13 +203,13 @@ test('in a pod the termination message says why; outside of one nothing is writt
   const file = join(folder, 'termination-log');
   writeFileSync(file, 'an older and longer message'.repeat(100));
   const env = { KUBEVIRT_DM_TERMINATION_LOG: file };
-  await runCli(['restore', 'no.yaml'], { env, cwd: folder });
+  await sharedCli(['restore', 'no.yaml'], { env, cwd: folder });
   t.match(readFileSync(file, 'utf8'), /^an older/);
-  await runCli(['restore', 'no.yaml'], { env: { ...env, KUBERNETES_SERVICE_HOST: '10.0.0.1' }, cwd: folder });
+  await sharedCli(['restore', 'no.yaml'], { env: { ...env, KUBERNETES_SERVICE_HOST: '10.0.0.1' }, cwd: folder });
   t.match(readFileSync(file, 'utf8'), /^PLAN_INVALID: .*no\.yaml.*\nhint: .*$/);
   const missing = join(folder, 'missing');
   const pod = { KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBEVIRT_DM_TERMINATION_LOG: missing };
-  t.equal((await runCli(['restore', 'no.yaml'], { env: pod, cwd: folder })).exitCode, 2);
+  t.equal((await sharedCli(['restore', 'no.yaml'], { env: pod, cwd: folder })).exitCode, 2);
   t.notOk(readdirSync(folder).includes('missing'), 'a file that Kubernetes did not make is not made');
 });
 

@@ -9,7 +9,7 @@ import { readPlan } from '../../src/plan/read.ts';
 import { openDirectoryStore } from '../../src/store/directory/directory.ts';
 import { KiB, MiB } from '../../src/units.ts';
 import { type IndexDocument, put, writeJson } from '../helpers/catalog.ts';
-import { runCli } from '../helpers/run-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const FIXTURE = fileURLToPath(new URL('../../fixtures/bucket', import.meta.url));
@@ -247,7 +247,7 @@ test('a VM without manifests of its own is in the backups whose indexes name it;
   for (const backup of backups) await rm(join(folder, `manifests/${backup}/demo-web.json`));
   t.equal((await draft(folder)).plan.backup, 'backup-004');
   await rm(join(folder, 'manifests'), { recursive: true });
-  const found = await runCli(['plan', `--source=${folder}`, '--vm=demo/web', '--output=json']);
+  const found = await sharedCli(['plan', `--source=${folder}`, '--vm=demo/web', '--output=json']);
   t.equal(found.exitCode, 3);
   const { message, hint } = JSON.parse(found.stdout).error;
   t.match(
@@ -255,7 +255,7 @@ test('a VM without manifests of its own is in the backups whose indexes name it;
     /^no backup contains VM demo\/web: neither its index nor manifests\/ names one; its checkpoints: cp-001/,
   );
   const [, command = ''] = /^restore a checkpoint: kubevirt-datamover (.*)$/.exec(hint) ?? [];
-  const typed = await runCli(command.split(' '));
+  const typed = await sharedCli(command.split(' '));
   t.equal(typed.exitCode, 0, hint);
   t.match(typed.stdout, /^# Restores demo\/web as of checkpoint cp-004/);
 });

@@ -11,6 +11,7 @@ export const callSchema = z.object({
   args: z.array(z.string()),
   env: z.record(z.string(), z.string()),
   stdin: z.string(),
+  cwd: z.string(),
 });
 
 /** A line of standard output. */
@@ -22,7 +23,8 @@ async function main(): Promise<void> {
   }
 }
 
-async function run({ args, env, stdin }: z.infer<typeof callSchema>): Promise<z.infer<typeof resultSchema>> {
+async function run({ args, env, stdin, cwd }: z.infer<typeof callSchema>): Promise<z.infer<typeof resultSchema>> {
+  process.chdir(cwd);
   for (const name of Object.keys(process.env)) delete process.env[name];
   Object.assign(process.env, env);
   fenceEnvironment(process.env);

@@ -4,18 +4,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Test } from 'tap';
 import { type callSchema, resultSchema } from './call-many.ts';
 import { type CliResult, cleanEnvironment, type RunCliOptions } from './run-cli.ts';
+import type { Owner } from './tmp.ts';
 
 /** As `runCli`. */
 export type ResidentCli = (
   args: readonly string[],
-  options?: Pick<RunCliOptions, 'env' | 'stdin'>,
+  options?: Pick<RunCliOptions, 'env' | 'stdin' | 'cwd'>,
 ) => Promise<CliResult>;
 
-/** A process that ends with `t`. Its calls run one after another, each with an environment of its own. */
-export function residentCli(t: Test): ResidentCli {
+/** A process that ends with `t`. Its calls run one after another, each with an environment and a working directory of its own. */
+export function residentCli(t: Owner): ResidentCli {
   const program = fileURLToPath(new URL('call-many.ts', import.meta.url));
   // As many threads as bin/thread-pool.js gives the program.
   const env = { ...cleanEnvironment({ UV_THREADPOOL_SIZE: '12' }), NODE_OPTIONS: '' };
@@ -26,10 +26,10 @@ export function residentCli(t: Test): ResidentCli {
     if (child.exitCode === null) await once(child, 'close');
   });
   let last: Promise<unknown> = Promise.resolve();
-  return (args, { env: added = {}, stdin = '' } = {}) => {
+  return (args, { env: added = {}, stdin = '', cwd = process.cwd() } = {}) => {
     const call = async (): Promise<CliResult> => {
       const defined = Object.entries(cleanEnvironment(added)).filter(([, value]) => value !== undefined);
-      const line = { args: [...args], env: Object.fromEntries(defined), stdin };
+      const line = { args: [...args], env: Object.fromEntries(defined), stdin, cwd };
       child.stdin.write(`${JSON.stringify(line satisfies Record<keyof typeof callSchema.shape, unknown>)}\n`);
       const { value, done } = await lines.next();
       if (done) throw new Error(`the program ended in the middle of: ${args.join(' ')}`);
@@ -40,3 +40,13 @@ export function residentCli(t: Test): ResidentCli {
     return result;
   };
 }
+
+let ofThisFile: Promise<ResidentCli> | undefined;
+
+/** A call in the one resident process of this test file: the first call starts it, and it ends with the file's last test. */
+export const sharedCli: ResidentCli = async (args, options) => {
+  // Not imported above: what does no test, but reads results as tests do, would print TAP.
+  ofThisFile ??= import('tap').then(({ t }) => residentCli(t));
+  const cli = await ofThisFile;
+  return await cli(args, options);
+};

@@ -8,8 +8,7 @@ import { alignUp } from '../../src/units.ts';
 import { type BackupForTest, difference, type PlanForOptions, planFor, truthOf } from './backup.ts';
 import { bytesAt, isFilled } from './filled.ts';
 import { type LoopDevice, loopDevice } from './loop-device.ts';
-import type { ResidentCli } from './resident-cli.ts';
-import { runCli } from './run-cli.ts';
+import { type ResidentCli, sharedCli } from './resident-cli.ts';
 
 const problemSchema = z.object({ pvc: z.string().optional(), code: z.string(), message: z.string(), hint: z.string() });
 
@@ -57,12 +56,12 @@ export interface RestoreRun {
   readonly stderr: string;
 }
 
-/** `restore PLAN --output json` with `args` added; in a process of its own, if `cli` is not a resident one. */
+/** `restore PLAN --output json` with `args` added; by `runCli` in a process of its own, by default in the resident one. */
 export async function runRestore(
   plan: string,
   args: readonly string[] = [],
   env: NodeJS.ProcessEnv = {},
-  cli: ResidentCli = runCli,
+  cli: ResidentCli = sharedCli,
 ): Promise<RestoreRun> {
   const { exitCode, stdout, stderr } = await cli(['restore', plan, '--output', 'json', ...args], { env });
   return { exitCode, document: parseDocument(stdout), stderr };

@@ -10,7 +10,7 @@ import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, planFor, trut
 import { CLIENT, startEntra, TENANT } from '../helpers/entra.ts';
 import { type Peer, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
-import { runCli } from '../helpers/run-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';
 
@@ -64,17 +64,17 @@ test('list, plan, restore and verify by flags', async (t) => {
   const sas = join(made.folder, 'sas');
   writeFileSync(sas, azurite.sas(container));
   const source = ['--source', `azure://${azurite.account}/${container}/${PREFIX}`, '--endpoint', endpoint];
-  const listed = await runCli(['list', ...source, '--output', 'json'], { env: azurite.env });
+  const listed = await sharedCli(['list', ...source, '--output', 'json'], { env: azurite.env });
   t.equal(listed.exitCode, 0, listed.stderr);
   t.match(JSON.parse(listed.stdout), { result: 'ok', problems: [], vms: [{ disks: [{ name: 'rootdisk' }] }] });
   for (const strategy of ['staged', 'staged-raw', 'stream']) {
     const target = join(made.folder, `${strategy}.raw`);
     const args = ['--vm', 'demo/web', '--backup', BACKUP, '--pvc', `rootdisk=${target}`, '--sas-token-file', sas];
-    const plan = await runCli(['plan', ...source, ...args]);
+    const plan = await sharedCli(['plan', ...source, ...args]);
     t.equal(plan.exitCode, 0, plan.stderr);
     t.match(plan.stdout, /azure:\n {4}account: testaccount/);
     const scratch = ['--scratch', join(made.folder, 'scratch'), '--strategy', strategy, '--verify', 'compare'];
-    const run = await runCli(['restore', '-', ...scratch, '--output', 'json'], { stdin: plan.stdout });
+    const run = await sharedCli(['restore', '-', ...scratch, '--output', 'json'], { stdin: plan.stdout });
     t.equal(run.exitCode, 0, run.stderr);
     t.match(JSON.parse(run.stdout), { result: 'ok', pvcs: [{ state: 'restored', verified: true }] });
     t.notOk(
@@ -83,7 +83,7 @@ test('list, plan, restore and verify by flags', async (t) => {
     );
     t.equal(await difference(target, truth(stage)), undefined, `${strategy}: identical`);
   }
-  const verified = await runCli(['verify', await planOf(stage, '/dev/nowhere'), '--data'], { env: azurite.env });
+  const verified = await sharedCli(['verify', await planOf(stage, '/dev/nowhere'), '--data'], { env: azurite.env });
   t.equal(verified.exitCode, 0, verified.stderr);
 });
 
@@ -110,7 +110,7 @@ test("download, with the variables and the Secret of the operator's pod", async 
     SCRATCH_PATH: join(made.folder, 'scratch'),
   };
   const env = Object.fromEntries(Object.entries(variables).map(([name, value]) => [`KUBEVIRT_DM_${name}`, value]));
-  const run = await runCli(['download'], { env });
+  const run = await sharedCli(['download'], { env });
   t.equal(run.exitCode, 0, run.stderr);
   t.equal(await difference(target, truth(stage)), undefined);
 });
@@ -126,11 +126,11 @@ test('an identity, by the program as it is installed', async (t) => {
   const env = { ...entra.env, AZURE_TENANT_ID: TENANT, AZURE_CLIENT_ID: CLIENT, AZURE_CLIENT_SECRET: secret };
   const source = `azure://${azurite.account}/${container}/${PREFIX}`;
   const args = ['--endpoint', azurite.endpoint, '--ca-file', entra.certificates.caFile, '--log-level', 'debug'];
-  const good = await runCli(['list', '--source', source, ...args], { env });
+  const good = await sharedCli(['list', '--source', source, ...args], { env });
   t.equal(good.exitCode, 0, good.stderr);
   t.match(good.stdout, /rootdisk/);
   entra.refusal = 7000215;
-  const bad = await runCli(['list', '--source', source, ...args], { env });
+  const bad = await sharedCli(['list', '--source', source, ...args], { env });
   t.equal(bad.exitCode, 3);
   t.match(bad.stderr, /the client secret is wrong \(AADSTS7000215\)/);
   for (const { stdout, stderr } of [good, bad]) {
@@ -148,7 +148,7 @@ test('the MD5 that a blob has is compared', async (t) => {
   const headers = { blobContentMD5: Buffer.alloc(16, 7) };
   await blob.setHTTPHeaders(headers);
   const args = ['--output', 'json'];
-  const run = await runCli(['restore', await planOf(stage, join(made.folder, 'disk.raw')), ...args], {
+  const run = await sharedCli(['restore', await planOf(stage, join(made.folder, 'disk.raw')), ...args], {
     env: azurite.env,
   });
   t.equal(run.exitCode, 4);
@@ -176,7 +176,7 @@ test('a killed run resumes, under faults', async (t) => {
   if (killed.child.exitCode === null && killed.child.signalCode === null) await once(killed.child, 'exit');
   const before = peer.bytes('.qcow2');
   peer.plan = ({ index }) => (index % 5 === 0 ? { kind: index % 2 === 0 ? 'reset' : 'cut', after: 100 } : undefined);
-  const run = await runCli(['restore', plan, ...args, '--output', 'json'], { env: azurite.env });
+  const run = await sharedCli(['restore', plan, ...args, '--output', 'json'], { env: azurite.env });
   t.equal(run.exitCode, 0, run.stderr);
   t.match(run.stderr, /resuming an interrupted restore/);
   t.ok(before >= total / 2);
@@ -236,7 +236,7 @@ test('no secret in logs, results, reports, arguments, and what a run leaves behi
       rmSync(target, { force: true });
       const report = join(tempFolder(t), 'report.json');
       const args = ['--log-level', 'debug', '--output', 'json', '--report', report];
-      const run = await runCli(['restore', await planOf(stage, target, extra), ...args], { env });
+      const run = await sharedCli(['restore', await planOf(stage, target, extra), ...args], { env });
       t.equal(run.exitCode, exitCode, run.stderr);
       t.match(run.stderr + run.stdout, said);
       const scratch = join(made.folder, 'scratch');

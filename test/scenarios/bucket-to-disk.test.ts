@@ -27,9 +27,8 @@ import {
 import { loopDevice } from '../helpers/loop-device.ts';
 import { startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
-import { residentCli } from '../helpers/resident-cli.ts';
+import { residentCli, sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 
 const listing = z.object({
   backups: z.array(z.object({ name: z.string() })),
@@ -137,13 +136,13 @@ test('download restores with nothing but the environment', async (t) => {
   await t.test('onto a block device that is not blank', async (t) => {
     const device = loopDevice(t, { size: 12 * MiB, fill: 0xee });
     const env = { ...podEnvironment(rgw, bucket, made, device.path), KUBEVIRT_DM_TARGET_IS_BLOCK_DEVICE: 'true' };
-    const { exitCode, stderr } = await runCli(['download'], { env });
+    const { exitCode, stderr } = await sharedCli(['download'], { env });
     t.equal(exitCode, 0, stderr);
     t.equal(await difference(device.file, truth), undefined);
   });
   await t.test('onto a file whose folder is not there', async (t) => {
     const path = join(made.folder, 'restore-data/deep/disk.raw');
-    const { exitCode, stderr } = await runCli(['download'], { env: podEnvironment(rgw, bucket, made, path) });
+    const { exitCode, stderr } = await sharedCli(['download'], { env: podEnvironment(rgw, bucket, made, path) });
     t.equal(exitCode, 0, stderr);
     t.equal(await difference(path, truth), undefined);
     t.equal(statSync(join(made.folder, 'restore-data')).mode & 0o777, 0o700);
@@ -154,7 +153,7 @@ test('download restores with nothing but the environment', async (t) => {
     writeFileSync(path, 'old');
     chmodSync(path, 0o660);
     chownSync(path, 107, 107);
-    const { exitCode, stderr } = await runCli(['download'], { env: podEnvironment(rgw, bucket, made, path) });
+    const { exitCode, stderr } = await sharedCli(['download'], { env: podEnvironment(rgw, bucket, made, path) });
     t.equal(exitCode, 0, stderr);
     t.notMatch(stderr, /warning/);
     t.equal(await difference(path, truth), undefined);
@@ -164,20 +163,20 @@ test('download restores with nothing but the environment', async (t) => {
   await t.test('asked for a disk by the name of its PVC', async (t) => {
     const path = join(made.folder, 'by-pvc.img');
     const env = { ...podEnvironment(rgw, bucket, made, path), KUBEVIRT_DM_TARGET_VOLUME: 'web-root' };
-    const { exitCode, stderr } = await runCli(['download'], { env });
+    const { exitCode, stderr } = await sharedCli(['download'], { env });
     t.equal(exitCode, 0, stderr);
     t.equal(await difference(path, truth), undefined);
   });
   await t.test('a variable is missing', async (t) => {
     const env = { ...podEnvironment(rgw, bucket, made, '/x/y.raw'), KUBEVIRT_DM_VM_NAME: '' };
-    const { exitCode, stderr } = await runCli(['download'], { env });
+    const { exitCode, stderr } = await sharedCli(['download'], { env });
     t.equal(exitCode, 2);
     t.match(stderr, /USAGE.*KUBEVIRT_DM_VM_NAME/s);
   });
   await t.test('the backup is not there', async (t) => {
     const path = join(made.folder, 'none.raw');
     const env = { ...podEnvironment(rgw, bucket, made, path), KUBEVIRT_DM_VELERO_BACKUP_NAME: 'backup-04' };
-    const { exitCode, stderr } = await runCli(['download'], { env });
+    const { exitCode, stderr } = await sharedCli(['download'], { env });
     t.equal(exitCode, 3);
     t.match(stderr, /BACKUP_NOT_FOUND.*backup-004/s);
     t.notOk(existsSync(path));
@@ -245,7 +244,7 @@ test('verify finds each single damage, and none in a good bucket', async (t) => 
     const plan = await planFor(made, 'backup-003', { rootdisk: '/dev/nowhere' }, { chains });
     return async () => {
       const args = ['verify', plan, '--output', 'json', ...(data ? ['--data'] : [])];
-      const { exitCode, stdout } = await runCli(args);
+      const { exitCode, stdout } = await sharedCli(args);
       return { exitCode, ...verdicts.parse(JSON.parse(stdout)) };
     };
   };
@@ -286,7 +285,7 @@ test('verify reads less than 1 MiB of each layer without --data', async (t) => {
       s3: { rgw: { ...rgw, endpoint: peer.endpoint }, bucket },
     },
   );
-  const { exitCode, stderr } = await runCli(['verify', plan], { env: rgw.env });
+  const { exitCode, stderr } = await sharedCli(['verify', plan], { env: rgw.env });
   t.equal(exitCode, 0, stderr);
   for (const { layers } of made.checkpoints) {
     const bytes = peer.bytes(layers[0]?.object ?? '');

@@ -8,9 +8,10 @@ import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, type BackupForTest, madeBackup, sha256Of } from '../helpers/backup.ts';
 import { seededRandom } from '../helpers/random.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
-import { runCli, startCli } from '../helpers/run-cli.ts';
+import { startCli } from '../helpers/run-cli.ts';
 import { fetched, stageOf } from '../helpers/stage.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -33,7 +34,7 @@ async function drafted(t: Test, made: BackupForTest, flags: readonly string[] = 
   const folder = tempFolder(t);
   const targets = DISKS.flatMap(({ name }) => ['--pvc', `${name}=${join(folder, `${name}.raw`)}`]);
   const args = ['plan', '--source', made.bucket, '--vm', `${made.namespace}/${made.vm}`, '--checksums', ...targets];
-  const run = await runCli([...args, ...flags]);
+  const run = await sharedCli([...args, ...flags]);
   const path = join(folder, 'plan.yaml');
   writeFileSync(path, run.stdout);
   return { ...run, path, folder };
@@ -48,7 +49,7 @@ test('one flipped bit in any layer is found by verify and by restore', async (t)
   const layers = layersOf(stdout);
   t.equal(layers.length, 4);
   for (const { object, sha256 } of layers) t.equal(sha256, await sha256Of(join(made.bucket, object)), object);
-  t.equal((await runCli(['verify', path, '--data'])).exitCode, 0);
+  t.equal((await sharedCli(['verify', path, '--data'])).exitCode, 0);
   const random = seededRandom('a bit');
   const scratch = join(tempFolder(t), 'scratch');
   for (const { object } of layers) {
@@ -62,7 +63,7 @@ test('one flipped bit in any layer is found by verify and by restore', async (t)
       writeFileSync(file, damaged);
       const message = new RegExp(`${object.replaceAll('.', '\\.')}: sha256 mismatch`);
       for (const flags of [[], ['--scratch', scratch]]) {
-        const verified = await runCli(['verify', path, '--data', '--output', 'json', ...flags]);
+        const verified = await sharedCli(['verify', path, '--data', '--output', 'json', ...flags]);
         t.equal(verified.exitCode, 4, `byte ${at} of ${object}: verify --data ${flags.join(' ')}`);
         t.match(JSON.parse(verified.stdout).error, { code: 'CHECKSUM_MISMATCH', message });
       }
@@ -101,7 +102,7 @@ test('an interrupted run resumes, and reads what was replaced again', async (t) 
   writeFileSync(sums, '{"source":"s3://', { flag: 'a' });
   peer.plan = () => undefined;
   const before = fetched(peer);
-  const again = await runCli(args, { env: rgw.env });
+  const again = await sharedCli(args, { env: rgw.env });
   t.equal(again.exitCode, 0, again.stderr);
   const sizes = made.checkpoints.flatMap(({ layers }) => layers.filter(({ disk }) => disk === 'datadisk'));
   const expected = sizes.reduce((sum, { object }) => sum + statSync(join(made.bucket, object)).size, 0);
@@ -110,11 +111,13 @@ test('an interrupted run resumes, and reads what was replaced again', async (t) 
   for (const { object, sha256 } of layers) t.equal(sha256, await sha256Of(join(made.bucket, object)), object);
   const bytes = layers.reduce((sum, { object }) => sum + statSync(join(made.bucket, object)).size, 0);
   const started = performance.now();
-  const limited = await runCli([...args.slice(0, -2), '--max-rate', String(Math.floor(bytes / 2))], { env: rgw.env });
+  const limited = await sharedCli([...args.slice(0, -2), '--max-rate', String(Math.floor(bytes / 2))], {
+    env: rgw.env,
+  });
   t.ok(performance.now() - started >= 1900, 'half of the bytes in each second');
   t.strictSame(layersOf(limited.stdout), layers);
   const third = fetched(peer);
-  t.strictSame(layersOf((await runCli(args, { env: rgw.env })).stdout), layers);
+  t.strictSame(layersOf((await sharedCli(args, { env: rgw.env })).stdout), layers);
   t.ok(fetched(peer) - third < 4 * 64 * KiB, 'nothing but headers');
 });
 
@@ -146,7 +149,7 @@ test('a layer that was replaced since is read again; a file of another kind is n
   const full = await drafted(t, made, ['--checksums-file', '/dev/full']);
   t.equal(full.exitCode, 9, full.stderr);
   t.match(full.stderr, /OUTPUT_FAILED/);
-  const alone = await runCli(['plan', '--source', made.bucket, '--vm', 'a/b', '--checksums-file', sums]);
+  const alone = await sharedCli(['plan', '--source', made.bucket, '--vm', 'a/b', '--checksums-file', sums]);
   t.equal(alone.exitCode, 2);
   t.match(alone.stderr, /--checksums-file requires --checksums/);
 });

@@ -5,9 +5,9 @@ import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, type BackupForTest, madeBackup, planFor, uploadBucket } from '../helpers/backup.ts';
 import { type Peer, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 
 const TOOLS = [...BACKUP_TOOLS, ...RGW_TOOLS];
 
@@ -50,8 +50,8 @@ async function compare(
   const given = flags.filter((flag) => flag !== 'qcow2');
   const s3 = { rgw: { ...rgw, endpoint: peer.endpoint }, bucket };
   const plan = await planFor(made, 'backup-003', { rootdisk: target }, { s3, chains });
-  const dry = await runCli(['restore', plan, '--dry-run', '--output', 'json', ...given], { env: rgw.env });
-  const { stdout } = await runCli(['restore', plan, '--dry-run', ...given], { env: rgw.env });
+  const dry = await sharedCli(['restore', plan, '--dry-run', '--output', 'json', ...given], { env: rgw.env });
+  const { stdout } = await sharedCli(['restore', plan, '--dry-run', ...given], { env: rgw.env });
   const before = peer.requests.length;
   const run = await runRestore(plan, given, rgw.env);
   t.equal(run.exitCode, 0, run.document.error?.message ?? 'completes');
@@ -92,7 +92,7 @@ test('a directory has no requests', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS)) return;
   const made = await madeBackup(t, { disks: [{ name: 'rootdisk', size: 8 * MiB }], checkpoints: 1 });
   const plan = await planFor(made, 'backup-001', { rootdisk: `${made.folder}/disk.raw` });
-  const { stdout } = await runCli(['restore', plan, '--dry-run', '--output', 'json']);
+  const { stdout } = await sharedCli(['restore', plan, '--dry-run', '--output', 'json']);
   t.equal(DRY_RUN.parse(JSON.parse(stdout)).dryRun.requestsToSend, null);
-  t.match((await runCli(['restore', plan, '--dry-run'])).stdout, /^to fetch: [\d.]+ [KM]iB$/m);
+  t.match((await sharedCli(['restore', plan, '--dry-run'])).stdout, /^to fetch: [\d.]+ [KM]iB$/m);
 });

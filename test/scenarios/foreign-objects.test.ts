@@ -7,8 +7,8 @@ import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, truthOf, uplo
 import { writeJson } from '../helpers/catalog.ts';
 import { addForeignFiles, addForeignObjects } from '../helpers/foreign.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const PLACE = { checkpoint: 'vmb-001-2025-11-01_02-00-00', backup: 'backup-001' };
@@ -37,7 +37,7 @@ async function commands(
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   const run = async (args: readonly string[], stdin = ''): Promise<string> => {
-    const { exitCode, stdout, stderr } = await runCli(args, { env, stdin });
+    const { exitCode, stdout, stderr } = await sharedCli(args, { env, stdin });
     t.equal(exitCode, 0, `${args[0]}: ${stderr}`);
     t.notMatch(stderr, /warning/);
     return stdout;
@@ -87,7 +87,7 @@ test('in a bucket', async (t) => {
       KUBEVIRT_DM_TARGET_PATH: target,
       KUBEVIRT_DM_SCRATCH_PATH: folder,
     };
-    const { exitCode, stderr } = await runCli(['download'], { env });
+    const { exitCode, stderr } = await sharedCli(['download'], { env });
     t.equal(exitCode, 0, stderr);
     t.equal(await difference(target, truthOf(made, NEWEST, 'rootdisk')), undefined);
   });
@@ -101,7 +101,7 @@ test('in a bucket', async (t) => {
     ]) {
       await rgw.put(bucket, key, '{}');
     }
-    const { exitCode, stderr } = await runCli(['list', '--source', `s3://${bucket}`, ...reached], { env: rgw.env });
+    const { exitCode, stderr } = await sharedCli(['list', '--source', `s3://${bucket}`, ...reached], { env: rgw.env });
     t.equal(exitCode, 3);
     t.match(stderr, /no backups found .*\nhint: check the prefix; candidates: velero-kubevirt-datamover\n/);
   });

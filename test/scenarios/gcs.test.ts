@@ -9,8 +9,8 @@ import { externalAccount, type Gcs, SUBJECT_TOKEN, startGcs } from '../helpers/g
 import { startGoogleHosts } from '../helpers/google-hosts.ts';
 import { type Peer, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';
 
@@ -55,7 +55,7 @@ test('list, plan, restore and verify by flags', async (t) => {
   const { gcs, bucket, made, peer, key } = stage;
   const env = { GOOGLE_APPLICATION_CREDENTIALS: key };
   const source = ['--source', `gs://${bucket}/${PREFIX}`, '--endpoint', peer.endpoint];
-  const listed = await runCli(['list', ...source, '--output', 'json'], { env });
+  const listed = await sharedCli(['list', ...source, '--output', 'json'], { env });
   t.equal(listed.exitCode, 0, listed.stderr);
   t.match(JSON.parse(listed.stdout), { result: 'ok', problems: [], vms: [{ disks: [{ name: 'rootdisk' }] }] });
   t.match(listed.stderr, /Google Cloud Storage is experimental/);
@@ -63,11 +63,11 @@ test('list, plan, restore and verify by flags', async (t) => {
     gcs.composite = strategy === 'staged';
     const target = join(made.folder, `${strategy}.raw`);
     const args = ['--vm', 'demo/web', '--backup', BACKUP, '--pvc', `rootdisk=${target}`, '--credentials-file', key];
-    const plan = await runCli(['plan', ...source, ...args]);
+    const plan = await sharedCli(['plan', ...source, ...args]);
     t.equal(plan.exitCode, 0, plan.stderr);
     t.match(plan.stdout, new RegExp(`gcs:\\n {4}bucket: ${bucket}`));
     const scratch = ['--scratch', join(made.folder, 'scratch'), '--strategy', strategy, '--verify', 'compare'];
-    const run = await runCli(['restore', '-', ...scratch, '--output', 'json'], { stdin: plan.stdout });
+    const run = await sharedCli(['restore', '-', ...scratch, '--output', 'json'], { stdin: plan.stdout });
     t.equal(run.exitCode, 0, run.stderr);
     const { pvcs } = JSON.parse(run.stdout);
     t.match(pvcs, [{ state: 'restored', verified: true }]);
@@ -76,7 +76,7 @@ test('list, plan, restore and verify by flags', async (t) => {
     if (checksum !== undefined) t.ok(run.stdout.includes(`"${checksum}"`), `${checksum} was compared`);
     t.equal(await difference(target, truth(stage)), undefined, `${strategy}: identical`);
   }
-  const verified = await runCli(['verify', await planOf(stage, '/dev/nowhere'), '--data']);
+  const verified = await sharedCli(['verify', await planOf(stage, '/dev/nowhere'), '--data']);
   t.equal(verified.exitCode, 0, verified.stderr);
 });
 
@@ -100,7 +100,7 @@ test("download, with the variables and the Secret of the operator's pod", async 
   const env = Object.fromEntries(Object.entries(variables).map(([name, value]) => [`KUBEVIRT_DM_${name}`, value]));
   // The operator names no endpoint.
   const hosts = await startGoogleHosts(t, gcs);
-  const run = await runCli(['download'], { env: { ...env, ...hosts.env, KUBEVIRT_DM_BSL_CA_CERT: hosts.ca } });
+  const run = await sharedCli(['download'], { env: { ...env, ...hosts.env, KUBEVIRT_DM_BSL_CA_CERT: hosts.ca } });
   t.equal(run.exitCode, 0, run.stderr);
   t.strictSame([...new Set(hosts.asked)].sort(), ['oauth2.googleapis.com:443', 'storage.googleapis.com:443']);
   t.equal(await difference(target, truth(stage)), undefined);
@@ -111,7 +111,7 @@ test('a checksum that differs', async (t) => {
   const stage = await stageOf(t);
   const { gcs, made } = stage;
   gcs.headers.set('.qcow2', { 'x-goog-hash': 'crc32c=BwcHBw==' });
-  const run = await runCli(['restore', await planOf(stage, join(made.folder, 'disk.raw')), '--output', 'json']);
+  const run = await sharedCli(['restore', await planOf(stage, join(made.folder, 'disk.raw')), '--output', 'json']);
   t.equal(run.exitCode, 4);
   t.match(JSON.parse(run.stdout), {
     error: { code: 'CHECKSUM_MISMATCH', message: /crc32c mismatch: expected 07070707/ },
@@ -142,7 +142,7 @@ test('a killed run resumes, under faults and with tokens that expire', async (t)
     if (index % 11 === 0) gcs.tokens.clear();
     return index % 5 === 0 ? { kind: index % 2 === 0 ? 'reset' : 'cut', after: 100 } : undefined;
   };
-  const run = await runCli(['restore', plan, ...args, '--output', 'json']);
+  const run = await sharedCli(['restore', plan, ...args, '--output', 'json']);
   t.equal(run.exitCode, 0, run.stderr);
   t.match(run.stderr, /resuming an interrupted restore/);
   t.ok(before >= total / 2);
@@ -163,7 +163,7 @@ test('a layer that is replaced during the run', async (t) => {
     };
     const target = join(made.folder, `swapped-${strategy}.raw`);
     const args = ['--strategy', strategy, '--part-size', '256Ki', '--output', 'json'];
-    const run = await runCli(['restore', await planOf(stage, target), ...args]);
+    const run = await sharedCli(['restore', await planOf(stage, target), ...args]);
     t.equal(run.exitCode, 3, run.stderr);
     t.match(JSON.parse(run.stdout), { error: { code: 'OBJECT_CHANGED' } });
   }
@@ -194,7 +194,7 @@ test('no secret in logs, results, reports, and what a run leaves behind', async 
       rmSync(target, { force: true });
       const report = join(tempFolder(t), 'report.json');
       const args = ['--log-level', 'debug', '--output', 'json', '--report', report];
-      const run = await runCli(['restore', await planOf(stage, target, extra), ...args], { env });
+      const run = await sharedCli(['restore', await planOf(stage, target, extra), ...args], { env });
       t.equal(run.exitCode, exitCode, run.stderr);
       t.match(run.stderr + run.stdout, said);
       const scratch = join(made.folder, 'scratch');

@@ -10,8 +10,8 @@ import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, planFor, trut
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { type RestoreDocument, runRestore } from '../helpers/restore.ts';
-import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { type WatchedRestore, watchRestore } from '../helpers/watched-restore.ts';
 
@@ -173,7 +173,7 @@ test('a disk that was written to between the samples is kept, and not called ver
       const finished = again.run.lines.find(({ event, pvc }) => event === 'pvc-finished' && pvc === 'rootdisk');
       t.match(finished, { state: 'kept', verified: false, keptFrom: again.document?.pvcs[0]?.keptFrom });
 
-      const last = await runCli(['restore', plan, ...args], { env });
+      const last = await sharedCli(['restore', plan, ...args], { env });
       t.equal(last.exitCode, 0, last.stderr);
       t.match(last.stdout, /^rootdisk .* kept .* no$/m);
       t.match(last.stdout, /^1 of 2 PVCs restored, 1 kept in /m);

@@ -20,8 +20,8 @@ import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, planFor, trut
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { runRestore } from '../helpers/restore.ts';
-import { runCli } from '../helpers/run-cli.ts';
 import { SMALL_DISK_TOOLS, smallDisk } from '../helpers/small-disk.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';
@@ -104,7 +104,7 @@ const drySchema = z.looseObject({
 });
 
 async function dryRun(plan: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
-  const { exitCode, stdout, stderr } = await runCli(['restore', plan, '--dry-run', '--output', 'json', ...args], {
+  const { exitCode, stdout, stderr } = await sharedCli(['restore', plan, '--dry-run', '--output', 'json', ...args], {
     env,
   });
   return { exitCode, stderr, document: drySchema.parse(JSON.parse(stdout)) };

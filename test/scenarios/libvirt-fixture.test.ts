@@ -10,7 +10,8 @@ import { sha256Of } from '../helpers/backup.ts';
 import { mustRun } from '../helpers/command.ts';
 import { type LibvirtFixture, libvirtFixture } from '../helpers/libvirt-fixture.ts';
 import { requires } from '../helpers/requires.ts';
-import { runCli, startCli } from '../helpers/run-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
+import { startCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 /** The tips of its two chains: of four layers, and of a full after discards. */
@@ -19,7 +20,7 @@ const TIPS = ['backup-004', 'backup-005'];
 /** Standard output of a command that ends well and warns of nothing. */
 async function quiet(t: Test, args: readonly string[]): Promise<string> {
   const [command = ''] = args;
-  const { exitCode, stdout, stderr } = await runCli(args, { env: { XDG_RUNTIME_DIR: join(tempFolder(t), 'run') } });
+  const { exitCode, stdout, stderr } = await sharedCli(args, { env: { XDG_RUNTIME_DIR: join(tempFolder(t), 'run') } });
   t.equal(exitCode, 0, `${args.join(' ')}: ${stderr}`);
   t.notMatch(stdout + stderr, /warn/i, command);
   return stdout;

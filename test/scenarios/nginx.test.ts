@@ -14,9 +14,9 @@ import {
 } from '../helpers/backup.ts';
 import { NGINX_TOOLS, startNginxServer } from '../helpers/nginx.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 
 const BACKUP = 'backup-003';
 const COMPRESSED = 'gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; gzip_http_version 1.0;';
@@ -64,15 +64,15 @@ test('an S3 server behind nginx', async (t) => {
   const proxy = `proxy_pass ${rgw.endpoint}; proxy_set_header Host $http_host; proxy_http_version 1.1;`;
   const url = await startNginxServer(t, `${COMPRESSED} location / { ${proxy} }`);
   const source = ['--source', `s3://${bucket}`, '--endpoint', url, '--path-style'];
-  const listed = await runCli(['list', ...source, '--output', 'json'], { env: rgw.env });
+  const listed = await sharedCli(['list', ...source, '--output', 'json'], { env: rgw.env });
   t.equal(listed.exitCode, 0, listed.stderr);
   const target = join(made.folder, 'disk.raw');
   const what = ['--vm', 'demo/web', '--backup', BACKUP, '--pvc', `rootdisk=${target}`];
-  const plan = await runCli(['plan', ...source, ...what], { env: rgw.env });
+  const plan = await sharedCli(['plan', ...source, ...what], { env: rgw.env });
   t.equal(plan.exitCode, 0, plan.stderr);
   for (const strategy of ['staged', 'stream']) {
     const args = ['--scratch', join(made.folder, 'scratch'), '--strategy', strategy, '--log-format', 'json'];
-    const run = await runCli(['restore', '-', ...args], { env: rgw.env, stdin: plan.stdout });
+    const run = await sharedCli(['restore', '-', ...args], { env: rgw.env, stdin: plan.stdout });
     t.equal(run.exitCode, 0, run.stderr);
     t.notMatch(run.stderr, /"event":"retry"/);
     t.equal(await difference(target, truth(made)), undefined, `${strategy} is identical`);

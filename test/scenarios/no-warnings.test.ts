@@ -19,9 +19,9 @@ import {
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
-import { residentCli } from '../helpers/resident-cli.ts';
+import { residentCli, sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
-import { type CliResult, runCli, startCli } from '../helpers/run-cli.ts';
+import { type CliResult, startCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const BACKUP = 'backup-003';
@@ -139,7 +139,7 @@ test('resumed after SIGTERM, and again after success', async (t) => {
       const stopped = await result;
       t.equal(stopped.exitCode, 143);
       t.notMatch(stopped.stderr, /warn/i, 'to be stopped is no reason for one');
-      assertQuiet(t, 'resumed', await runCli([...args, '--output', 'json'], { env }));
+      assertQuiet(t, 'resumed', await sharedCli([...args, '--output', 'json'], { env }));
       t.equal(await difference(join(folder, 'a.img'), truthOf(made, BACKUP, 'rootdisk')), undefined);
     });
   }
@@ -172,14 +172,14 @@ test('download, in the environment of the operator’s pod', async (t) => {
   await t.test('file system mode: the disk beside the layers', async (t) => {
     const scratch = tempFolder(t);
     const [path, env] = [join(scratch, 'disk.img'), { ...pod, KUBEVIRT_DM_SCRATCH_PATH: scratch }];
-    assertQuiet(t, 'download', await runCli(['download'], { env: { ...env, KUBEVIRT_DM_TARGET_PATH: path } }));
+    assertQuiet(t, 'download', await sharedCli(['download'], { env: { ...env, KUBEVIRT_DM_TARGET_PATH: path } }));
     t.equal(await difference(path, truthOf(made, BACKUP, 'rootdisk')), undefined);
   });
   await t.test('block mode: a device that is not blank', async (t) => {
     const device = loopDevice(t, { size: 16 * MiB, fill: 0xee });
     const target = { KUBEVIRT_DM_TARGET_PATH: device.path, KUBEVIRT_DM_TARGET_IS_BLOCK_DEVICE: 'true' };
     const env = { ...pod, ...target, KUBEVIRT_DM_SCRATCH_PATH: tempFolder(t) };
-    assertQuiet(t, 'download', await runCli(['download'], { env }));
+    assertQuiet(t, 'download', await sharedCli(['download'], { env }));
     t.equal(await difference(device.file, truthOf(made, BACKUP, 'rootdisk')), undefined);
   });
 });
@@ -231,7 +231,7 @@ test('beside other commands that are running', async (t) => {
       for (const strategy of STRATEGIES) {
         const target = join(folder, `${crypto.randomUUID()}.img`);
         const plan = await planFor(made, BACKUP, { rootdisk: target }, WITHOUT_SCRATCH);
-        const run = await runCli(['restore', plan, '--scratch', scratch, '--strategy', strategy], { env });
+        const run = await sharedCli(['restore', plan, '--scratch', scratch, '--strategy', strategy], { env });
         assertQuiet(t, strategy, run);
         t.notMatch(run.stderr, /another plan/, 'nor is the other one mentioned');
       }

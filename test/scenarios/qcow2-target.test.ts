@@ -20,9 +20,8 @@ import { BACKUP_TOOLS, type BackupForTest, madeBackup, planFor, truthOf } from '
 import { MOUNT_TOOLS, mounted } from '../helpers/file-system.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { requires } from '../helpers/requires.ts';
-import { residentCli } from '../helpers/resident-cli.ts';
+import { residentCli, sharedCli } from '../helpers/resident-cli.ts';
 import { runRestore } from '../helpers/restore.ts';
-import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';
 
@@ -253,7 +252,7 @@ test('a pod gets the file system of an image, not a device', async (t) => {
       edit: (document) => Object.assign(document, { source: { s3: { bucket: 'b', region: 'r' } } }),
     },
   );
-  const { exitCode, stdout, stderr } = await runCli(['manifest', plan, '--image', 'i', '--namespace', 'demo']);
+  const { exitCode, stdout, stderr } = await sharedCli(['manifest', plan, '--image', 'i', '--namespace', 'demo']);
   t.equal(exitCode, 0, stderr);
   t.match(stdout, /mountPath: \/target\n/);
   t.notMatch(stdout, /devicePath/);

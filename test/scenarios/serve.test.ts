@@ -19,8 +19,9 @@ import { command, mustRun } from '../helpers/command.ts';
 import { startPeer } from '../helpers/peer.ts';
 import { markEnvironment, survivorsOf } from '../helpers/processes.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
-import { type CliResult, runCli, startCli } from '../helpers/run-cli.ts';
+import { type CliResult, startCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const BACKUP = 'backup-003';
@@ -183,7 +184,9 @@ test('a source that refuses a layer before anything is served ends it with its o
   peer.plan = ({ range }) =>
     range !== undefined && range.first > 0 ? { kind: 'status', status: 403, code: 'AccessDenied' } : undefined;
   const socket = join(made.folder, 'disk.sock');
-  const { exitCode, stdout } = await runCli(['serve', plan, '--output', 'json', '--socket', socket], { env: rgw.env });
+  const { exitCode, stdout } = await sharedCli(['serve', plan, '--output', 'json', '--socket', socket], {
+    env: rgw.env,
+  });
   t.equal(exitCode, 3);
   t.match(JSON.parse(stdout), { result: 'failed', error: { code: 'ACCESS_DENIED', message: /rootdisk/ } });
   t.notOk(existsSync(socket));
@@ -213,7 +216,7 @@ test('calls that cannot be served', async (t) => {
   const schema = z.object({ result: z.literal('failed'), error: z.object({ code: z.string(), hint: z.string() }) });
   for (const [args, code, hint] of cases) {
     const env = { XDG_RUNTIME_DIR: join(made.folder, 'run') };
-    const { exitCode, stdout } = await runCli(['serve', plan, '--output', 'json', ...args], { env });
+    const { exitCode, stdout } = await sharedCli(['serve', plan, '--output', 'json', ...args], { env });
     const { error } = schema.parse(JSON.parse(stdout));
     t.equal(exitCode, 2, args.join(' '));
     t.equal(error.code, code);

@@ -21,8 +21,9 @@ import { command } from '../helpers/command.ts';
 import { fileSystem, MOUNT_TOOLS, mounted } from '../helpers/file-system.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { parseDocument, type RestoreRun, runRestore } from '../helpers/restore.ts';
-import { cleanEnvironment, programPath, runCli } from '../helpers/run-cli.ts';
+import { cleanEnvironment, programPath } from '../helpers/run-cli.ts';
 import { SMALL_DISK_TOOLS, smallDisk } from '../helpers/small-disk.ts';
 import { kill } from '../helpers/stage.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -151,10 +152,10 @@ test('where the file system does not report its free space, that is a note', asy
       const disk = mounted(t, type, options);
       const target = join(disk, 'disk.raw');
       const plan = planOf(chain, target, join(disk, 'scratch'));
-      const dry = await runCli(['restore', plan, '--dry-run', '--output', 'json']);
+      const dry = await sharedCli(['restore', plan, '--dry-run', '--output', 'json']);
       t.equal(dry.exitCode, 0, dry.stderr);
       t.equal(drySchema.parse(JSON.parse(dry.stdout)).dryRun.scratchFree, null);
-      const said = (await runCli(['restore', plan, '--dry-run'])).stdout;
+      const said = (await sharedCli(['restore', plan, '--dry-run'])).stdout;
       t.match(said, /scratch: .* needed, free space unknown\n/);
       for (const strategy of STRATEGIES) {
         const run = await runRestore(plan, ['--strategy', strategy, '--force']);
@@ -164,7 +165,7 @@ test('where the file system does not report its free space, that is a note', asy
         t.strictSame(warningsOf(run), []);
         t.ok(isIdentical(target, chain));
       }
-      const verified = await runCli(['verify', plan, '--data']);
+      const verified = await sharedCli(['verify', plan, '--data']);
       t.equal(verified.exitCode, 0, verified.stderr);
       t.match(verified.stderr, /does not report its free space/);
     });
@@ -214,7 +215,7 @@ test('what is kept of one PVC for a resume does not take the space that another 
   await kill(killed);
   // It reads the layers of what it keeps, too.
   const args = ['--verify', 'compare'];
-  const dry = await runCli(['restore', plan, '--dry-run', '--output', 'json', ...args]);
+  const dry = await sharedCli(['restore', plan, '--dry-run', '--output', 'json', ...args]);
   t.match(dry.stderr, /of an interrupted run would be removed from scratch: another PVC needs the space/);
   t.equal(drySchema.parse(JSON.parse(dry.stdout)).dryRun.bytesToFetch, 2 * bytes);
   const run = await runRestore(plan, args);
@@ -320,7 +321,7 @@ test('verify --data needs its largest layer in scratch', async (t) => {
   const sizes = made.checkpoints.map(({ layers }) => layers[0]?.size ?? 0);
   const largest = Math.max(...sizes);
   const verify = async (scratch: string) => {
-    const { exitCode, stdout, stderr } = await runCli([
+    const { exitCode, stdout, stderr } = await sharedCli([
       'verify',
       plan,
       '--data',
@@ -366,7 +367,7 @@ test('what an interrupted run left, and what others need, in one account', async
   const targets = { a: join(disk, 'a.raw'), b: join(disk, 'b.raw') };
   const edit = (document: PlanDocument): void => void Object.assign(document.scratch ?? {}, { headroomPercent: 50 });
   const plan = await planFor(made, 'backup-001', targets, { scratch: disk, edit });
-  const dry = await runCli(['restore', plan, '--dry-run', '--output', 'json']);
+  const dry = await sharedCli(['restore', plan, '--dry-run', '--output', 'json']);
   const layer = made.checkpoints[0]?.layers[1]?.size ?? 0;
   const { scratchNeeded } = drySchema.parse(JSON.parse(dry.stdout)).dryRun;
   t.equal(scratchNeeded, Math.ceil(layer * 1.5) + 2 * shape.size, 'the layers of one, the files of both');

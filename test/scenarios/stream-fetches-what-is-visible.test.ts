@@ -17,9 +17,9 @@ import {
 } from '../helpers/backup.ts';
 import { type Peer, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { type RestoreRun, runRestore } from '../helpers/restore.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 
 interface Streamed {
   readonly made: BackupForTest;
@@ -40,7 +40,7 @@ async function stream(t: Test, shape: BackupShape): Promise<Streamed> {
   const target = `${made.folder}/disk.raw`;
   const s3 = { rgw: { ...rgw, endpoint: peer.endpoint }, bucket };
   const plan = await planFor(made, BACKUP, { rootdisk: target }, { s3 });
-  const dry = await runCli(['restore', plan, '--dry-run', '--strategy', 'stream', '--output', 'json'], {
+  const dry = await sharedCli(['restore', plan, '--dry-run', '--strategy', 'stream', '--output', 'json'], {
     env: rgw.env,
   });
   const dryRun = z.object({ dryRun: z.object({ bytesToFetch: z.number() }) }).parse(JSON.parse(dry.stdout));

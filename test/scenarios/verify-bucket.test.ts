@@ -5,8 +5,8 @@ import { test } from 'tap';
 import type { Json } from '../helpers/bucket.ts';
 import { type Fleet, makeFleet } from '../helpers/fleet.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
-import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const STEPS = [{ disks: { root: 'ABCD', data: 'E' } }, { disks: { root: '-X--', data: '-' } }];
@@ -21,7 +21,7 @@ interface Verified {
 
 async function verify(folder: string, ...flags: string[]): Promise<Verified> {
   const args = ['verify', `--source=${folder}`, '--output=json', '--log-format=json', ...flags];
-  const { exitCode, stdout, stderr } = await runCli(args);
+  const { exitCode, stdout, stderr } = await sharedCli(args);
   const { pvcs, problems } = JSON.parse(stdout);
   const verdicts = new Map<string, string>(pvcs.map(({ name, verdict }: Json) => [name, verdict]));
   return { exitCode, verdicts, problems, stderr };
@@ -76,7 +76,7 @@ test('the verdict on a bucket', async (t) => {
   });
 
   await t.test('text: one table, and the sum', async (t) => {
-    const { stdout } = await runCli(['verify', `--source=${fleet.folder}`, '--latest', '--vm=team-0/vm-0']);
+    const { stdout } = await sharedCli(['verify', `--source=${fleet.folder}`, '--latest', '--vm=team-0/vm-0']);
     t.match(
       stdout,
       /^PVC +VERDICT.*\nteam-0\/vm-0\/root +ok .*\nteam-0\/vm-0\/data +ok .*\n2 ok, 0 suspect, 0 broken\n$/,
@@ -94,15 +94,15 @@ test('the verdict on a bucket', async (t) => {
       ['verify', '--source=x', '--latest', '--backup=b'],
       ['verify', '--source=x', '--max-rate=1'],
     ]) {
-      const { exitCode, stdout } = await runCli([...flags, '--output=json']);
+      const { exitCode, stdout } = await sharedCli([...flags, '--output=json']);
       t.equal(exitCode, 2, flags.join(' '));
       t.match(JSON.parse(stdout).error, { code: 'USAGE' });
     }
-    const unknown = await runCli(['verify', `--source=${fleet.folder}`, '--backup=nope', '--output=json']);
+    const unknown = await sharedCli(['verify', `--source=${fleet.folder}`, '--backup=nope', '--output=json']);
     t.equal(unknown.exitCode, 3);
     t.match(JSON.parse(unknown.stdout).error, { code: 'BACKUP_NOT_FOUND', message: /found: b1, b2/ });
     const args = ['verify', `--source=${fleet.folder}`, '--vm=team-0/vm-1', '--checkpoint=nope', '--output=json'];
-    const missing = await runCli(args);
+    const missing = await sharedCli(args);
     t.equal(missing.exitCode, 3);
     t.match(JSON.parse(missing.stdout).error, { code: 'BACKUP_NOT_FOUND', message: /checkpoint nope not found/ });
   });
@@ -156,7 +156,7 @@ test('the verdict on a bucket', async (t) => {
     await rgw.putFolder(bucket, fleet.folder, 'p/');
     const flags = [`--endpoint=${rgw.endpoint}`, `--region=${rgw.region}`, '--path-style', '--output=json'];
     const args = ['verify', `--source=s3://${bucket}/p`, '--data', '--vm=team-0/vm-1', '--vm=*/vm-0', ...flags];
-    const { exitCode, stdout } = await runCli([...args, '--max-rate=8Mi'], { env: rgw.env });
+    const { exitCode, stdout } = await sharedCli([...args, '--max-rate=8Mi'], { env: rgw.env });
     t.equal(exitCode, 0);
     t.match(
       JSON.parse(stdout).pvcs,

@@ -9,8 +9,9 @@ import { BACKUP_TOOLS, type BackupForTest, madeBackup, planFor, uploadBucket } f
 import { gateBefore } from '../helpers/gate.ts';
 import { type PeerPlan, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
-import { type RunCliOptions, runCli, startCli } from '../helpers/run-cli.ts';
+import { type RunCliOptions, startCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const BACKUP = 'backup-002';
@@ -45,7 +46,7 @@ function layerOf({ checkpoints }: BackupForTest, checkpoint: number, disk: strin
 }
 
 async function verify(args: readonly string[], options: RunCliOptions = {}) {
-  const { exitCode, stdout, stderr } = await runCli(['verify', ...args, '--data', '--output', 'json'], options);
+  const { exitCode, stdout, stderr } = await sharedCli(['verify', ...args, '--data', '--output', 'json'], options);
   return { exitCode, stderr, document: schema.parse(JSON.parse(stdout)) };
 }
 
@@ -62,7 +63,7 @@ test('scratch that cannot be used: nothing was read, so nothing is whole', async
       { pvc: name, code: 'SCRATCH_UNUSABLE', message: /not read to the end: scratch .* is not a directory/ },
     ]);
   }
-  const { stdout } = await runCli(['verify', plan, '--data', '--scratch', plan]);
+  const { stdout } = await sharedCli(['verify', plan, '--data', '--scratch', plan]);
   t.match(stdout, /rootdisk +suspect .*\ndatadisk +suspect .*\nsuspect: rootdisk: its data was not read to the end: /);
 });
 

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { KiB, MiB } from '../../src/units.ts';
 import { BACKUP_TOOLS, type BackupForTest, madeBackup, type PlanDocument, planFor } from '../helpers/backup.ts';
 import { requires } from '../helpers/requires.ts';
-import { runCli } from '../helpers/run-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 
 const BACKUP = 'backup-003';
 const DISK = 'rootdisk';
@@ -28,7 +28,7 @@ async function verify(t: Test, made: BackupForTest, { sha256 = false } = {}) {
   };
   const plan = await planFor(made, BACKUP, { [DISK]: '/dev/no-such-target' }, { sha256, edit });
   const runtime = join(made.folder, 'run');
-  const { exitCode, stdout } = await runCli(['verify', plan, '--data', '--output', 'json'], {
+  const { exitCode, stdout } = await sharedCli(['verify', plan, '--data', '--output', 'json'], {
     env: { XDG_RUNTIME_DIR: runtime },
   });
   t.notOk(existsSync(runtime), 'nothing is left');
@@ -103,7 +103,7 @@ test('each damage is found', async (t) => {
     );
     writeFileSync(edited, whole);
     flip(edited, whole.length - 100, 1);
-    const { exitCode, stdout } = await runCli(['verify', plan, '--data', '--output', 'json']);
+    const { exitCode, stdout } = await sharedCli(['verify', plan, '--data', '--output', 'json']);
     t.equal(exitCode, 4);
     const { pvcs } = schema.parse(JSON.parse(stdout));
     t.strictSame(

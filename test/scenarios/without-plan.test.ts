@@ -7,7 +7,8 @@ import { mustRun } from '../helpers/command.ts';
 import { FIXTURE_BUCKET } from '../helpers/fixture.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { requires } from '../helpers/requires.ts';
-import { runCli, startCli } from '../helpers/run-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
+import { startCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const SUMS = readFileSync(fileURLToPath(new URL('../../fixtures/SHA256SUMS', import.meta.url)), 'utf8');
@@ -33,9 +34,9 @@ test('restore from a source, all disks, then the plan that it saved', async (t) 
   const args = ['restore', ...SOURCE, `--pvc=rootdisk=${root}`, `--pvc=datadisk=${data}`, scratch];
   const json = ['--output=json', '--verify=compare', `--save-plan=${saved}`];
 
-  const dry = await runCli([...args, '--dry-run', ...json]);
+  const dry = await sharedCli([...args, '--dry-run', ...json]);
   t.equal(dry.exitCode, 0, dry.stderr);
-  const ran = await runCli([...args, ...json]);
+  const ran = await sharedCli([...args, ...json]);
   t.equal(ran.exitCode, 0, ran.stderr);
   const document = JSON.parse(ran.stdout);
   t.match(document, { result: 'ok', planId: /^[0-9a-f]{16}$/, pvcs: [{ state: 'restored' }, { state: 'restored' }] });
@@ -44,7 +45,7 @@ test('restore from a source, all disks, then the plan that it saved', async (t) 
   t.equal(await stateOf(root, 'rootdisk'), 'restored');
   t.equal(await stateOf(data, 'datadisk'), 'restored');
 
-  const again = await runCli(['restore', saved, scratch, '--output=json', '--force']);
+  const again = await sharedCli(['restore', saved, scratch, '--output=json', '--force']);
   t.match(JSON.parse(again.stdout), { result: 'ok', planId: document.planId }, 'the saved plan is the plan');
 });
 
@@ -59,7 +60,7 @@ test('an interrupted run is resumed by the same flags', async (t) => {
   const ended = await result;
   t.equal(ended.exitCode, 143, ended.stderr);
   t.match(JSON.parse(ended.stdout), { result: 'cancelled' });
-  const again = await runCli(args);
+  const again = await sharedCli(args);
   t.equal(again.exitCode, 0, again.stderr);
   t.match(JSON.parse(again.stdout), { pvcs: [{ state: 'restored', bytesFetched: 0 }] });
   t.equal(await stateOf(root, 'rootdisk', 'cp-003'), 'restored');
@@ -106,7 +107,7 @@ test('what does not go together is refused, and nothing is written', async (t) =
     ],
   ];
   for (const [args, message, hint] of cases) {
-    const ran = await runCli(['restore', ...args, scratch, '--output=json']);
+    const ran = await sharedCli(['restore', ...args, scratch, '--output=json']);
     t.equal(ran.exitCode, 2, `${args.join(' ')}: ${ran.stderr}`);
     const { error } = JSON.parse(ran.stdout);
     t.match(error, { code: 'USAGE', message, hint }, args.join(' '));

@@ -28,9 +28,9 @@ import { isFilled } from '../helpers/filled.ts';
 import { attachLoop, loopDevice } from '../helpers/loop-device.ts';
 import { MOUNT_TOOLS, runMounted } from '../helpers/mounted-cli.ts';
 import { requires } from '../helpers/requires.ts';
-import { type ResidentCli, residentCli } from '../helpers/resident-cli.ts';
+import { type ResidentCli, residentCli, sharedCli } from '../helpers/resident-cli.ts';
 import { parseDocument, type RestoreDocument, scratchOf } from '../helpers/restore.ts';
-import { cleanEnvironment, programPath, runCli } from '../helpers/run-cli.ts';
+import { cleanEnvironment, programPath } from '../helpers/run-cli.ts';
 
 const SIZE = 4 * MiB;
 const BACKUP = 'backup-002';
@@ -245,7 +245,7 @@ test('targets that are one file, or lie in the work directory, and what a work d
   });
   await t.test('names that differ by case are two files where they are', async (t) => {
     const plan = await planFor(made, BACKUP, { rootdisk: at('Disk.raw'), datadisk: at('disk.raw') });
-    t.equal((await runCli(['restore', plan])).exitCode, 0);
+    t.equal((await sharedCli(['restore', plan])).exitCode, 0);
     t.ok(existsSync(at('Disk.raw')) && existsSync(at('disk.raw')));
   });
   await t.test('in the work directory, which --no-resume empties', async (t) => {
@@ -257,7 +257,7 @@ test('targets that are one file, or lie in the work directory, and what a work d
     mkdirSync(work, { recursive: true, mode: 0o700 });
     writeFileSync(join(work, 'disk.raw'), 'precious');
     symlinkSync(join(work, 'disk.raw'), target);
-    const run = await runCli(['restore', plan, '--force', '--no-resume', '--output', 'json']);
+    const run = await sharedCli(['restore', plan, '--force', '--no-resume', '--output', 'json']);
     t.match(parseDocument(run.stdout).error, { code: 'PLAN_INVALID', message: /is inside work directory/ });
     t.equal(readFileSync(join(work, 'disk.raw'), 'utf8'), 'precious');
     rmSync(at('scratch'), { recursive: true });
@@ -276,13 +276,13 @@ test('targets that are one file, or lie in the work directory, and what a work d
     const env = { XDG_RUNTIME_DIR: made.bucket };
     const args = ['--strategy', 'stream'];
     await refusesPlan(t, made, { plan, code: 'SCRATCH_UNUSABLE', says: [made.bucket], args, env });
-    const verified = await runCli(['verify', plan, '--data', '--output', 'json', '--scratch', made.bucket]);
+    const verified = await sharedCli(['verify', plan, '--data', '--output', 'json', '--scratch', made.bucket]);
     t.match(JSON.parse(verified.stdout).error, { code: 'SCRATCH_UNUSABLE', message: /is inside source directory/ });
     const before = await sumsOf(made.bucket);
     const layer = layerOf(made, 'rootdisk');
     const edit = (document: PlanDocument): void => void delete document.scratch;
     const noScratch = await planFor(made, BACKUP, { rootdisk: at('new.raw') }, { edit });
-    const reported = await runCli(['verify', noScratch, '--data', '--output', 'json', '--report', layer], { env });
+    const reported = await sharedCli(['verify', noScratch, '--data', '--output', 'json', '--report', layer], { env });
     t.strictSame(
       JSON.parse(reported.stdout).problems.map(({ code }: { code: string }) => code),
       ['SCRATCH_UNUSABLE', 'USAGE'],
@@ -293,7 +293,7 @@ test('targets that are one file, or lie in the work directory, and what a work d
     const targets = { rootdisk: layerOf(made, 'rootdisk'), datadisk: layerOf(made, 'datadisk') };
     const plan = await planFor(made, BACKUP, targets, { scratch: made.bucket });
     const report = join(made.bucket, 'report.json');
-    const run = await runCli(['restore', plan, '--force', '--output', 'json', '--report', report]);
+    const run = await sharedCli(['restore', plan, '--force', '--output', 'json', '--report', report]);
     const { problems = [] } = parseDocument(run.stdout);
     t.strictSame(
       problems.map(({ pvc, code }) => `${pvc ?? ''} ${code}`),
@@ -344,7 +344,7 @@ test('--report on what is read or written', async (t) => {
       { edit: (document) => Object.assign(document.source, { directory: at('missing') }) },
     );
     for (const args of [[], ['--dry-run']]) {
-      const run = await runCli(['restore', plan, '--report', fresh, ...args], { cwd: made.folder });
+      const run = await sharedCli(['restore', plan, '--report', fresh, ...args], { cwd: made.folder });
       t.match(run.stderr, /^error OBJECT_MISSING/m);
       t.match(run.stderr, /report .* and target .* are the same file/);
       t.notOk(existsSync(fresh));
@@ -366,7 +366,7 @@ test('--report on what is read or written', async (t) => {
     );
     const before = await sumsOf(made.folder);
     for (const report of [invalid, layer, join(made.bucket, 'checkpoints', made.namespace, made.vm, 'index.json')]) {
-      const run = await runCli(['restore', invalid, '--report', report]);
+      const run = await sharedCli(['restore', invalid, '--report', report]);
       t.match(run.stderr, /^error PLAN_INVALID/m);
       t.match(run.stderr, /^error USAGE: report .* (?:are the same file|is inside source directory)/m);
       t.equal(run.exitCode, 2);
@@ -375,7 +375,7 @@ test('--report on what is read or written', async (t) => {
   });
   await t.test('a block device, target or not', async (t) => {
     const plan = await planFor(made, BACKUP, { rootdisk: device.path });
-    const run = await runCli(['restore', plan, '--force', '--report', device.path]);
+    const run = await sharedCli(['restore', plan, '--force', '--report', device.path]);
     t.equal(run.exitCode, 2);
     t.match(run.stderr, /USAGE: the report cannot be written to .*: not a regular file/);
     t.ok(isFilled(readFileSync(device.file)));
@@ -404,7 +404,7 @@ test('--report on what is read or written', async (t) => {
     const report = at('report.json');
     for (const target of ['first.raw', 'second.raw']) {
       const plan = await planFor(made, BACKUP, { rootdisk: at(target) });
-      const run = await runCli(['restore', plan, '--report', report]);
+      const run = await sharedCli(['restore', plan, '--report', report]);
       t.equal(run.exitCode, 0, run.stderr);
       t.match(parseDocument(readFileSync(report, 'utf8')).pvcs[0]?.target, at(target));
     }
@@ -451,9 +451,12 @@ test('output, the termination log and files with credentials', async (t) => {
       await refusesPlan(t, made, { plan: own, code: 'USAGE', says: [path, /^termination log/], env });
     }
     t.equal(readFileSync(target, 'utf8'), 'old');
-    const manifest = await runCli(['manifest', own, '--image', 'i', '--scratch-class', 'a', '--strategy', 'stream'], {
-      env: { KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBEVIRT_DM_TERMINATION_LOG: layerOf(made, 'rootdisk') },
-    });
+    const manifest = await sharedCli(
+      ['manifest', own, '--image', 'i', '--scratch-class', 'a', '--strategy', 'stream'],
+      {
+        env: { KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBEVIRT_DM_TERMINATION_LOG: layerOf(made, 'rootdisk') },
+      },
+    );
     t.equal(manifest.exitCode, 2);
     t.equal(readFileSync(layerOf(made, 'rootdisk')).toString('latin1', 0, 3), 'QFI');
   });
@@ -465,7 +468,7 @@ test('output, the termination log and files with credentials', async (t) => {
       document.source = { s3 };
     };
     const bucketPlan = await planFor(made, BACKUP, { rootdisk: at('new.raw') }, { edit });
-    const run = await runCli(['restore', bucketPlan, '--report', file]);
+    const run = await sharedCli(['restore', bucketPlan, '--report', file]);
     t.equal(run.exitCode, 2);
     t.match(run.stderr, /report .*cloud and credentials file .*cloud are the same file/);
     t.match(readFileSync(file, 'utf8'), /^\[other\]/);
@@ -485,7 +488,7 @@ test('a socket that is read, or that exists', async (t) => {
     [join(made.bucket, 'disk.sock'), 'USAGE', /is inside source directory/],
     [other, 'LISTEN_FAILED', /already exists/],
   ] as const) {
-    const run = await runCli(['serve', plan, '--socket', socket, '--output', 'json']);
+    const run = await sharedCli(['serve', plan, '--socket', socket, '--output', 'json']);
     t.equal(run.exitCode, 2);
     t.match(JSON.parse(run.stdout).error, { code, message: says });
   }

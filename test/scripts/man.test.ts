@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
 import { roffText } from '../../scripts/lib/man/roff.ts';
 import { requires } from '../helpers/requires.ts';
-import { runCli } from '../helpers/run-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/man', import.meta.url));
@@ -17,7 +17,7 @@ test('a page for the program and for each command, as their help has it', async 
   const folder = join(tempFolder(t), 'new', 'man1');
   execFileSync(SCRIPT, [folder]);
   const files = readdirSync(folder);
-  const { stdout: overview } = await runCli(['--help']);
+  const { stdout: overview } = await sharedCli(['--help']);
   const commands = /^Commands:\n((?: {2}.*\n)+)/m.exec(overview)?.[1] ?? '';
   const names = [...commands.matchAll(/^ {2}([a-z-]+) /gm)]
     .map(([, name]) => name ?? '')
@@ -35,7 +35,7 @@ test('a page for the program and for each command, as their help has it', async 
       const [, command] = /^kubevirt-datamover-(.+)\.1$/.exec(file) ?? [];
       t.match(execFileSync('lexgrog', [path], { encoding: 'utf8' }), `"${basename(file, '.1')} - `);
       const page = words(execFileSync('man', ['-l', path], { env, encoding: 'utf8' }));
-      const { stdout: help } = await runCli(command === undefined ? ['--help'] : [command, '--help']);
+      const { stdout: help } = await sharedCli(command === undefined ? ['--help'] : [command, '--help']);
       const missing = sentences(help).filter((sentence) => !page.includes(sentence));
       t.strictSame(missing, []);
     });

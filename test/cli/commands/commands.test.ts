@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import { requires } from '../../helpers/requires.ts';
-import { runCli, startCli } from '../../helpers/run-cli.ts';
+import { sharedCli } from '../../helpers/resident-cli.ts';
+import { startCli } from '../../helpers/run-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
 
 const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url));
@@ -32,7 +33,12 @@ async function writePlanFile(
   pvcs: readonly string[],
   more: readonly string[] = [],
 ): Promise<string> {
-  const { stdout, stderr, exitCode } = await runCli(['plan', ...VM, ...pvcs.flatMap((pvc) => ['--pvc', pvc]), ...more]);
+  const { stdout, stderr, exitCode } = await sharedCli([
+    'plan',
+    ...VM,
+    ...pvcs.flatMap((pvc) => ['--pvc', pvc]),
+    ...more,
+  ]);
   t.equal(exitCode, 0, stderr);
   const path = join(folder, 'plan.yaml');
   writeFileSync(path, stdout);
@@ -42,7 +48,7 @@ async function writePlanFile(
 test('list, plan, dry run, restore, verify: what the help tells a newcomer to type', async (t) => {
   if (!requires(t, 'qemu-img', 'setpriv')) return;
   const folder = tempFolder(t);
-  const listed = await runCli(['list', '--source', bucket]);
+  const listed = await sharedCli(['list', '--source', bucket]);
   t.equal(listed.exitCode, 0);
   t.match(listed.stdout, /^BACKUP +AGE +VM +CHECKPOINT\nbackup-001 +\d+ d +demo\/web +cp-001\n/);
   t.match(listed.stdout, /\ndemo\/web +rootdisk +cp-001 +full +736 KiB +\d+ d +restorable\n/);
@@ -50,13 +56,13 @@ test('list, plan, dry run, restore, verify: what the help tells a newcomer to ty
   const targets = ['rootdisk', 'datadisk'].map((name) => join(folder, `${name}.raw`));
   const plan = await writePlanFile(t, folder, [`rootdisk=${targets[0]}`, `datadisk=${targets[1]}`]);
   const scratch = ['--scratch', join(folder, 'scratch')];
-  const dry = await runCli(['restore', plan, ...scratch, '--dry-run']);
+  const dry = await sharedCli(['restore', plan, ...scratch, '--dry-run']);
   t.equal(dry.exitCode, 0, dry.stderr);
   t.match(dry.stdout, /^PVC +TARGET +LAYERS +SIZE +STRATEGY\nrootdisk .* 4 +64\.0 MiB +staged\n/);
   t.match(dry.stdout, /\nto fetch: .*\nscratch: .* needed, .* free\nall checks passed; nothing was written/);
   t.notOk(targets.some((path) => existsSync(path)));
 
-  const restored = await runCli(['restore', plan, ...scratch, '--verify', 'compare']);
+  const restored = await sharedCli(['restore', plan, ...scratch, '--verify', 'compare']);
   t.equal(restored.exitCode, 0, restored.stderr);
   t.match(
     restored.stdout,
@@ -70,7 +76,7 @@ test('list, plan, dry run, restore, verify: what the help tells a newcomer to ty
   t.equal(sumOf(targets[0] ?? ''), trueSum(/cp-004.*rootdisk|rootdisk.*cp-004/));
   t.equal(sumOf(targets[1] ?? ''), trueSum(/cp-004.*datadisk|datadisk.*cp-004/));
 
-  const verified = await runCli(['verify', plan, '--data', ...scratch]);
+  const verified = await sharedCli(['verify', plan, '--data', ...scratch]);
   t.equal(verified.exitCode, 0, verified.stderr);
   t.match(verified.stdout, /^PVC +VERDICT +LAYERS +SIZE\nrootdisk +ok +4 +[\d.]+ MiB\n/);
 });
@@ -83,7 +89,7 @@ test('the same with --output json: one document each', async (t) => {
     args: readonly string[],
     stdin = '',
   ): Promise<{ exitCode: number | null; document: ReturnType<typeof JSON.parse>; text: string }> => {
-    const { stdout, exitCode } = await runCli([...args, '--output', 'json'], { stdin });
+    const { stdout, exitCode } = await sharedCli([...args, '--output', 'json'], { stdin });
     return { exitCode, document: JSON.parse(stdout), text: stdout };
   };
   const listed = await json(['list', ...VM]);
@@ -126,7 +132,7 @@ test('list says how it ended, as every document does', async (t) => {
     [[...list, folder, '--vm', 'demo/none'], 'BACKUP_NOT_FOUND', 0],
     [[...list, folder, '--vm', 'demo'], 'USAGE', 0],
   ] as const) {
-    const { exitCode, stdout } = await runCli(args);
+    const { exitCode, stdout } = await sharedCli(args);
     const { result, vms: listed, problems } = JSON.parse(stdout);
     t.not(exitCode, 0, args.join(' '));
     t.match({ result, problems }, { result: 'failed', problems: [{ code }] });
@@ -155,15 +161,15 @@ test('a lost layer: list tells it and goes on, verify calls the disk broken, res
   cpSync(bucket, damaged, { recursive: true });
   rmSync(join(damaged, 'checkpoints/demo/web/cp-002/vmb-002-rootdisk.qcow2'));
   writeFileSync(plan, readFileSync(plan, 'utf8').replace(bucket, damaged));
-  const listed = await runCli(['list', '--source', damaged]);
+  const listed = await sharedCli(['list', '--source', damaged]);
   t.equal(listed.exitCode, 3);
   t.match(listed.stdout, /rootdisk +cp-001 .* restorable\n/);
   t.match(listed.stdout, /rootdisk +cp-002 .* broken: layer .* not found\n/);
   t.match(listed.stderr, /error OBJECT_MISSING: .*cp-002/);
-  const verified = await runCli(['verify', plan]);
+  const verified = await sharedCli(['verify', plan]);
   t.equal(verified.exitCode, 3);
   t.match(verified.stdout, /rootdisk +broken/);
-  const restored = await runCli(['restore', plan, '--scratch', join(folder, 's'), '--output', 'json']);
+  const restored = await sharedCli(['restore', plan, '--scratch', join(folder, 's'), '--output', 'json']);
   t.equal(restored.exitCode, 3);
   t.match(JSON.parse(restored.stdout), {
     result: 'failed',
@@ -196,7 +202,7 @@ const SOURCE_MISUSES: readonly { readonly args: readonly string[]; readonly mess
 
 test('misuse of list and plan: USAGE, exit 2, in the shape of the command', async (t) => {
   for (const { args, message } of SOURCE_MISUSES) {
-    const { exitCode, stdout, stderr } = await runCli([...args, '--output', 'json']);
+    const { exitCode, stdout, stderr } = await sharedCli([...args, '--output', 'json']);
     t.equal(exitCode, 2, args.join(' '));
     const document = JSON.parse(stdout);
     t.match(document.error, { code: 'USAGE', message });
@@ -214,7 +220,7 @@ test('what is not there: exit 3, and the nearest that is', async (t) => {
     { args: ['list', '--source', bucket, '--backup', 'backup-04'], hint: /backup-004/ },
   ];
   for (const { args, hint } of absent) {
-    const { exitCode, stdout, stderr } = await runCli(args);
+    const { exitCode, stdout, stderr } = await sharedCli(args);
     t.equal(exitCode, 3, stderr);
     t.equal(stdout, '');
     t.match(stderr, /error BACKUP_NOT_FOUND: /);
@@ -228,7 +234,7 @@ test('names from a bucket cannot move the cursor of a terminal', async (t) => {
   cpSync(bucket, damaged, { recursive: true });
   const index = join(damaged, 'checkpoints/demo/web/index.json');
   writeFileSync(index, readFileSync(index, 'utf8').replaceAll('cp-002', String.raw`cp\u001b[2J\u202e`));
-  const { stdout, stderr } = await runCli(['list', '--source', damaged]);
+  const { stdout, stderr } = await sharedCli(['list', '--source', damaged]);
   t.notMatch(stdout + stderr, /(?!\n)[\p{Cc}\u202e]/u);
   t.match(stdout + stderr, /cp-001/);
 });

@@ -10,7 +10,7 @@ import { parsePlan } from '../../../src/plan/parse.ts';
 import { readPlan } from '../../../src/plan/read.ts';
 import type { Json } from '../../helpers/bucket.ts';
 import { findApiFlaws, findQueueFlaws } from '../../helpers/k8s-schema.ts';
-import { runCli } from '../../helpers/run-cli.ts';
+import { sharedCli } from '../../helpers/resident-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
 
 const chain = (vm: string, disk: string) => [
@@ -37,17 +37,17 @@ function writePlanFile(t: Test, plan: object): string {
 }
 
 async function print(t: Test, plan: object, ...flags: string[]): Promise<{ text: string; objects: Json[] }> {
-  const { exitCode, stdout, stderr } = await runCli(['manifest', writePlanFile(t, plan), '--image=i', ...flags]);
+  const { exitCode, stdout, stderr } = await sharedCli(['manifest', writePlanFile(t, plan), '--image=i', ...flags]);
   t.equal(exitCode, 0, stderr);
   return { text: stdout, objects: Array.from(parseAllDocuments(stdout), (each) => each.toJS()) };
 }
 
 async function refused(t: Test, plan: object, ...flags: string[]): Promise<Json[]> {
   const path = writePlanFile(t, plan);
-  const { exitCode, stdout, stderr } = await runCli(['manifest', path, '--image=i', '--log-format=json', ...flags]);
+  const { exitCode, stdout, stderr } = await sharedCli(['manifest', path, '--image=i', '--log-format=json', ...flags]);
   t.equal(exitCode, 2, stderr);
   t.equal(stdout, '', 'nothing on stdout');
-  const json = await runCli(['manifest', path, '--image=i', '--output=json', ...flags]);
+  const json = await sharedCli(['manifest', path, '--image=i', '--output=json', ...flags]);
   return JSON.parse(json.stdout).problems;
 }
 

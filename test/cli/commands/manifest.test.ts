@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { readPlan } from '../../../src/plan/read.ts';
 import { findApiFlaws } from '../../helpers/k8s-schema.ts';
-import { runCli } from '../../helpers/run-cli.ts';
+import { sharedCli } from '../../helpers/resident-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
 
 const PLAN = {
@@ -88,7 +88,7 @@ function writePlanFile(t: Test, plan: object): string {
 }
 
 async function print(t: Test, plan: object, ...flags: string[]): Promise<Printed> {
-  const { exitCode, stdout, stderr } = await runCli(['manifest', writePlanFile(t, plan), '--image=i', ...flags]);
+  const { exitCode, stdout, stderr } = await sharedCli(['manifest', writePlanFile(t, plan), '--image=i', ...flags]);
   t.equal(stderr, '');
   t.equal(exitCode, 0);
   const documents = parseAllDocuments(stdout);
@@ -98,7 +98,7 @@ async function print(t: Test, plan: object, ...flags: string[]): Promise<Printed
 }
 
 async function refused(t: Test, plan: object, ...flags: string[]) {
-  const { exitCode, stdout } = await runCli(['manifest', writePlanFile(t, plan), '--output=json', ...flags]);
+  const { exitCode, stdout } = await sharedCli(['manifest', writePlanFile(t, plan), '--output=json', ...flags]);
   const { error, problems } = JSON.parse(stdout);
   return { exitCode, error, problems };
 }
@@ -336,7 +336,7 @@ test('a pod asks for memory and not for all of it, says why it failed, and has s
 });
 
 test('--output json is a List that kubectl takes', async (t) => {
-  const { stdout } = await runCli(['manifest', writePlanFile(t, PLAN), '--image=i', '--output=json']);
+  const { stdout } = await sharedCli(['manifest', writePlanFile(t, PLAN), '--image=i', '--output=json']);
   const printed = await print(t, PLAN);
   t.strictSame(JSON.parse(stdout), { apiVersion: 'v1', kind: 'List', items: printed.objects });
 });

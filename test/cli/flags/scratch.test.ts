@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import { command } from '../../helpers/command.ts';
 import { requires } from '../../helpers/requires.ts';
-import { cleanEnvironment, programPath, runCli } from '../../helpers/run-cli.ts';
+import { sharedCli } from '../../helpers/resident-cli.ts';
+import { cleanEnvironment, programPath } from '../../helpers/run-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
 
 const BUCKET = fileURLToPath(new URL('../../../fixtures/bucket', import.meta.url));
@@ -53,7 +54,7 @@ test('restore: the flag wins over the plan, the plan over the environment', asyn
     { chosen: places.environment, scratch: undefined, args: [] },
   ];
   for (const { chosen, scratch, args } of cases) {
-    const { exitCode, stderr } = await runCli(['restore', writePlan(places, scratch), ...args], { env });
+    const { exitCode, stderr } = await sharedCli(['restore', writePlan(places, scratch), ...args], { env });
     t.equal(exitCode, 5);
     t.match(stderr, `error SCRATCH_UNUSABLE: scratch ${chosen} is not a directory`);
   }
@@ -63,7 +64,7 @@ test('a variable with a line break, and one in quotes', async (t) => {
   if (!requires(t, 'qemu-img', 'setpriv')) return;
   const places = makePlaces(t);
   const run = (scratch: string) =>
-    runCli(['restore', writePlan(places)], { env: { KUBEVIRT_DM_SCRATCH_PATH: scratch }, cwd: places.folder });
+    sharedCli(['restore', writePlan(places)], { env: { KUBEVIRT_DM_SCRATCH_PATH: scratch }, cwd: places.folder });
   t.match(
     (await run(`${places.environment}\r\n`)).stderr,
     `error SCRATCH_UNUSABLE: scratch ${places.environment} is not a directory`,

@@ -6,8 +6,8 @@ import { test } from 'tap';
 import { openS3Store } from '../../../src/store/s3/s3.ts';
 import { startPeer } from '../../helpers/peer.ts';
 import { requires } from '../../helpers/requires.ts';
+import { sharedCli } from '../../helpers/resident-cli.ts';
 import { RGW_TOOLS, startRgw } from '../../helpers/rgw.ts';
-import { runCli } from '../../helpers/run-cli.ts';
 import { QUICK } from '../../helpers/s3-peer.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
 
@@ -101,9 +101,9 @@ test('download with variables as `echo` and CR LF leave them', async (t) => {
   const env = Object.fromEntries(
     Object.entries(variables).map(([name, value]) => [`KUBEVIRT_DM_${name}`, `${value}\r\n`]),
   );
-  const run = await runCli(['download', '--dry-run'], { env: { HOME: '/nowhere', ...env } });
+  const run = await sharedCli(['download', '--dry-run'], { env: { HOME: '/nowhere', ...env } });
   t.equal(run.exitCode, 0, run.stderr);
-  const quoted = await runCli(['download', '--dry-run'], { env: { ...env, KUBEVIRT_DM_BSL_BUCKET: `"${bucket}"` } });
+  const quoted = await sharedCli(['download', '--dry-run'], { env: { ...env, KUBEVIRT_DM_BSL_BUCKET: `"${bucket}"` } });
   t.equal(quoted.exitCode, 2);
   t.match(quoted.stderr, 'KUBEVIRT_DM_BSL_BUCKET has a value in quotes');
 });

@@ -8,6 +8,7 @@ import { openS3Store } from '../../../src/store/s3/s3.ts';
 import { listed, readAll } from '../../contract/store.ts';
 import { startPeer } from '../../helpers/peer.ts';
 import { requires } from '../../helpers/requires.ts';
+import { sharedCli } from '../../helpers/resident-cli.ts';
 import { RGW_TOOLS, startRgw } from '../../helpers/rgw.ts';
 import { type CliResult, cleanEnvironment, runCli } from '../../helpers/run-cli.ts';
 import { tempFolder } from '../../helpers/tmp.ts';
@@ -120,7 +121,7 @@ async function setStage(t: Test): Promise<Stage> {
 
 const list = (stage: Stage, env: NodeJS.ProcessEnv, ...flags: string[]): Promise<CliResult> => {
   const source = ['--source', `s3://${stage.bucket}/p`, '--endpoint', stage.endpoint];
-  return runCli(['list', ...source, ...flags], { env });
+  return sharedCli(['list', ...source, ...flags], { env });
 };
 
 test('what the SDK knows is found', async (t) => {
