@@ -12,11 +12,14 @@ export function markEnvironment(): { readonly KDM_TEST_MARK: string } {
   return { KDM_TEST_MARK: crypto.randomUUID() };
 }
 
-/** Those whose environment holds the mark, zombies left out. */
-export function processesWith(mark: { readonly KDM_TEST_MARK: string }): FoundProcess[] {
+/** Those whose environment holds the mark, zombies left out; `known` are ids that are not looked at, such as of older processes. */
+export function processesWith(
+  mark: { readonly KDM_TEST_MARK: string },
+  known: ReadonlySet<string> = new Set(),
+): FoundProcess[] {
   const wanted = `KDM_TEST_MARK=${mark.KDM_TEST_MARK}`;
   return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => /^\d+$/.test(name) && !known.has(name))
     .filter((pid) => read(pid, 'environ').split('\0').includes(wanted))
     .map((pid) => ({ pid: Number(pid), command: read(pid, 'cmdline').replaceAll('\0', ' ').trim() }));
 }

@@ -26,7 +26,6 @@ import {
 import { isFilled } from '../helpers/filled.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
-import { residentCli } from '../helpers/resident-cli.ts';
 import { type RestoreRun, runRestore, scratchOf } from '../helpers/restore.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
 
@@ -208,7 +207,6 @@ function toolsWithout(missing: string): string {
 
 test('refused with nothing written and nothing left', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, 'root', 'losetup')) return;
-  const cli = residentCli(t);
   for (const [name, { code, exitCode, says, damage, edit, args, env }] of Object.entries(CASES)) {
     await t.test(name, async (t) => {
       const made = await backupOf(t);
@@ -222,7 +220,7 @@ test('refused with nothing written and nothing left', async (t) => {
         },
       );
       await damage?.(made);
-      const run = await runRestore(plan, args, env, cli);
+      const run = await runRestore(plan, args, env);
       refused(t, run, code, exitCode);
       if (code === 'TOOL_MISSING') t.equal(run.document.pvcs[0]?.bytesFetched ?? 0, 0, 'before anything is fetched');
       if (says !== undefined) t.match(`${run.document.error?.message} ${run.document.error?.hint}`, says);

@@ -27,7 +27,7 @@ import {
 import { loopDevice } from '../helpers/loop-device.ts';
 import { startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
-import { residentCli, sharedCli } from '../helpers/resident-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 
 const listing = z.object({
@@ -56,8 +56,7 @@ async function history(t: Test): Promise<BackupForTest> {
 }
 
 async function everyBackup(t: Test, made: BackupForTest, source: string[], env: NodeJS.ProcessEnv = {}): Promise<void> {
-  const cli = residentCli(t);
-  const listed = await cli(['list', ...source, '--output', 'json'], { env });
+  const listed = await sharedCli(['list', ...source, '--output', 'json'], { env });
   t.equal(listed.exitCode, 0, listed.stderr);
   const { backups, vms, problems } = listing.parse(JSON.parse(listed.stdout));
   t.strictSame(problems, []);
@@ -73,10 +72,10 @@ async function everyBackup(t: Test, made: BackupForTest, source: string[], env: 
       const disks = made.checkpoints.find(({ backup }) => backup === name)?.layers.map(({ disk }) => disk) ?? [];
       const targets = disks.map((disk) => ({ disk, path: join(made.folder, `${crypto.randomUUID()}.raw`) }));
       const wanted = targets.flatMap(({ disk, path }) => ['--pvc', `${disk}=${path}`]);
-      const plan = await cli(['plan', ...source, '--vm', 'demo/web', '--backup', name, ...wanted], { env });
+      const plan = await sharedCli(['plan', ...source, '--vm', 'demo/web', '--backup', name, ...wanted], { env });
       t.equal(plan.exitCode, 0, plan.stderr);
       const scratch = ['--scratch', join(made.folder, 'scratch')];
-      const run = await cli(['restore', '-', ...scratch], { env, stdin: plan.stdout });
+      const run = await sharedCli(['restore', '-', ...scratch], { env, stdin: plan.stdout });
       t.equal(run.exitCode, 0, run.stderr);
       for (const { disk, path } of targets) {
         t.equal(await difference(path, truthOf(made, name, disk)), undefined, `${disk} is identical`);

@@ -10,7 +10,7 @@ import { BACKUP_TOOLS, type BackupForTest, difference, madeBackup, truthOf, uplo
 import { type Peer, type PeerPlan, startPeer } from '../helpers/peer.ts';
 import { type Dialect, OTHER_DIALECTS, PINNED_DIALECTS } from '../helpers/peer-dialect.ts';
 import { requires } from '../helpers/requires.ts';
-import { type ResidentCli, residentCli } from '../helpers/resident-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { parseDocument, type RestoreDocument } from '../helpers/restore.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 
@@ -21,7 +21,6 @@ interface Setting {
   readonly rgw: Rgw;
   readonly made: BackupForTest;
   readonly bucket: string;
-  readonly cli: ResidentCli;
 }
 
 async function settingOf(t: Test): Promise<Setting> {
@@ -34,7 +33,7 @@ async function settingOf(t: Test): Promise<Setting> {
   });
   const bucket = await uploadBucket(rgw, made);
   await rgw.openToAll(bucket);
-  return { rgw, made, bucket, cli: residentCli(t) };
+  return { rgw, made, bucket };
 }
 
 function peerOf(t: Test, { rgw }: Setting, dialect: Dialect): Promise<Peer> {
@@ -47,7 +46,7 @@ function sourceOf({ made, bucket }: Setting, { endpoint }: Pick<Peer, 'endpoint'
 
 async function planOf(t: Test, setting: Setting, peer: Pick<Peer, 'endpoint'>, target: string): Promise<string> {
   const what = ['--vm', 'demo/web', '--backup', BACKUP, '--pvc', `rootdisk=${target}`];
-  const plan = await setting.cli(['plan', ...sourceOf(setting, peer), ...what], { env: setting.rgw.env });
+  const plan = await sharedCli(['plan', ...sourceOf(setting, peer), ...what], { env: setting.rgw.env });
   t.equal(plan.exitCode, 0, plan.stderr);
   return plan.stdout;
 }
@@ -65,24 +64,27 @@ interface Run {
   readonly stderr: string;
 }
 
-async function restore({ rgw, made, cli }: Setting, plan: string, ...args: string[]): Promise<Run> {
+async function restore({ rgw, made }: Setting, plan: string, ...args: string[]): Promise<Run> {
   const scratch = join(made.folder, 'scratch');
-  const run = await cli(['restore', '-', '--scratch', scratch, '--output', 'json', '--log-format', 'json', ...args], {
-    env: rgw.env,
-    stdin: plan,
-  });
+  const run = await sharedCli(
+    ['restore', '-', '--scratch', scratch, '--output', 'json', '--log-format', 'json', ...args],
+    {
+      env: rgw.env,
+      stdin: plan,
+    },
+  );
   return { ...run, document: parseDocument(run.stdout) };
 }
 
 test('every dialect, from the listing to the disk', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...RGW_TOOLS)) return;
   const setting = await settingOf(t);
-  const { rgw, made, cli } = setting;
-  const plain = await cli(['list', ...sourceOf(setting, rgw), '--output', 'json'], { env: rgw.env });
+  const { rgw, made } = setting;
+  const plain = await sharedCli(['list', ...sourceOf(setting, rgw), '--output', 'json'], { env: rgw.env });
   for (const [name, dialect] of Object.entries({ ...PINNED_DIALECTS, ...OTHER_DIALECTS })) {
     await t.test(name, async (t) => {
       const peer = await peerOf(t, setting, dialect);
-      const listed = await cli(['list', ...sourceOf(setting, peer), '--output', 'json'], { env: rgw.env });
+      const listed = await sharedCli(['list', ...sourceOf(setting, peer), '--output', 'json'], { env: rgw.env });
       t.equal(listed.stdout, plain.stdout, 'list gives the same');
       const target = join(made.folder, `${crypto.randomUUID()}.raw`);
       const plan = await planOf(t, setting, peer, target);

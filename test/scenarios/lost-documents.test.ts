@@ -6,7 +6,7 @@ import { type Test, test } from 'tap';
 import { difference } from '../helpers/backup.ts';
 import { type Bucket, type BucketStep, INDEX, type Json, makeBucket, manifestKey } from '../helpers/bucket.ts';
 import { requires } from '../helpers/requires.ts';
-import { type ResidentCli, residentCli } from '../helpers/resident-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 
@@ -21,16 +21,12 @@ const MIXED: readonly BucketStep[] = [
 ];
 
 interface Source {
-  readonly cli: ResidentCli;
   readonly flags: readonly string[];
   readonly env: NodeJS.ProcessEnv;
 }
 
-async function json(
-  args: readonly string[],
-  { cli, env }: Source,
-): Promise<{ exitCode: number | null; document: Json }> {
-  const { exitCode, stdout } = await cli([...args, '--output', 'json'], { env });
+async function json(args: readonly string[], { env }: Source): Promise<{ exitCode: number | null; document: Json }> {
+  const { exitCode, stdout } = await sharedCli([...args, '--output', 'json'], { env });
   return { exitCode, document: JSON.parse(stdout) };
 }
 
@@ -52,7 +48,7 @@ async function restoreAll(
   const targets = ['root', 'data'].map((disk) => join(folder, `${disk}.raw`));
   const pvcs = ['root', 'data'].map((disk, index) => `--pvc=${disk}=${targets[index]}`);
   const which = by === 'backup' ? ['--backup', `b${step}`] : ['--checkpoint', bucket.id(step)];
-  const planned = await source.cli(['plan', ...source.flags, '--vm', 'demo/web', ...which, ...pvcs, ...accept], {
+  const planned = await sharedCli(['plan', ...source.flags, '--vm', 'demo/web', ...which, ...pvcs, ...accept], {
     env: source.env,
   });
   t.equal(planned.exitCode, 0, planned.stderr);
@@ -102,7 +98,7 @@ async function loseDocuments(t: Test, bucket: Bucket, source: Source, remove: (k
     );
     const document = await restoreAll(t, { bucket, source, step: 4 });
     t.match(document.pvcs, [{ order: 'manifest' }, { order: 'manifest' }]);
-    const { stdout, exitCode } = await source.cli(['rebuild-index', ...source.flags, '--vm', 'demo/web'], {
+    const { stdout, exitCode } = await sharedCli(['rebuild-index', ...source.flags, '--vm', 'demo/web'], {
       env: source.env,
     });
     t.equal(exitCode, 0);
@@ -112,15 +108,15 @@ async function loseDocuments(t: Test, bucket: Bucket, source: Source, remove: (k
     await remove(manifestKey(4));
     const document = await restoreAll(t, { bucket, source, step: 4, accept: ['--accept-unproven'] });
     t.match(document.pvcs, [{ order: 'time', warnings: [/unproven/] }, { order: 'time' }]);
-    const text = await source.cli(['list', ...source.flags], { env: source.env });
+    const text = await sharedCli(['list', ...source.flags], { env: source.env });
     t.match(text.stdout, /CONSISTENCY/);
     t.match(text.stdout, /quiesced +unproven from vmb-3-\S+ \(by its tables\)/);
   });
 }
 
-function bucketSource(cli: ResidentCli, { endpoint, region, env }: Rgw, name: string): Source {
+function bucketSource({ endpoint, region, env }: Rgw, name: string): Source {
   const url = `s3://${name}/velero-kubevirt-datamover`;
-  return { cli, flags: ['--source', url, '--endpoint', endpoint, '--region', region, '--path-style'], env };
+  return { flags: ['--source', url, '--endpoint', endpoint, '--region', region, '--path-style'], env };
 }
 
 interface Loss {
@@ -183,21 +179,19 @@ function titleOf({ index, manifests = [], archived }: Loss): string {
 
 test('each document lost, alone and together, from a directory', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
-  const cli = residentCli(t);
   const bucket = await makeBucket(t, MIXED);
   for (const loss of LOSSES) {
     await t.test(titleOf(loss), async (t) => {
       const copy = join(tempFolder(t), 'bucket');
       await cp(bucket.folder, copy, { recursive: true });
       for (const key of keysOf(bucket, loss)) await rm(join(copy, key));
-      await restoreAfter(t, { bucket, source: { cli, flags: ['--source', copy], env: {} }, loss });
+      await restoreAfter(t, { bucket, source: { flags: ['--source', copy], env: {} }, loss });
     });
   }
 });
 
 test('each document lost, alone and together, from a bucket', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp', ...RGW_TOOLS)) return;
-  const cli = residentCli(t);
   const rgw = await startRgw(t);
   const bucket = await makeBucket(t, MIXED);
   for (const loss of LOSSES) {
@@ -208,7 +202,7 @@ test('each document lost, alone and together, from a bucket', async (t) => {
       await cp(bucket.folder, copy, { recursive: true });
       for (const key of lost) await rm(join(copy, key));
       await rgw.putFolder(name, copy, 'velero-kubevirt-datamover/');
-      await restoreAfter(t, { bucket, source: bucketSource(cli, rgw, name), loss });
+      await restoreAfter(t, { bucket, source: bucketSource(rgw, name), loss });
     });
   }
 });
@@ -241,34 +235,31 @@ async function restoreForked(t: Test, bucket: Bucket, source: Source): Promise<v
     { name: 'data', base, order: 'index' },
   ]);
   const targets = ['--pvc', `root=${join(tempFolder(t), 'root.raw')}`];
-  const failed = await source.cli(['plan', ...source.flags, '--vm', 'demo/web', '--backup', 'b2', ...targets], source);
+  const failed = await sharedCli(['plan', ...source.flags, '--vm', 'demo/web', '--backup', 'b2', ...targets], source);
   t.equal(failed.exitCode, 4);
   t.match(failed.stderr, /CHAIN_BROKEN.*the backup of checkpoint vmb-2-\S+ failed: .*no space/);
 }
 
 test('a forked time line, a failed backup and leftovers of the uploader, from a directory and from a bucket', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp', ...RGW_TOOLS)) return;
-  const cli = residentCli(t);
   const bucket = await makeBucket(t, FORKED);
   await leaveAsUploader(bucket);
-  await restoreForked(t, bucket, { cli, flags: ['--source', bucket.folder], env: {} });
+  await restoreForked(t, bucket, { flags: ['--source', bucket.folder], env: {} });
   const rgw = await startRgw(t);
   const name = await rgw.createBucket();
   await rgw.putFolder(name, bucket.folder, 'velero-kubevirt-datamover/');
-  await restoreForked(t, bucket, bucketSource(cli, rgw, name));
+  await restoreForked(t, bucket, bucketSource(rgw, name));
 });
 
 test('lists, plans and restores while documents go, from a directory', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
-  const cli = residentCli(t);
   const bucket = await makeBucket(t, MIXED);
-  const source = { cli, flags: ['--source', bucket.folder], env: {} };
+  const source = { flags: ['--source', bucket.folder], env: {} };
   await loseDocuments(t, bucket, source, async (key) => await rm(join(bucket.folder, key)));
 });
 
 test('lists, plans and restores while documents go, from a bucket', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp', ...RGW_TOOLS)) return;
-  const cli = residentCli(t);
   const rgw = await startRgw(t);
   const bucket = await makeBucket(t, MIXED);
   const name = await rgw.createBucket();
@@ -277,12 +268,11 @@ test('lists, plans and restores while documents go, from a bucket', async (t) =>
   const remove = async (key: string): Promise<void> => {
     await rgw.client.send(new DeleteObjectCommand({ Bucket: name, Key: `velero-kubevirt-datamover/${key}` }));
   };
-  await loseDocuments(t, bucket, bucketSource(cli, rgw, name), remove);
+  await loseDocuments(t, bucket, bucketSource(rgw, name), remove);
 });
 
 test('a plan that calls a partial layer full', async (t) => {
   if (!requires(t, 'qemu-img', 'cmp')) return;
-  const cli = residentCli(t);
   const bucket = await makeBucket(t, [{ disks: { root: 'ABCD' } }, { disks: { root: '-X--' }, alone: ['root'] }]);
   const folder = tempFolder(t);
   const plan = join(folder, 'plan.json');
@@ -291,7 +281,7 @@ test('a plan that calls a partial layer full', async (t) => {
   const pvcs = [{ name: 'root', target, chain: [layer] }];
   await writeFile(plan, JSON.stringify({ version: 1, source: { directory: bucket.folder }, pvcs }));
   const restore = async () =>
-    await json(['restore', plan, '--scratch', join(folder, 'scratch')], { cli, flags: [], env: {} });
+    await json(['restore', plan, '--scratch', join(folder, 'scratch')], { flags: [], env: {} });
   for (const lost of [undefined, INDEX]) {
     await t.test(lost === undefined ? 'is refused by the index' : 'is refused by vmb.json alone', async (t) => {
       if (lost !== undefined) await rm(join(bucket.folder, lost));

@@ -19,7 +19,7 @@ import {
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
-import { residentCli, sharedCli } from '../helpers/resident-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 import { type CliResult, startCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -61,9 +61,8 @@ async function bucketSource(rgw: Rgw, made: BackupForTest): Promise<Source> {
 /** Every command of a careful operator, in an empty scratch folder; the result and the log in both formats. */
 async function checkSource(t: Test, made: BackupForTest, { flags, env }: Source): Promise<void> {
   const options = { env: { XDG_RUNTIME_DIR: join(tempFolder(t), 'run'), ...env } };
-  const cli = residentCli(t);
   const quiet = async (t: Test, args: readonly string[], format = 'json'): Promise<CliResult> => {
-    const run = await cli([...args, '--output', format, '--log-format', format], options);
+    const run = await sharedCli([...args, '--output', format, '--log-format', format], options);
     assertQuiet(t, args.join(' '), run);
     return run;
   };

@@ -13,6 +13,7 @@ import { BACKUP_TOOLS, type BackupForTest, madeBackup, planFor } from '../helper
 import { gateBefore } from '../helpers/gate.ts';
 import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
+import { type ResidentCli, sharedCli } from '../helpers/resident-cli.ts';
 import { scratchOf } from '../helpers/restore.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -43,8 +44,13 @@ interface Together {
 }
 
 /** Runs the program, which must fail with a document whose first problem is its error. */
-async function together(t: Test, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Together> {
-  const { exitCode, stdout, stderr } = await runCli([...args, '--output', 'json'], { env });
+async function together(
+  t: Test,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  cli: ResidentCli = sharedCli,
+): Promise<Together> {
+  const { exitCode, stdout, stderr } = await cli([...args, '--output', 'json'], { env });
   const { error, problems } = schema.parse(JSON.parse(stdout));
   t.equal(error.message, problems[0]?.message, 'the error is the first problem');
   for (const { message, hint } of problems) {
@@ -190,7 +196,8 @@ test('a source that cannot be used hides nothing else', async (t) => {
         'TOOL_MISSING',
       ];
       const ofSource = expected.filter((one) => one === code);
-      // At the same time, since each waits for the source as long as a restore does. Two restores would meet at one device.
+      // Those that wait for the source as long as a restore does run at the same time. Two restores would meet at one device.
+      const cli = code === 'SOURCE_UNREACHABLE' ? runCli : sharedCli;
       await Promise.all(
         (['written', 'looked-up'] as const).map(async (chains) => {
           const device = loopDevice(t, { size: SIZE, fill: 1 });
@@ -201,18 +208,18 @@ test('a source that cannot be used hides nothing else', async (t) => {
           });
           const restores = async (): Promise<void> => {
             for (const flags of RUNS) {
-              const { codes } = await together(t, ['restore', plan, '--scratch', file, ...flags], env);
+              const { codes } = await together(t, ['restore', plan, '--scratch', file, ...flags], env, cli);
               t.strictSame(codes, expected, `${chains} ${flags.join(' ')}`);
             }
           };
           const serves = async (): Promise<void> => {
-            const { codes } = await together(t, ['serve', plan, '--socket', file, '--pvc', 'a'], env);
+            const { codes } = await together(t, ['serve', plan, '--socket', file, '--pvc', 'a'], env, cli);
             t.strictSame(codes, ['LISTEN_FAILED', ...ofSource, 'TOOL_MISSING']);
           };
           const verifies = async (): Promise<void> => {
             const flags = ['--data', '--scratch', file, '--pvc', 'a', '--pvc', 'd'];
             const fewer = { ...env, PATH: onlyTools(t, 'setpriv', 'prlimit', 'flock') };
-            const { codes } = await together(t, ['verify', plan, ...flags], fewer);
+            const { codes } = await together(t, ['verify', plan, ...flags], fewer, cli);
             t.strictSame(codes, ['USAGE', ...ofSource, 'TOOL_MISSING', 'SCRATCH_UNUSABLE']);
           };
           await Promise.all([restores(), serves(), verifies()]);

@@ -20,7 +20,7 @@ import { BACKUP_TOOLS, type BackupForTest, madeBackup, planFor, truthOf } from '
 import { MOUNT_TOOLS, mounted } from '../helpers/file-system.ts';
 import { gateBefore } from '../helpers/gate.ts';
 import { requires } from '../helpers/requires.ts';
-import { residentCli, sharedCli } from '../helpers/resident-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { tempFolder } from '../helpers/tmp.ts';
 import { watchRestore } from '../helpers/watched-restore.ts';
@@ -75,13 +75,12 @@ for (const [name, shape] of Object.entries(SHAPES)) {
   test(name, async (t) => {
     if (!requires(t, ...BACKUP_TOOLS)) return;
     const made = await madeBackup(t, shape);
-    const cli = residentCli(t);
     for (const strategy of STRATEGIES) {
       for (const compress of name === 'a sector' ? [[]] : [[], ['--compress']]) {
         await t.test([strategy, ...compress].join(' '), async (t) => {
           const one = await planned(t, made);
           const flags = ['--strategy', strategy, '--verify', 'compare', ...compress];
-          const run = await runRestore(one.plan, flags, one.env, cli);
+          const run = await runRestore(one.plan, flags, one.env);
           t.equal(run.exitCode, 0, run.stderr);
           t.match(run.document.pvcs, [{ state: 'restored', verified: true }]);
           if (strategy === 'stream') t.match(run.document.pvcs, [{ via: 'qemu' }]);

@@ -17,6 +17,7 @@ import { gateBefore } from '../helpers/gate.ts';
 import { type PeerPlan, startPeer } from '../helpers/peer.ts';
 import { markEnvironment, processesWith } from '../helpers/processes.ts';
 import { requires } from '../helpers/requires.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, type Rgw, startRgw } from '../helpers/rgw.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -155,12 +156,12 @@ test('the text log, and a command line that is wrong', async (t) => {
   const env = { ...stage.rgw.env, AWS_SECRET_ACCESS_KEY: WRONG_SECRET, AWS_SESSION_TOKEN: TOKEN };
   const endpoint = stage.rgw.endpoint;
   const runs = [
-    await runCli(['restore', await planOf(t, stage, folder, {}), '--log-level', 'debug'], { env }),
-    await runCli(
+    await sharedCli(['restore', await planOf(t, stage, folder, {}), '--log-level', 'debug'], { env }),
+    await sharedCli(
       ['list', '--source', `s3://${stage.bucket}`, '--endpoint', endpoint, '--path-style', '--log-level', 'debug'],
       { env },
     ),
-    await runCli(
+    await sharedCli(
       [
         'list',
         '--source',
@@ -208,8 +209,9 @@ async function planOf(
 /** Collects the arguments of all processes of a run, as often as this process gets to it. */
 function watchArguments(mark: ReturnType<typeof markEnvironment>): { stop(): string } {
   const seen = new Set<string>();
+  const before = new Set(readdirSync('/proc'));
   const timer = setInterval(() => {
-    for (const { command } of processesWith(mark)) seen.add(command);
+    for (const { command } of processesWith(mark, before)) seen.add(command);
   }, 5);
   return {
     stop: () => {

@@ -28,7 +28,7 @@ import { isFilled } from '../helpers/filled.ts';
 import { attachLoop, loopDevice } from '../helpers/loop-device.ts';
 import { MOUNT_TOOLS, runMounted } from '../helpers/mounted-cli.ts';
 import { requires } from '../helpers/requires.ts';
-import { type ResidentCli, residentCli, sharedCli } from '../helpers/resident-cli.ts';
+import { sharedCli } from '../helpers/resident-cli.ts';
 import { parseDocument, type RestoreDocument, scratchOf } from '../helpers/restore.ts';
 import { cleanEnvironment, programPath } from '../helpers/run-cli.ts';
 
@@ -39,17 +39,12 @@ const WAYS = ['staged', 'staged-raw', 'stream'].flatMap((strategy) => [
   ['--strategy', strategy, '--force', '--dry-run'],
 ]);
 
-/** With a program that runs again and again: nearly all of these calls end before anything is written. */
-interface Stage extends BackupForTest {
-  readonly cli: ResidentCli;
-}
-
-async function backupOf(t: Test): Promise<Stage> {
+async function backupOf(t: Test): Promise<BackupForTest> {
   const disks = [
     { name: 'rootdisk', size: SIZE },
     { name: 'datadisk', size: SIZE },
   ] as const;
-  return { ...(await madeBackup(t, { disks, checkpoints: 2 })), cli: residentCli(t) };
+  return await madeBackup(t, { disks, checkpoints: 2 });
 }
 
 function layerOf(made: BackupForTest, disk: string, checkpoint = 0): string {
@@ -83,7 +78,7 @@ const STATUSES: Readonly<Record<string, number>> = { PLAN_INVALID: 2, USAGE: 2, 
 /** Refused with one problem, and nothing of the source or the plan is another than before. */
 async function refuses(
   t: Test,
-  made: Stage,
+  made: BackupForTest,
   { targets, code = 'PLAN_INVALID', says, args = ['--force'], mounts, edit, scratch }: Attempt,
 ): Promise<RestoreDocument> {
   const options = { ...(edit === undefined ? {} : { edit }), ...(scratch === undefined ? {} : { scratch }) };
@@ -93,7 +88,7 @@ async function refuses(
 
 async function refusesPlan(
   t: Test,
-  made: Stage,
+  made: BackupForTest,
   {
     plan,
     code = 'PLAN_INVALID',
@@ -105,7 +100,7 @@ async function refusesPlan(
 ): Promise<RestoreDocument> {
   const before = { ...(await sumsOf(made.bucket)), plan: readFileSync(plan, 'utf8') };
   const words = ['restore', plan, '--output', 'json', ...args];
-  const run = mounts === undefined ? await made.cli(words, { env }) : runMounted(mounts, words);
+  const run = mounts === undefined ? await sharedCli(words, { env }) : runMounted(mounts, words);
   const document = parseDocument(run.stdout);
   t.equal(document.error?.code, code, document.error?.message ?? 'no error');
   t.equal(run.exitCode, STATUSES[code], 'exit status');
@@ -217,7 +212,7 @@ test('a loop device whose file is a layer, or is in the source', async (t) => {
     { name: 'rootdisk', size: SIZE },
     { name: 'small', size: 64 * KiB },
   ] as const;
-  const made: Stage = { ...(await madeBackup(t, { disks, checkpoints: 2 })), cli: residentCli(t) };
+  const made: BackupForTest = await madeBackup(t, { disks, checkpoints: 2 });
   const outside = join(made.folder, 'outside');
   const inside = join(made.bucket, 'inside');
   writeFileSync(inside, Buffer.alloc(SIZE));

@@ -1,7 +1,7 @@
 // The store's contract in every dialect of S3, over a real server; and what is refused since it could be two things.
 import { setTimeout as delay } from 'node:timers/promises';
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
-import { type Test, test } from 'tap';
+import { t as file, type Test, test } from 'tap';
 import type { ErrorCode } from '../../../src/errors.ts';
 import { openS3Store } from '../../../src/store/s3/s3.ts';
 import {
@@ -15,25 +15,38 @@ import {
 import { type Peer, startPeer } from '../../helpers/peer.ts';
 import { type Dialect, joined, OTHER_DIALECTS, PINNED_DIALECTS } from '../../helpers/peer-dialect.ts';
 import { requires } from '../../helpers/requires.ts';
-import { RGW_TOOLS, startRgw } from '../../helpers/rgw.ts';
+import { RGW_TOOLS, type Rgw, startRgw } from '../../helpers/rgw.ts';
 import { QUICK } from '../../helpers/s3-peer.ts';
 
 const signal = new AbortController().signal;
-const PREFIX = 'velero/-kubevirt-datamover';
 
 interface StoreInDialect extends StoreUnderTest {
   readonly peer: Peer;
   readonly retries: readonly string[];
 }
 
-async function storeIn(t: Test, dialect: Dialect): Promise<StoreInDialect> {
-  const rgw = await startRgw(t);
+/** One bucket for this file, open to all: a new one for each store would be most of the work. */
+let opened: Promise<{ readonly rgw: Rgw; readonly bucket: string }> | undefined;
+
+async function openBucket(): Promise<{ readonly rgw: Rgw; readonly bucket: string }> {
+  const rgw = await startRgw(file);
   const bucket = await rgw.createBucket();
   await rgw.openToAll(bucket);
+  return { rgw, bucket };
+}
+
+let stores = 0;
+
+/** A store over a prefix of its own. */
+async function storeIn(t: Test, dialect: Dialect): Promise<StoreInDialect> {
+  opened ??= openBucket();
+  const { rgw, bucket } = await opened;
+  stores += 1;
+  const prefix = `velero/${stores}-kubevirt-datamover`;
   const peer = await startPeer({ upstream: rgw.endpoint, dialect }, t);
   const retries: string[] = [];
   const store = await openS3Store(
-    { bucket, prefix: PREFIX, endpoint: peer.endpoint },
+    { bucket, prefix, endpoint: peer.endpoint },
     { concurrency: 4, env: rgw.env, policy: QUICK, onRetry: ({ reason }) => void retries.push(reason) },
   );
   t.teardown(() => store.close());
@@ -46,11 +59,11 @@ async function storeIn(t: Test, dialect: Dialect): Promise<StoreInDialect> {
       // Last-Modified has whole seconds, and may be all that there is.
       const before = putAt.get(key) ?? 0;
       while (Math.floor(Date.now() / 1000) <= before) await delay(50);
-      await rgw.put(bucket, `${PREFIX}/${key}`, bytes);
+      await rgw.put(bucket, `${prefix}/${key}`, bytes);
       putAt.set(key, Math.floor(Date.now() / 1000));
     },
     remove: async (key) => {
-      await rgw.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${PREFIX}/${key}` }));
+      await rgw.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${prefix}/${key}` }));
     },
   };
 }
