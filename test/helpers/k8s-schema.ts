@@ -22,6 +22,9 @@ export function findApiFlaws(objects: readonly { readonly kind: string }[]): str
   return compile(lines.join('\n'));
 }
 
+/** What the compiler has read, the same for each text: its own declarations and those of Kubernetes. */
+const read = new Map<string, ts.SourceFile | undefined>();
+
 /** The compiler's complaints about a text that lies, in its eyes only, beside this file. */
 function compile(text: string): string[] {
   const path = join(dirname(fileURLToPath(import.meta.url)), 'k8s-objects.ts');
@@ -36,8 +39,11 @@ function compile(text: string): string[] {
   const host = ts.createCompilerHost(options);
   const { getSourceFile, fileExists } = host;
   host.fileExists = (name) => name === path || fileExists(name);
-  host.getSourceFile = (name, version, ...rest) =>
-    name === path ? ts.createSourceFile(name, text, version) : getSourceFile(name, version, ...rest);
+  host.getSourceFile = (name, version, ...rest) => {
+    if (name === path) return ts.createSourceFile(name, text, version);
+    if (!read.has(name)) read.set(name, getSourceFile(name, version, ...rest));
+    return read.get(name);
+  };
   const program = ts.createProgram([path], options, host);
   return ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
 }
