@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
+import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
@@ -13,11 +14,11 @@ import {
   DeleteObjectsCommand,
   ListObjectsV2Command,
   PutBucketPolicyCommand,
-  PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import { MiB } from '../../src/units.ts';
+import { type PutBody, signedPut } from './signed-put.ts';
 import type { Owner } from './tmp.ts';
 
 /** What `requires` must find before `startRgw`. */
@@ -63,9 +64,13 @@ export async function startRgw(t: Owner): Promise<Rgw> {
     responseChecksumValidation: 'WHEN_REQUIRED',
   });
   const made: string[] = [];
+  const agent = new Agent({ keepAlive: true });
+  const put = (bucket: string, key: string, body: PutBody): Promise<void> =>
+    signedPut({ ...connection, agent }, { bucket, key }, body);
   t.teardown(async () => {
     for (const bucket of made) await removeBucket(client, bucket);
     client.destroy();
+    agent.destroy();
   });
   const rgw: Rgw = {
     ...connection,
@@ -83,12 +88,14 @@ export async function startRgw(t: Owner): Promise<Rgw> {
       await client.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
     },
     put: async (bucket, key, body) => {
-      await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+      const bytes = Buffer.from(body);
+      await put(bucket, key, { bytes, length: bytes.length });
     },
     remove: async (bucket, key) => {
       await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
     },
-    putFolder: (bucket, folder, prefix = '') => putFolder(client, { bucket, folder, prefix }),
+    putFolder: (bucket, folder, prefix = '') =>
+      putFolder(folder, (name, body) => put(bucket, `${prefix}${name}`, body)),
   };
   return rgw;
 }
@@ -124,17 +131,11 @@ function letGo(child: ChildProcess): void {
   }
 }
 
-async function putFolder(
-  client: S3Client,
-  { bucket, folder, prefix }: { readonly bucket: string; readonly folder: string; readonly prefix: string },
-): Promise<void> {
+async function putFolder(folder: string, put: (name: string, body: PutBody) => Promise<void>): Promise<void> {
   for (const name of await readdir(folder, { recursive: true })) {
     const path = join(folder, name);
     const info = await stat(path);
-    if (!info.isFile()) continue;
-    const body = createReadStream(path, { highWaterMark: MiB });
-    const input = { Bucket: bucket, Key: `${prefix}${name}`, Body: body, ContentLength: info.size };
-    await client.send(new PutObjectCommand(input));
+    if (info.isFile()) await put(name, { bytes: createReadStream(path, { highWaterMark: MiB }), length: info.size });
   }
 }
 

@@ -99,6 +99,13 @@ test('every dialect, from the listing to the disk', async (t) => {
   }
 });
 
+/** Every byte is another one. */
+function inverted(bytes: Uint8Array): Buffer {
+  const other = Buffer.from(bytes);
+  for (let at = 0; at < other.length; at += 1) other[at] = ~(other[at] ?? 0);
+  return other;
+}
+
 /** Puts an object in the place of another of the same length, in another second: its first version comes back with `undo`. */
 async function replace({ rgw, bucket }: Setting, key: string): Promise<{ undo(): Promise<void> }> {
   const where = { Bucket: bucket, Key: key };
@@ -108,11 +115,7 @@ async function replace({ rgw, bucket }: Setting, key: string): Promise<{ undo():
     (await rgw.client.send(new HeadObjectCommand(where))).LastModified?.getTime() ?? 0;
   const before = await modified();
   while (Date.now() < before + 1_100) await delay(50);
-  await rgw.put(
-    bucket,
-    key,
-    bytes.map((byte) => byte ^ 0xff),
-  );
+  await rgw.put(bucket, key, inverted(bytes));
   if ((await modified()) === before) throw new Error('it has the same time');
   return { undo: () => rgw.put(bucket, key, bytes) };
 }
