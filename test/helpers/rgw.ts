@@ -64,7 +64,8 @@ export async function startRgw(t: Owner): Promise<Rgw> {
     responseChecksumValidation: 'WHEN_REQUIRED',
   });
   const made: string[] = [];
-  const agent = new Agent({ keepAlive: true });
+  // The server closes connections that are idle for longer.
+  const agent = new Agent({ keepAlive: true, timeout: 10_000 });
   const put = (bucket: string, key: string, body: PutBody): Promise<void> =>
     signedPut({ ...connection, agent }, { bucket, key }, body);
   t.teardown(async () => {
