@@ -102,9 +102,10 @@ function faultRules({ on, at, errno = 5, nth }: NonNullable<BadDeviceOptions['fa
 
 /** Ready when it has written its pid file; ends with this process. */
 async function startDaemon(folder: string, args: readonly string[]): Promise<ChildProcess> {
-  const command = ['--pdeathsig', 'KILL', '--', 'qemu-storage-daemon', '--chardev', 'stdio,id=qmp', '--monitor', 'qmp'];
-  const child = spawn('setpriv', [...command, ...args], { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
-  // The greeting comes when everything on the command line is there.
+  // The monitor last: its greeting then comes when the export is mounted. Before it, half of all greetings come too early.
+  const monitor = ['--chardev', 'stdio,id=qmp', '--monitor', 'qmp'];
+  const command = ['--pdeathsig', 'KILL', '--', 'qemu-storage-daemon', ...args, ...monitor];
+  const child = spawn('setpriv', command, { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
   await Promise.race([
     once(child.stdout, 'data'),
     once(child, 'exit').then(([status]) => {
