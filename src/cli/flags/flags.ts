@@ -69,7 +69,7 @@ export function windowOption(description = 'memory of stream for data on its way
 }
 
 export function concurrencyOption(): Option {
-  const description = 'concurrent range requests, 1 to 256 (default 16)';
+  const description = 'concurrent range requests, 1 to 256 (default 16; stream and serve: 32)';
   return new Option('--concurrency <n>', description).argParser(parseInteger({ min: 1, max: 256 }));
 }
 
