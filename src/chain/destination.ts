@@ -7,12 +7,19 @@ export interface Destination {
    * asks for.
    */
   readonly unit: number;
-  /** Whether it reads as zeros where nothing was written. Then runs of zeros are left out, and `zero` is not called. */
-  readonly readsZero: boolean;
+  /**
+   * Called once, before anything is written; bytes are fetched meanwhile. Resolves with whether the destination reads as zeros where
+   * nothing was written: then runs of zeros are left out, and `zero` is not called. Settles soon after `signal` was aborted.
+   */
+  prepare(signal: AbortSignal): Promise<Prepared>;
   /** Writes `bytes` at `offset` of the disk. Several at a time; the memory stays as it is until the promise settles. */
   write(bytes: Uint8Array, offset: number): Promise<void>;
   /** Makes a range of the disk read as zeros. */
   zero(range: ByteRange): Promise<void>;
+}
+
+export interface Prepared {
+  readonly readsZero: boolean;
 }
 
 /** Observes the disk as its bytes were received, each range once, in any order. */

@@ -1,12 +1,12 @@
 // The disk onto its target by the copy engine: body and edges come on the same way, but the edges wait in memory.
-import type { Destination } from '../chain/destination.ts';
+import type { Destination, Prepared } from '../chain/destination.ts';
 import type { CarriedDisk } from '../chain/virtual-disk.ts';
 import { runPhase } from '../progress.ts';
 import { withZeroer, type Zeroer } from '../qemu/zero.ts';
 import { findDifference } from '../stream/copy/read-back.ts';
 import { SectionChecksums } from '../stream/copy/section-checksums.ts';
 import type { TargetSession } from '../target/target.ts';
-import type { ByteRange } from '../units.ts';
+import { type ByteRange, GiB } from '../units.ts';
 import { writtenDiffers, zeroing } from './convert-disk.ts';
 import type { Run } from './options.ts';
 import type { ReadEdges, WriteOptions } from './write-options.ts';
@@ -30,9 +30,7 @@ export async function carryDisk(
       onBytes(done, total);
     };
     await withZeroer(zeroing(session, run), async (zeroer) => {
-      const readsZero = session.isZero || (await zeroAhead(zeroer, body));
-      const destination = new TargetDestination({ session, edges, zeroer, readsZero });
-      await disk.carry({ destination, witness, onDone });
+      await disk.carry({ destination: new TargetDestination({ session, edges, zeroer }), witness, onDone });
       if (tail !== undefined) await zeroer.zero(tail, onDone);
     });
     await session.flush();
@@ -45,13 +43,19 @@ export async function carryDisk(
  * Zeroes the body before anything is written, where that costs next to nothing: then no zeros are written one by one. What the
  * first step zeroed of a slow target is written again.
  */
-async function zeroAhead(zeroer: Zeroer, { offset, length }: ByteRange): Promise<boolean> {
+async function zeroAhead(zeroer: Zeroer, { offset, length }: ByteRange, signal: AbortSignal): Promise<boolean> {
   const first = Math.min(length, zeroer.firstStep);
   await zeroer.zero({ offset, length: first });
   if (zeroer.fast !== true) return false;
-  await zeroer.zero({ offset: offset + first, length: length - first });
+  for (let done = first; done < length; done += ZERO_STEP) {
+    signal.throwIfAborted();
+    await zeroer.zero({ offset: offset + done, length: Math.min(ZERO_STEP, length - done) });
+  }
   return true;
 }
+
+/** What is zeroed fast takes half a second of it at most. */
+const ZERO_STEP = GiB;
 
 interface Edge {
   readonly offset: number;
@@ -63,19 +67,21 @@ interface TargetDestinationOptions {
   readonly session: TargetSession;
   readonly edges: readonly Edge[];
   readonly zeroer: Zeroer;
-  readonly readsZero: boolean;
 }
 
 /** The body goes to the target, the edges to memory. */
 class TargetDestination implements Destination {
   readonly unit: number;
-  readonly readsZero: boolean;
   readonly #options: TargetDestinationOptions;
 
   constructor(options: TargetDestinationOptions) {
     this.#options = options;
     this.unit = options.session.io.unit;
-    this.readsZero = options.readsZero;
+  }
+
+  async prepare(signal: AbortSignal): Promise<Prepared> {
+    const { session, zeroer } = this.#options;
+    return { readsZero: session.isZero || (await zeroAhead(zeroer, session.body, signal)) };
   }
 
   write(bytes: Uint8Array, offset: number): Promise<void> {

@@ -8,7 +8,8 @@
 //
 // Every stage waits for the one behind it: the map is read no faster than there are buffers, so that memory is bounded
 // whatever the size of the disk. A buffer is free when the writes from it have settled.
-import type { CarryOptions } from '../../chain/destination.ts';
+import { setImmediate } from 'node:timers/promises';
+import type { CarryOptions, Prepared, Witness } from '../../chain/destination.ts';
 import { Gate } from '../../concurrency.ts';
 import { dataRuns } from '../../data-runs.ts';
 import type { Qcow2Node } from '../../qemu/graph.ts';
@@ -55,13 +56,15 @@ export async function carry(plan: CarryPlan): Promise<void> {
     await Tasks.run(plan.signal, async (tasks, signal) => {
       const fail = (error: unknown): void => tasks.fail(error);
       const writes = new Writes({ destination, limit: plan.writes, fail, signal });
-      const mover = { ...plan, signal, disk: writes };
+      const prepared = destination.prepare(signal);
+      tasks.add(prepared.then(() => {}));
+      const mover = { ...plan, signal, disk: writes, prepared };
       const zeroing = new Gate(1);
       const zero = async ({ offset, length }: ByteRange): Promise<void> => {
         for (let done = 0; done < length; done += ZERO_STEP) {
           signal.throwIfAborted();
           const range = { offset: offset + done, length: Math.min(ZERO_STEP, length - done) };
-          if (!destination.readsZero) await destination.zero(range);
+          if (!(await prepared).readsZero) await destination.zero(range);
           witness?.sawZeros(range);
           onDone?.(range.length);
         }
@@ -74,6 +77,9 @@ export async function carry(plan: CarryPlan): Promise<void> {
         for (const range of zeros) tasks.add(zeroing.run(() => zero(range)));
         for (const piece of pieces) {
           const buffer = await buffers.take(signal);
+          // One a turn of the event loop. A turn is as long as what has come takes to be moved, so from a fast source few reads are
+          // under way, whose memory stays in the processor's cache; while nothing comes, the next one begins at once.
+          await setImmediate();
           await plan.slots.ready(signal);
           tasks.add(movePiece(piece, buffer, mover).finally(() => buffers.give(buffer)));
         }
@@ -104,10 +110,11 @@ const MAX_WRITE = MiB;
 
 interface Mover extends CarryPlan {
   readonly disk: Writes;
+  readonly prepared: Promise<Prepared>;
 }
 
 async function movePiece(piece: Piece, buffer: Uint8Array, mover: Mover): Promise<void> {
-  const { slots, signal, disk, onDone } = mover;
+  const { slots, signal, disk, prepared, witness, onDone } = mover;
   const { layer, start, end, extents } = piece;
   const length = end - start;
   let filled = 0;
@@ -116,24 +123,33 @@ async function movePiece(piece: Piece, buffer: Uint8Array, mover: Mover): Promis
     filled += count;
   };
   await slots.run(() => layer.fetch(start, length, { room, filled: take }, signal));
+  const { readsZero } = await prepared;
   const writes: Write[] = [];
-  for (const extent of extents) addWrites(writes, extent, buffer.subarray(extent.host - start), mover);
+  for (const extent of extents) {
+    addWrites(writes, extent, { memory: buffer.subarray(extent.host - start), readsZero, witness });
+  }
   await disk.all(writes);
   onDone?.(extents.reduce((sum, extent) => sum + extent.length, 0));
 }
 
-/** Adds the writes of an extent. `memory` starts with its bytes. */
+interface Received {
+  /** Starts with the bytes of the extent. */
+  readonly memory: Uint8Array;
+  readonly readsZero: boolean;
+  readonly witness: Witness | undefined;
+}
+
+/** Adds the writes of an extent. */
 function addWrites(
   writes: Write[],
   { offset, length, stored }: DataExtent,
-  memory: Uint8Array,
-  { destination, witness }: Mover,
+  { memory, readsZero, witness }: Received,
 ): void {
   const bytes = memory.subarray(0, length);
   // An older piece left its bytes there.
   if (stored < length) bytes.fill(0, stored);
   witness?.sawBytes(bytes, offset);
-  const runs = destination.readsZero ? dataRuns(bytes) : [[0, length] as const];
+  const runs = readsZero ? dataRuns(bytes) : [[0, length] as const];
   for (const [from, to] of runs) {
     for (let at = from; at < to; at += MAX_WRITE) {
       writes.push({ bytes: bytes.subarray(at, Math.min(at + MAX_WRITE, to)), offset: offset + at });

@@ -1,5 +1,5 @@
 // Compares a disk with what a target holds, range by range as it is received. Nothing is written.
-import type { Destination } from '../../chain/destination.ts';
+import type { Destination, Prepared } from '../../chain/destination.ts';
 import { type ByteRange, KiB, MiB } from '../../units.ts';
 import { type BorrowedMemory, borrowMemory } from '../fetch/memory.ts';
 import { Buffers } from './buffers.ts';
@@ -22,7 +22,6 @@ const ZEROS = new Uint8Array(CHUNK);
 /** Rejects with the error for the first byte that differs in a range, and as `read` does. */
 export class Comparison implements Destination {
   readonly unit: number;
-  readonly readsZero = false;
   readonly #options: ComparisonOptions;
   readonly #memory: BorrowedMemory = borrowMemory(CHUNK * READS);
   readonly #buffers = new Buffers(this.#memory.bytes, CHUNK);
@@ -30,6 +29,10 @@ export class Comparison implements Destination {
   constructor(options: ComparisonOptions) {
     this.#options = options;
     this.unit = options.unit;
+  }
+
+  async prepare(): Promise<Prepared> {
+    return { readsZero: false };
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {

@@ -1,7 +1,7 @@
 // The copy engine on a small chain: what it hands to its destination, and what is under way when it ends.
 import { readFileSync } from 'node:fs';
 import { type Test, test } from 'tap';
-import type { Destination } from '../../../src/chain/destination.ts';
+import type { Destination, Prepared } from '../../../src/chain/destination.ts';
 import { carry, pieceSizeOf } from '../../../src/stream/copy/carry.ts';
 import { SectionChecksums } from '../../../src/stream/copy/section-checksums.ts';
 import { type ByteRange, KiB, MiB } from '../../../src/units.ts';
@@ -16,18 +16,24 @@ interface Setting {
   readonly onDone?: (count: number) => void;
   readonly writes?: number;
   readonly signal?: AbortSignal;
+  /** In the place of every layer's own. */
+  readonly fetch?: (fetch: () => Promise<void>) => Promise<void>;
 }
 
 /** 4 MiB in two layers, with zeros that are stored, zeros that are not, and a disk that grew by three sectors. */
 async function carryChain(
   t: Test,
-  { destination, witness, onDone, writes = 4, signal = never }: Setting,
+  { destination, witness, onDone, writes = 4, signal = never, fetch }: Setting,
 ): Promise<{ truth: Buffer }> {
   const base = `${'A'.repeat(20)}0000${'BC'.repeat(10)}`;
   const grown = { cells: `--x${'-'.repeat(50)}${'y'.repeat(8)}`, size: 4 * MiB + 3 * 512 };
   const checked = await checkedChain(t, { size: 4 * MiB, layers: [base, grown] });
-  await withChain(t, checked, (served) =>
-    carry({
+  await withChain(t, checked, async (served) => {
+    for (const layer of fetch === undefined ? [] : served.layers) {
+      const own = layer.fetch.bind(layer);
+      layer.fetch = (...range) => fetch?.(() => own(...range)) ?? own(...range);
+    }
+    await carry({
       ...served,
       size: checked.chain.virtualSize,
       concurrency: 4,
@@ -37,8 +43,8 @@ async function carryChain(
       ...(witness === undefined ? {} : { witness }),
       ...(onDone === undefined ? {} : { onDone }),
       signal: AbortSignal.any([served.signal, signal]),
-    }),
-  );
+    });
+  });
   return { truth: readFileSync(checked.made.truth) };
 }
 
@@ -47,11 +53,15 @@ class MemoryDisk implements Destination {
   readonly unit = 4 * KiB;
   readonly bytes = Buffer.alloc(5 * MiB, 0xee);
   readonly zeroed: ByteRange[] = [];
-  readonly readsZero: boolean;
+  readonly #prepared: Prepared;
 
-  constructor({ readsZero }: { readonly readsZero: boolean }) {
-    this.readsZero = readsZero;
-    if (readsZero) this.bytes.fill(0);
+  constructor(prepared: Prepared) {
+    this.#prepared = prepared;
+    if (prepared.readsZero) this.bytes.fill(0);
+  }
+
+  async prepare(): Promise<Prepared> {
+    return this.#prepared;
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {
@@ -86,6 +96,69 @@ for (const readsZero of [false, true]) {
   });
 }
 
+test('what was fetched waits until the destination is prepared', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io')) return;
+  const disk = new MemoryDisk({ readsZero: true });
+  const prepared = Promise.withResolvers<void>();
+  const fetched = Promise.withResolvers<void>();
+  let writes = 0;
+  const destination: Destination = {
+    unit: disk.unit,
+    prepare: async () => {
+      await prepared.promise;
+      return await disk.prepare();
+    },
+    zero: (range) => disk.zero(range),
+    write: (bytes, offset) => {
+      writes += 1;
+      return disk.write(bytes, offset);
+    },
+  };
+  const fetch: Setting['fetch'] = async (own) => {
+    await own();
+    fetched.resolve();
+  };
+  const carrying = carryChain(t, { destination, fetch });
+  await fetched.promise;
+  for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(writes, 0, 'nothing is written yet');
+  prepared.resolve();
+  const { truth } = await carrying;
+  t.equal(Buffer.compare(disk.bytes.subarray(0, truth.length), truth), 0, 'the disk');
+});
+
+test('a source that fails while the destination is prepared ends that first', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io')) return;
+  const disk = new MemoryDisk({ readsZero: true });
+  let isPrepared = false;
+  const destination: Destination = {
+    unit: disk.unit,
+    prepare: async (signal) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      await new Promise((resolve) => setImmediate(resolve));
+      isPrepared = true;
+      return await disk.prepare();
+    },
+    zero: (range) => disk.zero(range),
+    write: () => Promise.reject(new Error('written')),
+  };
+  const fetch = (): Promise<void> => Promise.reject(new Error('the source'));
+  await t.rejects(carryChain(t, { destination, fetch }), { message: 'the source' });
+  t.ok(isPrepared, 'nothing is under way any more');
+});
+
+test('a destination that cannot be prepared ends it', async (t) => {
+  if (!requires(t, 'qemu-img', 'qemu-io')) return;
+  const disk = new MemoryDisk({ readsZero: true });
+  const destination: Destination = {
+    unit: disk.unit,
+    prepare: () => Promise.reject(new Error('zeroing failed')),
+    zero: (range) => disk.zero(range),
+    write: () => Promise.reject(new Error('written')),
+  };
+  await t.rejects(carryChain(t, { destination }), { message: 'zeroing failed' });
+});
+
 test('a failure waits for the writes under way, and lets no other start', async (t) => {
   if (!requires(t, 'qemu-img', 'qemu-io')) return;
   const disk = new MemoryDisk({ readsZero: true });
@@ -96,7 +169,7 @@ test('a failure waits for the writes under way, and lets no other start', async 
   let isOver = false;
   const destination: Destination = {
     unit: disk.unit,
-    readsZero: true,
+    prepare: () => disk.prepare(),
     zero: (range) => disk.zero(range),
     write: async () => {
       started += 1;
