@@ -2,6 +2,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GuestRange, QemuDisk } from '../chain/virtual-disk.ts';
+import { mapBounded } from '../concurrency.ts';
 import { DatamoverError } from '../errors.ts';
 import { runPhase } from '../progress.ts';
 import { convert } from '../qemu/convert.ts';
@@ -31,14 +32,17 @@ export async function convertDisk(
     const shown = disk.chain === disk.node ? source : await maskDisk(session, disk.chain, options);
     await compareBody(run, session, shown, options);
   }
-  return async () => {
-    const edges: Uint8Array[] = [];
-    for (const edge of session.edges) {
-      edges.push(await disk.reading(edge, (signal) => readDiskRange(disk, edge, { folder: options.folder, signal })));
-    }
-    return edges;
-  };
+  // Each of them opens the chain, which takes 0.2 s for 200 layers.
+  return async () =>
+    await mapBounded(session.edges, { limit: EDGES_AT_A_TIME, signal: run.signal }, async (edge, inner) => {
+      return await disk.reading(edge, (signal) => {
+        return readDiskRange(disk, edge, { folder: options.folder, signal: AbortSignal.any([signal, inner]) });
+      });
+    });
 }
+
+/** All that a target has. */
+const EDGES_AT_A_TIME = 2;
 
 /** The disk as it is to lie on the target until its edges are written. */
 async function maskDisk(
@@ -137,7 +141,7 @@ async function readDiskRange(
   range: GuestRange,
   { folder, signal }: { readonly folder: string; readonly signal: AbortSignal },
 ): Promise<Uint8Array> {
-  const path = join(folder, 'edge.raw');
+  const path = join(folder, `edge-${range.offset}.raw`);
   try {
     await makeSparseFile(path, range.length);
     await convert({
