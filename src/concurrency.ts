@@ -76,6 +76,29 @@ export function abortable<T>(pending: Promise<T>, signal: AbortSignal): Promise<
   });
 }
 
+/**
+ * Runs `work` while `other` runs, whose outcome `work` may wait for. Settles as `work` does, and only when both have ended: what is left
+ * of `other` then is aborted.
+ */
+export async function beside<T, R>(
+  signal: AbortSignal,
+  other: (signal: AbortSignal) => Promise<T>,
+  work: (other: Promise<T>) => Promise<R>,
+): Promise<R> {
+  const ending = new AbortController();
+  const running = other(AbortSignal.any([signal, ending.signal]));
+  const ended = running.then(
+    () => {},
+    () => {},
+  );
+  try {
+    return await work(running);
+  } finally {
+    ending.abort();
+    await ended;
+  }
+}
+
 /** Lets so many work at a time, first come, first served. None of them may wait for another. */
 export class Gate {
   readonly #limit: number;

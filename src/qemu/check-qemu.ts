@@ -22,13 +22,15 @@ export async function checkQemu({
   readonly tools?: readonly [QemuTool, ...QemuTool[]];
   readonly signal: AbortSignal;
 }): Promise<{ version: string }> {
-  const problems: Problem[] = [];
-  let version: string | undefined;
-  for (const tool of tools) {
-    const found = await collect(problems, () => checkTool(tool, signal));
-    signal.throwIfAborted();
-    version ??= found;
-  }
+  const asked = await Promise.all(
+    tools.map(async (tool) => {
+      const problems: Problem[] = [];
+      return { version: await collect(problems, () => checkTool(tool, signal)), problems };
+    }),
+  );
+  signal.throwIfAborted();
+  const version = asked.find((one) => one.version !== undefined)?.version;
+  const problems = asked.flatMap((one) => one.problems);
   // Without the programs that tools run under, each tool fails in the same words, and what else is missing stays unknown.
   if (version === undefined) problems.push(...(await findMissing([...WRAPPERS, ...tools])));
   const different = problems.filter(

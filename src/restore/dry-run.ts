@@ -25,7 +25,7 @@ import { describeKept, needsLayers } from './kept.ts';
 import { askedOf, type RestoreOptions } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { scratchToCheck } from './plan-space.ts';
-import { type Checked, type CheckedDisk, checkAll } from './preflight.ts';
+import { type Checked, type CheckedDisk, checkAll, whileAskingQemu } from './preflight.ts';
 import { addTargets } from './preflight-paths.ts';
 import type { CheckRun } from './preflight-targets.ts';
 
@@ -51,28 +51,30 @@ async function checkOnly(options: RestoreOptions, outcomes: Outcomes): Promise<D
   const onRequest = (): void => {
     requests += 1;
   };
-  return await withSourceAnswer({ ...options, ...askedOf(options), onRequest, targetsUsed: true }, async (answer) => {
-    outcomes.resolved(answer.disks);
-    const folder = root === undefined ? undefined : await collect(problems, () => lookAtFolder(options, root));
-    const targets: Target[] = [];
-    try {
-      const run = { options, store: answer.store, folder, planId: planId(plan), runId: randomUUID(), signal };
-      const scratch = scratchToCheck({ strategy, root, folder, problems });
-      const checked = await checkAll(run, { answer, problems, targets, scratch, root });
-      for (const pvc of checked.space.discarded) {
-        const bytes = folder?.left.of(placeInPlan(plan, pvc)) ?? 0;
-        progress.report({ type: 'info', pvc, message: describeDiscarded(bytes, { dryRun: true }) });
+  return await whileAskingQemu(options, (qemu) =>
+    withSourceAnswer({ ...options, ...askedOf(options), onRequest, targetsUsed: true }, async (answer) => {
+      outcomes.resolved(answer.disks);
+      const folder = root === undefined ? undefined : await collect(problems, () => lookAtFolder(options, root));
+      const targets: Target[] = [];
+      try {
+        const run = { options, store: answer.store, folder, planId: planId(plan), runId: randomUUID(), signal };
+        const scratch = scratchToCheck({ strategy, root, folder, problems });
+        const checked = await checkAll(run, { answer, problems, targets, scratch, root, qemu });
+        for (const pvc of checked.space.discarded) {
+          const bytes = folder?.left.of(placeInPlan(plan, pvc)) ?? 0;
+          progress.report({ type: 'info', pvc, message: describeDiscarded(bytes, { dryRun: true }) });
+        }
+        for (const disk of checked.disks) recordPlanned(options, outcomes, disk);
+        const { scratchNeeded, scratchFree } = checked.space;
+        const data = await estimateData(run, checked, folder);
+        // A run sends again what was sent until now.
+        const requestsToSend = plan.source.kind === 'directory' ? null : requests + data.requests;
+        return { bytesToFetch: data.bytes, requestsToSend, scratchNeeded, scratchFree: scratchFree ?? null };
+      } finally {
+        for (const target of targets) await target.close();
       }
-      for (const disk of checked.disks) recordPlanned(options, outcomes, disk);
-      const { scratchNeeded, scratchFree } = checked.space;
-      const data = await estimateData(run, checked, folder);
-      // A run sends again what was sent until now.
-      const requestsToSend = plan.source.kind === 'directory' ? null : requests + data.requests;
-      return { bytesToFetch: data.bytes, requestsToSend, scratchNeeded, scratchFree: scratchFree ?? null };
-    } finally {
-      for (const target of targets) await target.close();
-    }
-  });
+    }),
+  );
 }
 
 /** The folder that a run would go on from. */

@@ -1,10 +1,12 @@
 // Check everything, then act: every problem of a plan in one list, before the first byte is written to any target.
+import { stat } from 'node:fs/promises';
 import type { SourceAnswer } from '../chain/ask-source.ts';
 import type { CheckedChain } from '../chain/check-layers.ts';
 import type { Disk } from '../chain/disk.ts';
 import { checkOpenFiles, checkProcesses } from '../chain/handles.ts';
 import { selectPvcs } from '../chain/resolve.ts';
 import { unprovenProblems } from '../chain/unproven.ts';
+import { beside } from '../concurrency.ts';
 import type { Problem } from '../errors.ts';
 import { checkMemory } from '../memory-limits.ts';
 import { collect, throwProblems } from '../problems.ts';
@@ -47,12 +49,36 @@ export interface CheckOptions {
   readonly root: string | undefined;
   /** The run's own work directory; undefined for a dry run, and where none can be used. */
   readonly own?: string | undefined;
+  readonly qemu: ReturnType<typeof checkQemu>;
+}
+
+/**
+ * Runs `work` while QEMU's tools are asked for their versions: they answer in some 20 ms, and a fork of this process costs the less the
+ * earlier it is. Rejects as `work`.
+ */
+export async function whileAskingQemu<T>(
+  { plan, pvcs, signal }: RestoreOptions,
+  work: (qemu: CheckOptions['qemu']) => Promise<T>,
+): Promise<T> {
+  const ask = async (inner: AbortSignal): CheckOptions['qemu'] => {
+    const kinds = await Promise.all(selectPvcs(plan, pvcs).map(({ target }) => isBlockDevice(target)));
+    // A device's edges are masked and its tail is zeroed by qemu-io.
+    return await checkQemu({ tools: kinds.includes(true) ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal: inner });
+  };
+  return await beside(signal, ask, work);
+}
+
+/** What cannot be looked at is opened later, and explained then. */
+async function isBlockDevice(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isBlockDevice(),
+    () => false,
+  );
 }
 
 /** Rejects with one DatamoverError for all problems, in the plan's order. */
 export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Checked> {
   const { answer, targets, scratch } = options;
-  const { signal } = run;
   const { plan, pvcs, compress } = run.options;
   const opened = await openTargets(run, targets);
   const known = [...(run.options.problems ?? []), ...answer.problems, ...options.problems];
@@ -77,12 +103,9 @@ export async function checkAll(run: CheckRun, options: CheckOptions): Promise<Ch
     planSpace({ ...run, answer, scratch, own: options.own, ...useOf(run.options, opened, checked) }),
   );
   for (const note of space.notes) run.options.progress.report(note);
-  // A device's edges are masked and its tail is zeroed by qemu-io.
-  const withDevice = opened.some(({ target }) => target?.kind === 'block');
   problems.push(...space.problems);
-  const qemu = await collect(problems, () =>
-    checkQemu({ tools: withDevice ? ['qemu-img', 'qemu-io'] : ['qemu-img'], signal }),
-  );
+  const qemu = await collect(problems, () => options.qemu);
+  run.signal.throwIfAborted();
   const chains = checked.filter((one) => needsLayers(run.options, one)).map(({ chain }) => chain);
   const reading = run.options.strategy === 'stream' ? 'streamed' : 'staged';
   const window = chains.length === 0 || reading === 'staged' ? 0 : (run.options.window ?? DEFAULT_WINDOW);

@@ -20,7 +20,7 @@ import { discardLeft } from './discard-left.ts';
 import { askedOf, type RestoreOptions, type Run } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { scratchToCheck } from './plan-space.ts';
-import { type Checked, checkAll } from './preflight.ts';
+import { type Checked, checkAll, whileAskingQemu } from './preflight.ts';
 import { addTargets, checkPaths } from './preflight-paths.ts';
 import { restorePvc } from './restore-pvc.ts';
 
@@ -54,32 +54,34 @@ async function restoreAll(options: RestoreOptions, outcomes: Outcomes): Promise<
   progress.report({ type: 'info', message: `run ${runId}` });
   progress.report({ type: 'phase-started', phase: 'preflight' });
   const checkBegan = performance.now();
-  await withSourceAnswer({ ...options, ...askedOf(options), targetsUsed: true }, async (answer) => {
-    outcomes.resolved(answer.disks);
-    const { store } = answer;
-    // Before the work directory, too: opening it may empty it, and it must not be made inside the source.
-    const named = selectPvcs(plan, options.pvcs).map((pvc) => ({ pvc }));
-    const conflicts = await checkPaths(options, { opened: named, answer, root });
-    const open = { root: root ?? '', planId: id, fresh: options.fresh };
-    const usesFolder = root !== undefined && conflicts.length === 0;
-    const folder = usesFolder ? await collect(problems, () => openWorkFolder(open)) : undefined;
-    const common = { options, planId: id, runId, signal };
-    await endingRun({ options, folder, signal }, async (targets) => {
-      if (folder !== undefined) await reportFolder({ root: open.root, planId: id, folder, progress });
-      const isPlace = conflicts.length > 0 && strategy !== 'stream';
-      const scratch = isPlace ? root : scratchToCheck({ strategy, root, folder, problems });
-      const checked = await checkAll(
-        { ...common, store, folder },
-        { answer, problems, targets, scratch, root, own: folder?.path },
-      );
-      // The check finds the same conflicts again, unless opening a target told more of one.
-      throwProblems(conflicts, plan);
-      if (store === undefined || folder === undefined)
-        throw new TypeError('no problem, but no store or no work directory');
-      progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(checkBegan) });
-      await restoreChecked({ ...common, store, folder }, checked, outcomes);
-    });
-  });
+  await whileAskingQemu(options, (qemu) =>
+    withSourceAnswer({ ...options, ...askedOf(options), targetsUsed: true }, async (answer) => {
+      outcomes.resolved(answer.disks);
+      const { store } = answer;
+      // Before the work directory, too: opening it may empty it, and it must not be made inside the source.
+      const named = selectPvcs(plan, options.pvcs).map((pvc) => ({ pvc }));
+      const conflicts = await checkPaths(options, { opened: named, answer, root });
+      const open = { root: root ?? '', planId: id, fresh: options.fresh };
+      const usesFolder = root !== undefined && conflicts.length === 0;
+      const folder = usesFolder ? await collect(problems, () => openWorkFolder(open)) : undefined;
+      const common = { options, planId: id, runId, signal };
+      await endingRun({ options, folder, signal }, async (targets) => {
+        if (folder !== undefined) await reportFolder({ root: open.root, planId: id, folder, progress });
+        const isPlace = conflicts.length > 0 && strategy !== 'stream';
+        const scratch = isPlace ? root : scratchToCheck({ strategy, root, folder, problems });
+        const checked = await checkAll(
+          { ...common, store, folder },
+          { answer, problems, targets, scratch, root, own: folder?.path, qemu },
+        );
+        // The check finds the same conflicts again, unless opening a target told more of one.
+        throwProblems(conflicts, plan);
+        if (store === undefined || folder === undefined)
+          throw new TypeError('no problem, but no store or no work directory');
+        progress.report({ type: 'phase-finished', phase: 'preflight', seconds: secondsSince(checkBegan) });
+        await restoreChecked({ ...common, store, folder }, checked, outcomes);
+      });
+    }),
+  );
 }
 
 /**
