@@ -10,7 +10,7 @@ export function dataRuns(bytes: Uint8Array): [start: number, end: number][] {
   const runs: [number, number][] = [];
   for (let start = 0; start < bytes.length; start += ZERO_BLOCK) {
     const end = Math.min(start + ZERO_BLOCK, bytes.length);
-    if (isZero(bytes.subarray(start, end))) continue;
+    if (isZero(bytes, start, end)) continue;
     const last = runs.at(-1);
     if (last?.[1] === start) last[1] = end;
     else runs.push([start, end]);

@@ -3,14 +3,14 @@ import { KiB } from './units.ts';
 
 const BLOCK = new Uint8Array(64 * KiB);
 
-/** Whether all bytes are zeros; stops at the first one that is not. */
-export function isZero(bytes: Uint8Array): boolean {
-  return firstBlockOfData(bytes) === undefined;
+/** Whether all bytes from `start` to `end` are zeros; stops at the first one that is not. */
+export function isZero(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
+  return firstBlockOfData(bytes, start, end) === undefined;
 }
 
 /** The position of the first byte that is not zero, or -1. */
 export function firstNonZero(bytes: Uint8Array): number {
-  const start = firstBlockOfData(bytes);
+  const start = firstBlockOfData(bytes, 0, bytes.length);
   if (start === undefined) return -1;
   return start + bytes.subarray(start, start + BLOCK.length).findIndex((byte) => byte !== 0);
 }
@@ -23,9 +23,11 @@ export function withoutTrailingZeros(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, end);
 }
 
-function firstBlockOfData(bytes: Uint8Array): number | undefined {
-  for (let start = 0; start < bytes.length; start += BLOCK.length) {
-    const block = bytes.subarray(start, start + BLOCK.length);
+function firstBlockOfData(bytes: Uint8Array, from: number, to: number): number | undefined {
+  for (let start = from; start < to; start += BLOCK.length) {
+    // Most blocks of data begin with some: a comparison makes two views first.
+    if (bytes[start] !== 0) return start;
+    const block = bytes.subarray(start, Math.min(start + BLOCK.length, to));
     if (Buffer.compare(block, BLOCK.subarray(0, block.length)) !== 0) return start;
   }
   return undefined;

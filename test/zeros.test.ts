@@ -17,6 +17,9 @@ test('any data at any place, in memory that starts anywhere', async (t) => {
       return (
         firstNonZero(bytes) === first &&
         isZero(bytes) === (first === -1) &&
+        isZero(bytes, last + 1) &&
+        isZero(bytes, 0, Math.max(0, first)) &&
+        (first === -1 || !isZero(bytes, first, last + 1)) &&
         withoutTrailingZeros(bytes).length === last + 1
       );
     }),

@@ -63,6 +63,13 @@ export function parsePin(text: string): Pin {
   return { strong: false, ...weakSchema.parse(JSON.parse(text)) };
 }
 
+/** Whether an answer with these headers (lower-case names) is about the pinned version; see `comparePins`. */
+export function compareWithHeaders(pin: Pin, headers: Readonly<Record<string, string>>): ReturnType<typeof comparePins> {
+  // What nearly every answer is, without taking it apart.
+  if (pin.strong && headers.etag === `"${pin.tag}"`) return 'same';
+  return comparePins(pin, pinOfHeaders(headers));
+}
+
 /** Whether an answer is about the pinned version; `unclear` when it lacks what the pin has. */
 export function comparePins(pin: Pin, answer: Pin | undefined): 'same' | 'changed' | 'unclear' {
   if (answer === undefined) return 'unclear';

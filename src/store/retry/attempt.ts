@@ -17,6 +17,8 @@ export class Attempt {
   readonly #controller = new AbortController();
   readonly #options: AttemptOptions;
   #timer: AwakeTimer | undefined;
+  /** Of the timer, in milliseconds. */
+  #armed = { ms: 0, stallMs: 0 };
   #ended = false;
   #progressedAt: number | undefined;
 
@@ -83,11 +85,16 @@ export class Attempt {
     // Told late, by what outlived the attempt: a timer now would be nobody's.
     if (this.#ended) return;
     const { policy, source, lastProgressAt } = this.#options;
-    this.#timer?.clear();
     const left = (this.#progressedAt ?? lastProgressAt) + retryDeadlineMs(policy, source) - awakeNow();
     const failures = this.#progressedAt === undefined ? this.#options.failures : 0;
     const stallMs = stallTimeout(policy, source, { failures, left });
     const ms = Math.max(1, Math.min(stallMs, left));
+    if (this.#timer !== undefined && this.#armed.ms === ms && this.#armed.stallMs === stallMs) {
+      this.#timer.refresh();
+      return;
+    }
+    this.#timer?.clear();
+    this.#armed = { ms, stallMs };
     this.#timer = new AwakeTimer(ms, () => {
       const pastDeadline = ms < stallMs;
       this.#controller.abort(new TransientError(`no byte for ${formatDuration(ms / 1000)}`, { pastDeadline }));

@@ -1,6 +1,6 @@
 // Pins: what counts as the same version, by what a server tells.
 import { test } from 'tap';
-import { comparePins, formatPin, parsePin, pinOf, pinOfHeaders } from '../../../src/store/remote/pin.ts';
+import { comparePins, compareWithHeaders, formatPin, parsePin, pinOf, pinOfHeaders } from '../../../src/store/remote/pin.ts';
 
 const EARLY = 'Fri, 27 Nov 2026 22:32:27 GMT';
 const LATE = 'Fri, 27 Nov 2026 22:32:28 GMT';
@@ -35,6 +35,7 @@ test('what counts as the same version', async (t) => {
     if (pin === undefined) throw new Error('no pin');
     const name = `${JSON.stringify(headers)} → ${JSON.stringify(answer)}`;
     t.equal(comparePins(parsePin(formatPin(pin)), pinOfHeaders(answer)), verdict, name);
+    t.equal(compareWithHeaders(parsePin(formatPin(pin)), answer), verdict, `${name}: by the headers`);
   }
 });
 
