@@ -1,11 +1,12 @@
 // scripts/bench works: every contender restores the same disks. How long they take is looked at by people, never asserted.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { constants, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
 import { z } from 'zod';
 import { CASES } from '../../scripts/lib/bench/arguments.ts';
+import { withServer } from '../../scripts/lib/bench/server.ts';
 import { command } from '../helpers/command.ts';
 import { requires } from '../helpers/requires.ts';
 import { cleanEnvironment, programPath } from '../helpers/run-cli.ts';
@@ -33,6 +34,20 @@ const reportSchema = z.object({
   growth: z.array(z.object({ name: z.string(), points: z.array(z.object({ label: z.string(), rows: rowsSchema })) })),
   list: z.object({ points: z.array(z.object({ vms: z.number() })).min(2) }),
   skipped: z.array(z.string()),
+});
+
+test('no socket of the server blocks it', async (t) => {
+  if (!requires(t, 'nginx', 'python3', 'openssl', 'setpriv')) return;
+  const folder = join(tempFolder(t), 'nginx');
+  await withServer({ root: tempFolder(t), folder, signal: new AbortController().signal }, async () => {
+    const own = `/proc/${readFileSync(join(folder, 'nginx.pid'), 'utf8').trim()}`;
+    const sockets = readdirSync(`${own}/fd`).filter((fd) => readlinkSync(`${own}/fd/${fd}`).startsWith('socket:'));
+    t.ok(sockets.length >= 3, 'the ports');
+    for (const fd of sockets) {
+      const flags = /^flags:\s*([0-7]+)/m.exec(readFileSync(`${own}/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0';
+      t.ok(Number.parseInt(flags, 8) & constants.O_NONBLOCK, `descriptor ${fd}: flags ${flags}`);
+    }
+  });
 });
 
 test('a small run measures every case, and every contender restores the true disk', async (t) => {

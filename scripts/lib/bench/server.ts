@@ -77,6 +77,8 @@ paced.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 paced.setsockopt(socket.SOL_SOCKET, 47, int(sys.argv[2]))
 paced.bind(('127.0.0.1', int(sys.argv[1])))
 paced.listen(511)
+# nginx sets no socket so that it takes over, and a worker that comes second to a connection would wait in accept.
+paced.setblocking(False)
 os.set_inheritable(paced.fileno(), True)
 os.environ['NGINX'] = f'{paced.fileno()};'
 os.execvp(sys.argv[3], sys.argv[3:])
