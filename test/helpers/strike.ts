@@ -54,13 +54,13 @@ export const HELD_PHASES = [
 
 export type HeldPhase = (typeof HELD_PHASES)[number];
 
-/** What qemu-img is asked to do in a phase, as `gateBefore` matches it; edges are read one after the other. */
+/** What qemu-img is asked to do in a phase, as `gateBefore` matches it; edges are read side by side. */
 const CALLS: Readonly<Partial<Record<HeldPhase, { readonly pattern: string; readonly nth?: number }>>> = {
   rebase: { pattern: '^rebase', nth: 2 },
   'check-image': { pattern: '^check' },
   flatten: { pattern: '^convert.*disk\\.raw' },
   verify: { pattern: '^compare' },
-  finalize: { pattern: '^convert.*edge\\.raw', nth: 2 },
+  finalize: { pattern: '^convert.*edge-[0-9]+\\.raw', nth: 2 },
 };
 
 /** Bytes a second that the device takes: slow enough to be met in the middle. */

@@ -64,7 +64,10 @@ export function parsePin(text: string): Pin {
 }
 
 /** Whether an answer with these headers (lower-case names) is about the pinned version; see `comparePins`. */
-export function compareWithHeaders(pin: Pin, headers: Readonly<Record<string, string>>): ReturnType<typeof comparePins> {
+export function compareWithHeaders(
+  pin: Pin,
+  headers: Readonly<Record<string, string>>,
+): ReturnType<typeof comparePins> {
   // What nearly every answer is, without taking it apart.
   if (pin.strong && headers.etag === `"${pin.tag}"`) return 'same';
   return comparePins(pin, pinOfHeaders(headers));

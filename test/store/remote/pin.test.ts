@@ -1,6 +1,13 @@
 // Pins: what counts as the same version, by what a server tells.
 import { test } from 'tap';
-import { comparePins, compareWithHeaders, formatPin, parsePin, pinOf, pinOfHeaders } from '../../../src/store/remote/pin.ts';
+import {
+  comparePins,
+  compareWithHeaders,
+  formatPin,
+  parsePin,
+  pinOf,
+  pinOfHeaders,
+} from '../../../src/store/remote/pin.ts';
 
 const EARLY = 'Fri, 27 Nov 2026 22:32:27 GMT';
 const LATE = 'Fri, 27 Nov 2026 22:32:28 GMT';
