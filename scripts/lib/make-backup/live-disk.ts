@@ -44,7 +44,7 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
   let size = shape.size;
   let bitmap: string | undefined;
   const clusterSize = shape.clusterSize ?? writer.clusterSize;
-  const place = { daemon, name: node, path: join(folder, node), size };
+  const place = { daemon, name: node, path: join(folder, node), size, signal };
   const running = await (writer.overlay ? openOverlay({ ...place, clusterSize }) : openRaw(place));
   // Exported only while it is written to: an exported node cannot be resized.
   const write = (writes: Iterable<NbdWrite> | AsyncIterable<NbdWrite>): Promise<void> =>
@@ -77,9 +77,9 @@ export async function openLiveDisk(options: LiveDiskOptions): Promise<LiveDisk> 
       const format = formatAt(shape, checkpoint);
       const recorded = writer.backingOf(shape, format, type);
       const cluster = format.clusterSize ?? writer.clusterSize;
-      const file = await createLayer(daemon, { node, path, format, clusterSize: cluster, backing: recorded, size });
+      await createLayer({ path, format, clusterSize: cluster, backing: recorded, size, signal });
       const backing = writer.overlay && type === 'incremental' ? node : null;
-      await runBackup(daemon, { node, file, type, compress: format.compressed ?? false, bitmap, backing });
+      await runBackup(daemon, { node, path, type, compress: format.compressed ?? false, bitmap, backing });
       const { overlay } = writer;
       bitmap = await renewBitmap(daemon, { node, next: `changes-${checkpoint}`, last: bitmap, overlay });
     },

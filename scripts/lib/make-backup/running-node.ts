@@ -1,5 +1,6 @@
 // The block node that stands for a running VM's disk: what its guest writes to, and what is backed up.
 import { truncate, writeFile } from 'node:fs/promises';
+import { runTool } from '../run-tool.ts';
 import type { StorageDaemon } from './daemon.ts';
 
 export interface RunningNode {
@@ -17,6 +18,7 @@ export interface RunningNodeOptions {
   /** Without an extension: the files are `<path>.live` and, for an overlay, `<path>.overlay`. */
   readonly path: string;
   readonly size: number;
+  readonly signal: AbortSignal;
 }
 
 /** A plain raw disk of zeroes: QEMU sees its holes. */
@@ -38,15 +40,15 @@ export async function openRaw({ daemon, name, path, size }: RunningNodeOptions):
 export async function openOverlay(
   options: RunningNodeOptions & { readonly clusterSize: number },
 ): Promise<RunningNode> {
-  const { daemon, name, path, size, clusterSize } = options;
+  const { daemon, name, path, size, clusterSize, signal } = options;
   const raw = await sparseFile(`${path}.live`, size);
-  const overlay = await sparseFile(`${path}.overlay`, 0);
+  const overlay = `${path}.overlay`;
+  const create = `data_file=${raw},data_file_raw=on,cluster_size=${clusterSize}`;
+  await runTool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', create, overlay, String(size)], { signal });
   const nodes = { file: `${name}-overlay`, 'data-file': `${name}-raw` };
   const file = { driver: 'file', discard: 'unmap', locking: 'off' };
   await daemon.execute('blockdev-add', { ...file, 'node-name': nodes.file, filename: overlay });
   await daemon.execute('blockdev-add', { ...file, 'node-name': nodes['data-file'], filename: raw });
-  const create = { driver: 'qcow2', ...nodes, 'data-file-raw': true, size, 'cluster-size': clusterSize };
-  await daemon.runJob('blockdev-create', `${name}-create`, { options: create });
   await daemon.execute('blockdev-add', { driver: 'qcow2', 'node-name': name, discard: 'unmap', ...nodes });
   return { name, raw, resize: (to) => resizeAttached(daemon, name, to) };
 }
