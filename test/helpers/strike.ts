@@ -17,7 +17,7 @@ import { markEnvironment, processesWith } from './processes.ts';
 import { type RestoreRun, runRestore } from './restore.ts';
 import type { Rgw } from './rgw.ts';
 import { tempFolder } from './tmp.ts';
-import { type WatchedRestore, watchRestore } from './watched-restore.ts';
+import { isReadingSlowly, type WatchedRestore, watchRestore } from './watched-restore.ts';
 
 export interface Source {
   readonly made: BackupForTest;
@@ -82,12 +82,34 @@ function usual(phase: HeldPhase): Strategy {
   return phase === 'flatten' ? 'staged-raw' : 'staged';
 }
 
-/** `detached` gives it a process group of its own, as a shell does. */
+interface HoldOptions {
+  /** Gives it a process group of its own, as a shell does. */
+  readonly detached?: boolean;
+  readonly strategy?: Strategy;
+}
+
+/** Devices that are tried until one is read back slowly. */
+const ATTEMPTS = 20;
+
 export async function restoreInPhase(
   t: Test,
   source: Source,
   phase: HeldPhase,
-  { detached = false, strategy }: { readonly detached?: boolean; readonly strategy?: Strategy } = {},
+  options: HoldOptions = {},
+): Promise<RestoreInPhase> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const held = await bringInto(t, source, phase, options);
+    const isReadBack = phase === 'verify' && held.strategy === 'stream';
+    if (!isReadBack || (await isReadingSlowly(held.run))) return held;
+  }
+  throw new Error(`no run was held in phase ${phase}`);
+}
+
+async function bringInto(
+  t: Test,
+  source: Source,
+  phase: HeldPhase,
+  { detached = false, strategy }: HoldOptions,
 ): Promise<RestoreInPhase> {
   const { made, backup, disk, rgw, bucket } = source;
   const { size } = sizeOf(source);

@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Phase } from '../../src/progress.ts';
 import { parseDocument, type RestoreDocument } from './restore.ts';
@@ -66,6 +67,14 @@ export function watchRestoreInTerminal(
   const { child, end, hangUp } = startInTerminal(t, commandLine(plan, args), { on: ['stderr'], ...options });
   const result = end.then(({ exitCode, stdout, screen }) => ({ exitCode, stdout, stderr: screen }));
   return { ...watch(child, child.stdout, result), hangUp };
+}
+
+/**
+ * Whether a run that reads a slow device back is in the middle of it. What was just written may come from the page cache of FUSE, past
+ * the throttle (16 MiB in 8 ms); whether it does, the kernel decides anew for each device.
+ */
+export async function isReadingSlowly({ end }: Pick<WatchedRestore, 'end'>): Promise<boolean> {
+  return await Promise.race([delay(300, true), end.then(() => false)]);
 }
 
 function commandLine(plan: string, args: readonly string[]): string[] {
