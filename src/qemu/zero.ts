@@ -25,8 +25,8 @@ export interface Zeroer {
   /** The most bytes of the first step. */
   readonly firstStep: number;
   /**
-   * Zeroes a range of complete sectors of 512 bytes inside the target. `onStep` gets the bytes of each step. Flushing is the caller's.
-   * Ranges are zeroed one after another. @throws DatamoverError TARGET_FULL, TARGET_WRITE_FAILED
+   * Zeroes a range of complete sectors of 512 bytes inside the target. `onStep` gets the bytes of each step; what it throws ends the
+   * zeroing. Flushing is the caller's. Ranges are zeroed one after another. @throws DatamoverError TARGET_FULL, TARGET_WRITE_FAILED
    */
   zero(range: ByteRange, onStep?: (count: number) => void): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { withZeroer, type Zeroer } from '../qemu/zero.ts';
 import { findDifference } from '../stream/copy/read-back.ts';
 import { SectionChecksums } from '../stream/copy/section-checksums.ts';
 import type { TargetSession } from '../target/target.ts';
-import { type ByteRange, GiB } from '../units.ts';
+import type { ByteRange } from '../units.ts';
 import { writtenDiffers, zeroing } from './convert-disk.ts';
 import type { Run } from './options.ts';
 import type { ReadEdges, WriteOptions } from './write-options.ts';
@@ -47,15 +47,9 @@ async function zeroAhead(zeroer: Zeroer, { offset, length }: ByteRange, signal: 
   const first = Math.min(length, zeroer.firstStep);
   await zeroer.zero({ offset, length: first });
   if (zeroer.fast !== true) return false;
-  for (let done = first; done < length; done += ZERO_STEP) {
-    signal.throwIfAborted();
-    await zeroer.zero({ offset: offset + done, length: Math.min(ZERO_STEP, length - done) });
-  }
+  await zeroer.zero({ offset: offset + first, length: length - first }, () => signal.throwIfAborted());
   return true;
 }
-
-/** What is zeroed fast takes half a second of it at most. */
-const ZERO_STEP = GiB;
 
 interface Edge {
   readonly offset: number;

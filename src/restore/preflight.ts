@@ -49,6 +49,7 @@ export interface CheckOptions {
   readonly root: string | undefined;
   /** The run's own work directory; undefined for a dry run, and where none can be used. */
   readonly own?: string | undefined;
+  /** As `whileAskingQemu` gives it. */
   readonly qemu: ReturnType<typeof checkQemu>;
 }
 

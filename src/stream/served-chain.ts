@@ -41,7 +41,7 @@ export interface ServedChain {
   readonly slots: Slots;
   /** A layer's object as it is, its own header included. */
   layerNode(layer: RemoteLayer): BlockGraph;
-  /** Lets `reader` read the layers' data while `work` runs. */
+  /** Lets `reader` read the layers' data while `work` runs. Several at a time have the same reader. */
   withReader<T>(reader: DataReader, work: () => Promise<T>): Promise<T>;
   /** The source failed for good. */
   fail(error: unknown): void;
@@ -82,6 +82,7 @@ export async function withServedChain<T>(
     const metadata = await Metadata.open({ layers, slots, signal, onError });
     try {
       let reader: DataReader = directReader;
+      let working = 0;
       const exports = exportsOf(layers, { metadata, socketPath, reader: () => reader });
       const limits = { serverBytes: SERVER_BYTES, connections: PROCESSES * (layers.length + 8) };
       const server = {
@@ -99,10 +100,12 @@ export async function withServedChain<T>(
           layerNode: ({ index }) => nbdNode(socketPath, layerName(index)),
           withReader: async (other, inner) => {
             reader = other;
+            working += 1;
             try {
               return await inner();
             } finally {
-              reader = directReader;
+              working -= 1;
+              if (working === 0) reader = directReader;
             }
           },
           fail,

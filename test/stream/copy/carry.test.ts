@@ -29,9 +29,11 @@ async function carryChain(
   const grown = { cells: `--x${'-'.repeat(50)}${'y'.repeat(8)}`, size: 4 * MiB + 3 * 512 };
   const checked = await checkedChain(t, { size: 4 * MiB, layers: [base, grown] });
   await withChain(t, checked, async (served) => {
-    for (const layer of fetch === undefined ? [] : served.layers) {
-      const own = layer.fetch.bind(layer);
-      layer.fetch = (...range) => fetch?.(() => own(...range)) ?? own(...range);
+    if (fetch !== undefined) {
+      for (const layer of served.layers) {
+        const own = layer.fetch.bind(layer);
+        layer.fetch = (...range) => fetch(() => own(...range));
+      }
     }
     await carry({
       ...served,
