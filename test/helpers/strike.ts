@@ -17,7 +17,7 @@ import { markEnvironment, processesWith } from './processes.ts';
 import { type RestoreRun, runRestore } from './restore.ts';
 import type { Rgw } from './rgw.ts';
 import { tempFolder } from './tmp.ts';
-import { isReadingSlowly, type WatchedRestore, watchRestore } from './watched-restore.ts';
+import { untilReadSlowly, type WatchedRestore, watchRestore } from './watched-restore.ts';
 
 export interface Source {
   readonly made: BackupForTest;
@@ -88,21 +88,14 @@ interface HoldOptions {
   readonly strategy?: Strategy;
 }
 
-/** Devices that are tried until one is read back slowly. */
-const ATTEMPTS = 20;
-
 export async function restoreInPhase(
   t: Test,
   source: Source,
   phase: HeldPhase,
   options: HoldOptions = {},
 ): Promise<RestoreInPhase> {
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const held = await bringInto(t, source, phase, options);
-    const isReadBack = phase === 'verify' && held.strategy === 'stream';
-    if (!isReadBack || (await isReadingSlowly(held.run))) return held;
-  }
-  throw new Error(`no run was held in phase ${phase}`);
+  const start = (): Promise<RestoreInPhase> => bringInto(t, source, phase, options);
+  return await (phase === 'verify' && options.strategy === 'stream' ? untilReadSlowly(start) : start());
 }
 
 async function bringInto(

@@ -69,12 +69,20 @@ export function watchRestoreInTerminal(
   return { ...watch(child, child.stdout, result), hangUp };
 }
 
+/** Devices that are tried until one is read back slowly. */
+const ATTEMPTS = 20;
+
 /**
- * Whether a run that reads a slow device back is in the middle of it. What was just written may come from the page cache of FUSE, past
- * the throttle (16 MiB in 8 ms); whether it does, the kernel decides anew for each device.
+ * Calls `start`, which starts a run and waits until it reads its slow device back, until one run is in the middle of that. What was just
+ * written may come from the page cache of FUSE, past the throttle (16 MiB in 8 ms); whether it does, the kernel decides anew for each
+ * device.
  */
-export async function isReadingSlowly({ end }: Pick<WatchedRestore, 'end'>): Promise<boolean> {
-  return await Promise.race([delay(300, true), end.then(() => false)]);
+export async function untilReadSlowly<T extends { readonly run: WatchedRestore }>(start: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const started = await start();
+    if (await Promise.race([delay(300, true), started.run.end.then(() => false)])) return started;
+  }
+  throw new Error(`none of ${ATTEMPTS} devices was read slowly`);
 }
 
 function commandLine(plan: string, args: readonly string[]): string[] {

@@ -13,7 +13,7 @@ import { loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
 import { runRestore } from '../helpers/restore.ts';
 import { tempFolder } from '../helpers/tmp.ts';
-import { isReadingSlowly, type WatchedRestore, watchRestore } from '../helpers/watched-restore.ts';
+import { untilReadSlowly, watchRestore } from '../helpers/watched-restore.ts';
 
 const BACKUP = 'backup-002';
 const SIZE = 12 * MiB + 512;
@@ -120,14 +120,13 @@ test('a PVC that an earlier run restored is hashed too', async (t) => {
 test('cancelled while it is hashed: the disk is restored all the same', async (t) => {
   if (!requires(t, ...BACKUP_TOOLS, ...BAD_DEVICE_TOOLS)) return;
   const made = await madeBackup(t, { disks: [{ name: 'rootdisk', size: 24 * MiB }], checkpoints: 2 });
-  const hashing = async (attempts = 20): Promise<{ plan: string; run: WatchedRestore }> => {
+  const { plan, run } = await untilReadSlowly(async () => {
     const slow = await badDevice(t, { size: 24 * MiB, readsPerSecond: 4 * MiB });
     const plan = await planFor(made, BACKUP, { rootdisk: slow.path }, { scratch: join(tempFolder(t), 'scratch') });
     const run = watchRestore(t, plan, ['--hash']);
     await run.untilPhase('hash');
-    return (await isReadingSlowly(run)) || attempts === 1 ? { plan, run } : await hashing(attempts - 1);
-  };
-  const { plan, run } = await hashing();
+    return { plan, run };
+  });
   run.child.kill('SIGTERM');
   const { exitCode, document } = await run.end;
   t.equal(exitCode, 143);
