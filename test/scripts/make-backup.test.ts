@@ -134,7 +134,7 @@ test('the same shape gives the same disks, another seed others', async (t) => {
 /** Tests share what `madeBackup` has made of a shape. */
 async function freshBackup(t: Test, shape: BackupShape): Promise<MadeBackup> {
   const folder = tempFolder(t);
-  return await makeBackup(shape, { bucket: join(folder, 'bucket'), truth: join(folder, 'truth') });
+  return await makeBackup(shape, { bucket: join(folder, 'a bucket, ours'), truth: join(folder, 'truth, of old') });
 }
 
 async function sums(made: MadeBackup): Promise<string[]> {

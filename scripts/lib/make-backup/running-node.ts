@@ -43,7 +43,8 @@ export async function openOverlay(
   const { daemon, name, path, size, clusterSize, signal } = options;
   const raw = await sparseFile(`${path}.live`, size);
   const overlay = `${path}.overlay`;
-  const create = `data_file=${raw},data_file_raw=on,cluster_size=${clusterSize}`;
+  // A comma ends an option's value, two are one.
+  const create = `data_file=${raw.replaceAll(',', ',,')},data_file_raw=on,cluster_size=${clusterSize}`;
   await runTool('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', create, overlay, String(size)], { signal });
   const nodes = { file: `${name}-overlay`, 'data-file': `${name}-raw` };
   const file = { driver: 'file', discard: 'unmap', locking: 'off' };
