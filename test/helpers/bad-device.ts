@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFile } from './filled.ts';
-import { attachLoop, type LoopDevice, setWritable } from './loop-device.ts';
+import { attachLoop, detachLoop, type LoopDevice, setWritable } from './loop-device.ts';
 import { type Owner, tempFolder } from './tmp.ts';
 
 /** What `requires` must find before `badDevice`. */
@@ -67,7 +67,7 @@ export async function badDevice(
   const path = await attachOrEnd(served, die);
   setWritable(path);
   t.teardown(async () => {
-    execFileSync('losetup', ['--detach', path]);
+    detachLoop(path);
     // Asked to end in order it may wait for ever, once a request of its export has failed.
     await die();
     unmount(served);

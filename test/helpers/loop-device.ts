@@ -38,7 +38,7 @@ export function loopDevice(
     ...(readOnly ? ['--read-only'] : []),
   ];
   const path = attachLoop(file, flags);
-  t.teardown(() => execFileSync('losetup', ['--detach', path]));
+  t.teardown(() => detachLoop(path));
   if (!readOnly) setWritable(path);
   return { path, file };
 }
@@ -53,7 +53,7 @@ export function setWritable(path: string): void {
 export function attachLoop(file: string, flags: readonly string[] = []): string {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return execFileSync('losetup', [...flags, '--find', '--show', file], { encoding: 'utf8' }).trim();
+      return losetup([...flags, '--find', '--show', file]).trim();
     } catch (error) {
       if (attempt === LOSETUP_ATTEMPTS) throw error;
     }
@@ -61,3 +61,18 @@ export function attachLoop(file: string, flags: readonly string[] = []): string 
 }
 
 const LOSETUP_ATTEMPTS = 10;
+
+export function detachLoop(path: string): void {
+  losetup(['--detach', path]);
+}
+
+/**
+ * One at a time for all test files: who wants the same free device, or has just detached it, has it open for a moment longer, and a
+ * device that somebody has open is busy for the program (one in ten of devices that six processes attach and detach).
+ */
+function losetup(args: readonly string[]): string {
+  const shared = process.env.KUBEVIRT_DM_TEST_SHARED;
+  const locked = shared === undefined ? [] : ['flock', join(shared, 'losetup')];
+  const [program = '', ...rest] = [...locked, 'losetup', ...args];
+  return execFileSync(program, rest, { encoding: 'utf8' });
+}

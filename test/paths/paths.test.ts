@@ -8,7 +8,7 @@ import { pathOfObject, pathsOfSource } from '../../src/paths/source-paths.ts';
 import type { WrittenKind } from '../../src/paths/uses.ts';
 import type { PlanSource } from '../../src/plan/plan.ts';
 import { MiB } from '../../src/units.ts';
-import { attachLoop, loopDevice } from '../helpers/loop-device.ts';
+import { attachLoop, detachLoop, loopDevice } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
 import { SMALL_DISK_TOOLS, smallDisk } from '../helpers/small-disk.ts';
 import { tempFolder } from '../helpers/tmp.ts';
@@ -165,12 +165,12 @@ test('devices, and files behind loop devices', async (t) => {
   t.match(await problemsOf(['target', device.path], ['output', device.path]), [{ code: 'USAGE' }]);
   t.match(await problemsOf(['target', device.path], ['report', device.file]), [{ code: 'USAGE' }]);
   const second = attachLoop(device.file);
-  t.teardown(() => execFileSync('losetup', ['--detach', second]));
+  t.teardown(() => detachLoop(second));
   t.match(await problemsOf(['target', device.path], ['target', second]), [
     { message: /are the same device, or share/ },
   ]);
   const inSource = attachLoop(at('bucket', 'checkpoints', 'layer'));
-  t.teardown(() => execFileSync('losetup', ['--detach', inSource]));
+  t.teardown(() => detachLoop(inSource));
   t.match(await problemsOf(['target', inSource]), [
     { message: /is stored in the file .*layer, which is part of source/ },
   ]);

@@ -1,6 +1,5 @@
 // A cluster back from a bucket: 40 VMs, two damaged disks. Every object that `manifest` prints is one that Kubernetes and Kueue take, and
 // every Job's command runs for real, with its ConfigMap, its Secret and its volume put where this machine has them.
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -11,7 +10,7 @@ import { difference } from '../helpers/backup.ts';
 import type { Json } from '../helpers/bucket.ts';
 import { makeFleet } from '../helpers/fleet.ts';
 import { findApiFlaws, findQueueFlaws } from '../helpers/k8s-schema.ts';
-import { attachLoop } from '../helpers/loop-device.ts';
+import { attachLoop, detachLoop } from '../helpers/loop-device.ts';
 import { requires } from '../helpers/requires.ts';
 import { type ResidentCli, residentCli } from '../helpers/resident-cli.ts';
 import { RGW_TOOLS, startRgw } from '../helpers/rgw.ts';
@@ -57,7 +56,7 @@ async function withPod<T>(
     const args = container.args.map((arg: string) => (arg === '/plan/plan.yaml' ? file : arg));
     return await work(() => cluster.run([...args, '--output=json']), backing);
   } finally {
-    execFileSync('losetup', ['--detach', device]);
+    detachLoop(device);
   }
 }
 

@@ -15,6 +15,7 @@ import {
   truthOf,
   uploadBucket,
 } from '../helpers/backup.ts';
+import { attachLoop, detachLoop } from '../helpers/loop-device.ts';
 import { type Peer, startPeer } from '../helpers/peer.ts';
 import { requires } from '../helpers/requires.ts';
 import { sharedCli } from '../helpers/resident-cli.ts';
@@ -114,8 +115,8 @@ test('an almost empty disk of 1 TiB', async (t) => {
   const bucket = await uploadBucket(rgw, made);
   const device = `${made.folder}/device`;
   execFileSync('truncate', ['--size', '1T', device]);
-  const loop = execFileSync('losetup', ['--find', '--show', device], { encoding: 'utf8' }).trim();
-  t.teardown(() => execFileSync('losetup', ['--detach', loop]));
+  const loop = attachLoop(device);
+  t.teardown(() => detachLoop(loop));
   const edit = { edit: (document: { pvcs: { chain?: { size?: number }[] }[] }) => forgetSizes(document) };
   const plan = await planFor(made, BACKUP, { rootdisk: loop }, { s3: { rgw, bucket }, ...edit });
   const run = await runRestore(plan, ['--strategy', 'stream'], rgw.env);

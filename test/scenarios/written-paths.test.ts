@@ -1,5 +1,5 @@
 // No path that is written is one that is read, or another one that is written: by whatever name, link or mount.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -25,7 +25,7 @@ import {
   sha256Of,
 } from '../helpers/backup.ts';
 import { isFilled } from '../helpers/filled.ts';
-import { attachLoop, loopDevice } from '../helpers/loop-device.ts';
+import { attachLoop, detachLoop, loopDevice } from '../helpers/loop-device.ts';
 import { MOUNT_TOOLS, runMounted } from '../helpers/mounted-cli.ts';
 import { requires } from '../helpers/requires.ts';
 import { sharedCli } from '../helpers/resident-cli.ts';
@@ -219,7 +219,7 @@ test('a loop device whose file is a layer, or is in the source', async (t) => {
   linkSync(layerOf(made, 'rootdisk'), outside);
   for (const file of [inside, outside]) {
     const loop = attachLoop(file);
-    t.teardown(() => execFileSync('losetup', ['--detach', loop]));
+    t.teardown(() => detachLoop(loop));
     const targets = { rootdisk: join(made.folder, 'new.raw'), small: loop };
     await refuses(t, made, { targets, says: [loop, file], args: ['--force', '--pvc', 'small'] });
   }
